@@ -1,0 +1,155 @@
+package ami
+
+import (
+	"bytes"
+	"iter"
+	"slices"
+	"strings"
+)
+
+// header is one line of a frame. In a frame just read both parts lie in the
+// reader's buffer.
+type header struct{ name, value []byte }
+
+// find returns the value of the first header of that name, nil if there is none.
+func find(headers []header, name string) []byte {
+	for i := range headers {
+		if fold(headers[i].name, name) {
+			return headers[i].value
+		}
+	}
+	return nil
+}
+
+// cloneHeaders copies headers and their bytes.
+func cloneHeaders(headers []header) []header {
+	size := 0
+	for _, h := range headers {
+		size += len(h.name) + len(h.value)
+	}
+	store := make([]byte, 0, size) // never grows, so the parts stay where they are
+	keep := func(b []byte) []byte {
+		start := len(store)
+		store = append(store, b...)
+		return store[start:len(store):len(store)]
+	}
+	out := slices.Clone(headers)
+	for i, h := range out {
+		out[i] = header{keep(h.name), keep(h.value)}
+	}
+	return out
+}
+
+// fold compares a header name in ASCII without case, as Asterisk does.
+func fold(name []byte, want string) bool {
+	if string(name) == want {
+		return true
+	}
+	if len(name) != len(want) {
+		return false
+	}
+	for i, b := range name {
+		if lower(b) != lower(want[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func lower(b byte) byte {
+	if 'A' <= b && b <= 'Z' {
+		return b + 'a' - 'A'
+	}
+	return b
+}
+
+// Event is something the PBX tells. It lies in the reader's buffer: it is valid
+// only during the call that it was passed to. Header names have no case.
+type Event struct{ headers []header }
+
+// Name returns the name of the event.
+func (e Event) Name() string { return e.Get("Event") }
+
+// Is tells, without allocating, whether the event has that name.
+func (e Event) Is(name string) bool { return fold(e.Bytes("Event"), name) }
+
+// Get returns the value of the first such header, "" if there is none.
+func (e Event) Get(name string) string { return string(e.Bytes(name)) }
+
+// Bytes returns the value of the first such header without copying it. nil
+// means that there is none.
+func (e Event) Bytes(name string) []byte { return find(e.headers, name) }
+
+// Has tells whether there is such a header.
+func (e Event) Has(name string) bool { return e.Bytes(name) != nil }
+
+// Headers yields names and values in the order of the wire, repeated ones too.
+func (e Event) Headers() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for _, h := range e.headers {
+			if !yield(string(h.name), string(h.value)) {
+				return
+			}
+		}
+	}
+}
+
+// Clone returns a copy that stays valid.
+func (e Event) Clone() Event { return Event{cloneHeaders(e.headers)} }
+
+// Response is the answer to an action. It may be kept.
+type Response struct {
+	Success bool // false only beside an error
+	headers []header
+}
+
+// Get returns the value of the first such header, "" if there is none.
+func (r Response) Get(name string) string { return string(find(r.headers, name)) }
+
+// newResponse copies the answer f.
+func newResponse(f *frame) Response {
+	return Response{
+		Success: fold(f.headers[f.response].value, "Success"),
+		headers: cloneHeaders(f.headers),
+	}
+}
+
+// escapes is what Asterisk puts behind a backslash, and what it stands for
+// (main/utils.c:2056).
+const (
+	escapes = `abfnrtv\'"?`
+	escaped = "\a\b\f\n\r\t\v\\'\"?"
+)
+
+// Unescape reads a text that Asterisk escaped as a C string, as it does with the
+// Subtype and Message of a PresenceStateChange. A backslash before anything that
+// Asterisk would not have escaped stands for itself.
+func Unescape(s string) string {
+	i := strings.IndexByte(s, '\\')
+	if i < 0 {
+		return s
+	}
+	out := append(make([]byte, 0, len(s)), s[:i]...)
+	for ; i < len(s); i++ {
+		b := s[i]
+		if b == '\\' && i+1 < len(s) {
+			if k := strings.IndexByte(escapes, s[i+1]); k >= 0 {
+				i++
+				b = escaped[k]
+			}
+		}
+		out = append(out, b)
+	}
+	return string(out)
+}
+
+// digits reads a decimal number of at most 18 digits without allocating.
+func digits(b []byte) (n uint64, ok bool) {
+	if len(b) == 0 || len(b) > 18 || bytes.ContainsFunc(b, func(r rune) bool { return r < '0' || r > '9' }) {
+		return 0, false
+	}
+	for _, d := range b {
+		n = 10*n + uint64(d-'0')
+	}
+	return n, true
+}
