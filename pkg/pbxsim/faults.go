@@ -1,0 +1,126 @@
+package pbxsim
+
+import "maps"
+
+// unlimited is the budget of a session that CutAfter has not limited.
+const unlimited = -1
+
+// faults are what tests do to a PBX.
+type faults struct {
+	drop       func(Change) bool
+	refuse     func(presentity, value string) bool
+	holding    bool
+	held       []Change
+	frozen     bool
+	nextBudget int
+}
+
+// DropEvents loses every presence event that match names, for all sessions; nil
+// loses none. The write itself happens. match must not call the PBX.
+func (p *PBX) DropEvents(match func(Change) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.faults.drop = match
+}
+
+// RefuseWrites answers `Variable not set` to those writes over AMI that match
+// names; nil refuses none. match must not call the PBX.
+func (p *PBX) RefuseWrites(match func(presentity, value string) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.faults.refuse = match
+}
+
+// HoldEvents keeps presence events back until Release. Answers still come, so
+// every echo is late; lists tell what is held back already, as Asterisk's do.
+func (p *PBX) HoldEvents() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.faults.holding = true
+}
+
+// Release sends what HoldEvents kept back, in order.
+func (p *PBX) Release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.faults.held {
+		p.send(c)
+	}
+	p.faults.holding, p.faults.held = false, nil
+}
+
+// CutAfter ends every open session after n more bytes, wherever in a line that
+// is; if none is open, the next one.
+func (p *PBX) CutAfter(n int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if len(p.sessions) == 0 {
+		p.faults.nextBudget = n
+	}
+	for s := range p.sessions {
+		s.budget = n
+		s.wake.Broadcast()
+	}
+}
+
+// Drop closes every connection, as a network that resets them would.
+func (p *PBX) Drop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for s := range p.sessions {
+		s.cut()
+	}
+}
+
+// Inject sends bytes as they are to every session that is logged in.
+func (p *PBX) Inject(raw []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for s := range p.sessions {
+		if s.user != nil {
+			s.queue(raw)
+		}
+	}
+}
+
+// Freeze stops reading and writing, connections stay: what a half-open
+// connection or a stopped process looks like. Thaw goes on where it stopped.
+func (p *PBX) Freeze() { p.freeze(true) }
+
+// Thaw ends Freeze.
+func (p *PBX) Thaw() { p.freeze(false) }
+
+func (p *PBX) freeze(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.faults.frozen = on
+	for s := range p.sessions {
+		s.wake.Broadcast()
+	}
+}
+
+// Stats counts what happened since New, over all lives.
+type Stats struct {
+	Open          int            // sessions now, logged in or not
+	Sessions      int            // sessions ever
+	Logins        int            // accepted
+	RefusedLogins int            //
+	CutOff        int            // sessions cut off because their reader stalled
+	Events        int            // presence events sent, once however many sessions see them
+	Writes        map[string]int // Setvar of PRESENCE_STATE over AMI by presentity, refused ones too
+	Actions       map[string]int // everything received over AMI; "Setvar PRESENCE_STATE" for a function
+}
+
+func newStats() Stats {
+	return Stats{Writes: make(map[string]int), Actions: make(map[string]int)}
+}
+
+// Stats returns a copy of the counters.
+func (p *PBX) Stats() Stats {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := p.stats
+	s.Open = len(p.sessions)
+	s.Writes, s.Actions = maps.Clone(s.Writes), maps.Clone(s.Actions)
+	return s
+}

@@ -1,0 +1,343 @@
+// Package pbxsim is a simulated Asterisk that speaks AMI, for tests, load and
+// the demo. It does what a real one was measured to do with presence, oddities
+// included; the conformance suite beside it is run against both. It has no
+// calls, no channels and no dialplan, and nobody should telephone with it.
+package pbxsim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Config says what the simulated Asterisk is like. The zero value is a booted
+// Asterisk 22 on a free loopback port, with the accounts of DefaultUsers.
+type Config struct {
+	Addr   string                                  // "": 127.0.0.1 and a free port
+	Listen func(addr string) (net.Listener, error) // nil: plain TCP
+	Users  []User                                  // nil: DefaultUsers
+
+	Version    string            // AsteriskVersion; "": 22.10.1
+	AMIVersion string            // of the banner; "": what belongs to Version
+	AstDB      map[string]string // rows of family CustomPresence to begin with, by name; copied
+
+	BootDelay    time.Duration // from the open port to FullyBooted; < 0: until Boot is called
+	RefusalDelay time.Duration // before a login is refused; 0: 1 s as in Asterisk, < 0: none
+	CommitEvery  time.Duration // of the AstDB; 0: 1 s as in Asterisk, < 0: only when Commit is called
+	WriteTimeout time.Duration // a reader stalling for longer is cut off; 0: 100 ms as in Asterisk
+}
+
+// User is an account of manager.conf.
+type User struct {
+	Name, Secret string
+	Read, Write  string // classes, as in manager.conf: "system,call"
+}
+
+// DefaultUsers are the accounts used when Config names none: the one a bridge
+// should have, a phone's, one that may only read, and one that may do everything.
+func DefaultUsers() []User {
+	return []User{
+		{Name: "bridge", Secret: "bridge-secret", Read: "system,call", Write: "call,reporting"},
+		{Name: "phone", Secret: "phone-secret", Read: "system,call", Write: "call,reporting"},
+		{Name: "reader", Secret: "reader-secret", Read: "system,call", Write: "reporting"},
+		{Name: "full", Secret: "full-secret", Read: "all", Write: "all"},
+	}
+}
+
+// Module names one of the two modules that presence depends on.
+type Module string
+
+// The modules, as Asterisk names them.
+const (
+	PresenceFunction Module = "func_presencestate.so"        // the provider: reads and writes
+	PresenceManager  Module = "res_manager_presencestate.so" // AMI: events and PresenceStateList
+)
+
+// PBX is one simulated Asterisk. Its methods may be called from any goroutine.
+type PBX struct {
+	cfg     Config
+	release release
+	tasks   sync.WaitGroup // every goroutine of the present life
+
+	mu       sync.Mutex // guards all below
+	addr     string     // once known, of every later life too
+	life     *life      // nil: not running
+	db       map[string]string
+	undo     map[string]row // what rows not yet committed were before
+	provider bool           // func_presencestate is loaded
+	manager  bool           // res_manager_presencestate is loaded
+	booted   bool
+	cache    cache
+	sessions map[*session]struct{}
+	started  time.Time // of this life, in whole seconds; never the same twice
+	stats    Stats
+	faults   faults
+}
+
+// row is a value of the AstDB, or that there was none.
+type row struct {
+	value string
+	ok    bool
+}
+
+// life is what ends when the PBX is stopped or killed.
+type life struct {
+	listener net.Listener
+	ended    context.Context
+	end      context.CancelFunc
+}
+
+// New returns a PBX that does not run yet.
+func New(cfg Config) *PBX {
+	if cfg.Addr == "" {
+		cfg.Addr = "127.0.0.1:0"
+	}
+	if cfg.Listen == nil {
+		cfg.Listen = func(addr string) (net.Listener, error) {
+			return new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
+		}
+	}
+	if cfg.Users == nil {
+		cfg.Users = DefaultUsers()
+	}
+	if cfg.Version == "" {
+		cfg.Version = "22.10.1"
+	}
+	cfg.RefusalDelay = orDefault(cfg.RefusalDelay, time.Second)
+	cfg.CommitEvery = orDefault(cfg.CommitEvery, time.Second)
+	cfg.WriteTimeout = orDefault(cfg.WriteTimeout, 100*time.Millisecond)
+	p := &PBX{
+		cfg:     cfg,
+		release: releaseOf(cfg.Version),
+		addr:    cfg.Addr,
+		db:      make(map[string]string, len(cfg.AstDB)),
+		undo:    make(map[string]row),
+		faults:  faults{nextBudget: unlimited},
+		stats:   newStats(),
+	}
+	for name, value := range cfg.AstDB {
+		p.db[name] = value
+	}
+	return p
+}
+
+func orDefault(d, otherwise time.Duration) time.Duration {
+	if d == 0 {
+		return otherwise
+	}
+	return d
+}
+
+// Start opens the port and boots. The AstDB is what the last life left of it.
+func (p *PBX) Start() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.life != nil {
+		return errors.New("the simulated Asterisk runs already")
+	}
+	l, err := p.cfg.Listen(p.addr)
+	if err != nil {
+		return fmt.Errorf("simulated Asterisk: %w", err)
+	}
+	p.addr = l.Addr().String()
+	ended, end := context.WithCancel(context.Background())
+	p.life = &life{listener: l, ended: ended, end: end}
+	p.sessions = make(map[*session]struct{})
+	p.cache = newCache()
+	p.booted, p.provider, p.manager = false, false, false
+	// The start is told in whole seconds; two lives must differ in it.
+	now := time.Now().Truncate(time.Second)
+	if !now.After(p.started) {
+		now = p.started.Add(time.Second)
+	}
+	p.started = now
+
+	p.tasks.Go(func() { p.accept(l) })
+	if p.cfg.CommitEvery > 0 {
+		p.tasks.Go(func() { p.commitRegularly(ended) })
+	}
+	switch {
+	case p.cfg.BootDelay == 0:
+		p.boot()
+	case p.cfg.BootDelay > 0:
+		p.tasks.Go(func() { p.bootLater(ended) })
+	}
+	return nil
+}
+
+// Boot finishes a boot that Config.BootDelay holds back.
+func (p *PBX) Boot() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.life != nil {
+		p.boot()
+	}
+}
+
+func (p *PBX) bootLater(ended context.Context) {
+	select {
+	case <-ended.Done():
+	case <-time.After(p.cfg.BootDelay):
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if ended.Err() == nil {
+			p.boot()
+		}
+	}
+}
+
+// boot loads the modules in Asterisk's order: the provider fills the cache when
+// nothing forwards its events yet (module.h:335), so a restart shows no burst.
+func (p *PBX) boot() {
+	if p.booted {
+		return
+	}
+	p.loadProvider()
+	p.manager = true
+	p.booted = true
+	p.broadcast(classSystem, fmt.Appendf(nil,
+		"Event: FullyBooted\r\nPrivilege: system,all\r\nStatus: Fully Booted\r\nUptime: %d\r\nLastReload: %[1]d\r\n\r\n", p.uptime()))
+}
+
+// Stop shuts down cleanly: everything is committed, sessions are told. It
+// returns when nothing of this life runs any more.
+func (p *PBX) Stop() {
+	p.mu.Lock()
+	p.broadcast(classSystem, []byte("Event: Shutdown\r\nPrivilege: system,all\r\nShutdown: Cleanly\r\nRestart: False\r\n\r\n"))
+	p.commit()
+	for s := range p.sessions {
+		s.finish = true
+	}
+	p.die()
+}
+
+// Kill ends as kill -9 does: nobody is told, and what was written since the last
+// commit is forgotten, although it was acknowledged.
+func (p *PBX) Kill() {
+	p.mu.Lock()
+	for name, old := range p.undo {
+		if old.ok {
+			p.db[name] = old.value
+		} else {
+			delete(p.db, name)
+		}
+	}
+	clear(p.undo)
+	for s := range p.sessions {
+		s.cut()
+	}
+	p.die()
+}
+
+// die is the end of Stop and Kill: it unlocks, and waits for every goroutine.
+func (p *PBX) die() {
+	dying := p.life
+	p.life = nil
+	p.faults.held, p.faults.frozen = nil, false
+	if dying != nil {
+		dying.end()
+		_ = dying.listener.Close() // it has nothing to lose
+	}
+	for s := range p.sessions {
+		s.wake.Broadcast()
+	}
+	p.mu.Unlock()
+	p.tasks.Wait()
+}
+
+// Restart stops cleanly and starts again at the same address.
+func (p *PBX) Restart() error {
+	p.Stop()
+	return p.Start()
+}
+
+// Addr is where AMI listens, host:port. Before the first Start it may lack the port.
+func (p *PBX) Addr() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.addr
+}
+
+// Commit makes everything written so far survive a Kill.
+func (p *PBX) Commit() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.commit()
+}
+
+func (p *PBX) commit() { clear(p.undo) }
+
+// commitRegularly does what Asterisk's AstDB thread does once a second (main/db.c:1192).
+func (p *PBX) commitRegularly(ended context.Context) {
+	t := time.NewTicker(p.cfg.CommitEvery)
+	defer t.Stop()
+	for {
+		select {
+		case <-ended.Done():
+			return
+		case <-t.C:
+			p.mu.Lock()
+			if ended.Err() == nil { // not the commit that a Kill came just before
+				p.commit()
+			}
+			p.mu.Unlock()
+		}
+	}
+}
+
+// Load loads a module as `module load` does; loading twice changes nothing.
+func (p *PBX) Load(m Module) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case m == PresenceFunction && !p.provider:
+		p.loadProvider()
+	case m == PresenceManager && !p.manager:
+		p.manager = true
+	default:
+		return
+	}
+	p.moduleEvent("Load", m)
+}
+
+// Unload unloads a module as `module unload` does.
+func (p *PBX) Unload(m Module) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case m == PresenceFunction && p.provider:
+		p.provider = false
+	case m == PresenceManager && p.manager:
+		p.manager = false
+	default:
+		return
+	}
+	p.moduleEvent("Unload", m)
+}
+
+func (p *PBX) moduleEvent(event string, m Module) {
+	p.broadcast(classSystem, fmt.Appendf(nil, "Event: %s\r\nPrivilege: system,all\r\nModule: %s\r\nStatus: Success\r\n\r\n", event, m))
+}
+
+// broadcast queues an event for every session whose mask holds all of need.
+func (p *PBX) broadcast(need class, event []byte) {
+	for s := range p.sessions {
+		if s.mask&need == need {
+			s.queue(event)
+		}
+	}
+}
+
+func (p *PBX) uptime() int { return max(0, int(time.Since(p.started).Seconds())) }
+
+func (p *PBX) user(name string) (User, bool) {
+	i := slices.IndexFunc(p.cfg.Users, func(u User) bool { return u.Name == name })
+	if i < 0 {
+		return User{}, false
+	}
+	return p.cfg.Users[i], true
+}

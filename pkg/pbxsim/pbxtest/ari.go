@@ -1,0 +1,64 @@
+package pbxtest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+)
+
+// ariModules are what a real Asterisk needs beside modules to set a variable over ARI.
+const ariModules = `load = res_http_websocket.so
+load = res_stasis.so
+load = res_ari_model.so
+load = res_ari.so
+load = res_ari_asterisk.so
+`
+
+// ari returns the files that open ARI for the probe's account.
+func (p *Real) ari() map[string]string {
+	return map[string]string{
+		"http.conf": fmt.Sprintf("[general]\nenabled = yes\nbindaddr = 127.0.0.1\nbindport = %d\n", p.ariPort),
+		"ari.conf":  fmt.Sprintf("[general]\nenabled = yes\n[%s]\ntype = user\npassword = %s\n", p.probe.Name, p.probe.Secret),
+	}
+}
+
+// WriteOverARI writes a raw value to PRESENCE_STATE(presentity) over ARI, which
+// unlike AMI takes any byte in the name of a presentity. Asterisk answers success
+// whatever became of it. The PBX needs Options.ARI.
+func (p *Real) WriteOverARI(ctx context.Context, presentity, value string) error {
+	if value == "" {
+		return errors.New("a variable without a value crashes Asterisk (funcs/func_presencestate.c:214)")
+	}
+	if p.ariPort == 0 {
+		return errors.New("this Asterisk has no ARI: set Options.ARI")
+	}
+	// In a form, since a request line ends at 4096 bytes (main/http.c:86).
+	form := url.Values{"variable": {"PRESENCE_STATE(" + presentity + ")"}, "value": {value}}
+	ctx, cancel := context.WithTimeout(ctx, cliDeadline)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost,
+		"http://127.0.0.1:"+strconv.Itoa(p.ariPort)+"/ari/asterisk/variable", strings.NewReader(form.Encode()))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	req.SetBasicAuth(p.probe.Name, p.probe.Secret)
+	req.Close = true // no connection outlives the test
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("write over ARI: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }() // it was read
+	text, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusNoContent {
+		return fmt.Errorf("write over ARI: %s %s: %w", resp.Status, text, errors.Join(err, errRefusedARI))
+	}
+	return nil
+}
+
+var errRefusedARI = errors.New("the PBX does not take it")
