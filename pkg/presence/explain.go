@@ -1,0 +1,82 @@
+package presence
+
+import "time"
+
+// Explanation answers "why is this user's status what it is?" It comes out of the
+// code that decides.
+type Explanation struct {
+	User       UserID      `json:"user"`
+	Sync       bool        `json:"sync"`
+	Incoming   Method      `json:"incoming"`
+	Outgoing   Outgoing    `json:"outgoing"`
+	Status     *Status     `json:"status"` // nil: nothing was said yet
+	Rule       Rule        `json:"rule"`   // why the winner won, or why there is none
+	Extensions []Reasoning `json:"extensions"`
+}
+
+// Reasoning is one extension's part in an Explanation.
+type Reasoning struct {
+	Extension ExtensionID `json:"extension"`
+	Default   bool        `json:"default"`
+	Reachable bool        `json:"reachable"`
+	AwaySince time.Time   `json:"away_since,omitzero"`
+	Shows     *Presence   `json:"shows"` // nil: its PBX has not told yet
+	Type      *StatusType `json:"type"`  // of what was said; nil: nothing
+	Message   string      `json:"message"`
+	Since     time.Time   `json:"since,omitzero"`
+	Until     time.Time   `json:"until,omitzero"`
+	By        string      `json:"by"`
+	Won       bool        `json:"won"`
+	Rule      Rule        `json:"rule"`  // why it won or lost
+	Heard     Heard       `json:"heard"` // the last report, and what became of it
+	Wish      *WishInfo   `json:"wish"`  // what it shall show and is not known to; nil: nothing
+}
+
+// WishInfo is a wish that is not fulfilled.
+type WishInfo struct {
+	Presence Presence  `json:"presence"`
+	Since    time.Time `json:"since"`
+	Sent     bool      `json:"sent"`
+	Refusals int       `json:"refusals"`
+}
+
+// Explain tells why v's status is what it is, by the rules and at the time given.
+func (v *View) Explain(r *Rules, now time.Time) Explanation {
+	s := step{v: v, r: r, now: now, fx: &Effects{}, in: &Input{}}
+	st, rule, held, ok := s.outcome()
+	e := Explanation{User: v.User, Sync: r.Sync, Incoming: r.Incoming, Outgoing: r.Outgoing, Rule: rule}
+	if ok {
+		e.Status = &st
+	}
+	for _, c := range s.fx.candidates {
+		e.Extensions = append(e.Extensions, s.reasoning(c, rule, held))
+	}
+	return e
+}
+
+func (s *step) reasoning(c candidate, won Rule, held bool) Reasoning {
+	x := c.x
+	y := Reasoning{
+		Extension: x.ID, Default: c.def, Reachable: x.Session != 0, AwaySince: x.AwayAt,
+		Message: x.Said.Presence.Message, Since: x.Said.Since, Until: x.Said.Until, By: x.Said.By,
+		Won: c.rule == "" && !held, Rule: c.rule, Heard: x.Heard,
+	}
+	switch {
+	case y.Won:
+		y.Rule = won
+	case c.rule == "":
+		y.Rule = LostHold
+	}
+	if x.Known {
+		shows := x.Shows
+		y.Shows = &shows
+	}
+	if !x.Said.Since.IsZero() {
+		t := s.status(x.Said.Type, "", time.Time{}, time.Time{}, "").Type
+		y.Type = &t
+	}
+	if w := x.Wish; w != nil {
+		y.Wish = &WishInfo{w.Presence, w.Since, w.Sent, w.Refusals}
+	}
+	return y
+}

@@ -1,0 +1,256 @@
+package presence
+
+import (
+	"slices"
+	"time"
+)
+
+// oracle is what the simulation believes to be true of a user.
+type oracle struct {
+	r     *Rules
+	exts  []truth
+	hold  *held
+	alone bool
+	is    *opinion // the user's status; nil: nobody ever said anything
+	goals int      // wishes so far
+}
+
+type opinion struct {
+	p            Presence
+	t            TypeID
+	since, until time.Time
+}
+
+type held struct {
+	opinion
+	over ExtensionID
+	at   time.Time
+}
+
+type truth struct {
+	id      ExtensionID
+	session uint64
+	end     time.Time // when its PBX was lost
+	known   bool
+	shows   Presence
+	was     []Shown
+	stack   []opinion // the last one counts; those below wait for return times
+	goal    *goal     // what it shall show and has not been seen to
+	open    []goal    // written and not answered, oldest first
+	repeat  time.Time
+}
+
+type goal struct {
+	p                                  Presence
+	ask                                uint64
+	choice, sent, before, acked, waits bool
+}
+
+func (x *truth) said() *opinion {
+	if len(x.stack) == 0 {
+		return &opinion{}
+	}
+	return &x.stack[len(x.stack)-1]
+}
+
+// wish makes g what x shall show.
+func (o *oracle) wish(x *truth, g goal) {
+	x.goal = nil
+	if o.r.Sync {
+		x.goal = &g
+		o.goals++
+	}
+}
+
+// see takes the inputs apart for the oracle and keeps its books: what was written,
+// what was answered, which PBX is there. What follows from it is in oracle_test.go.
+func (o *oracle) see(in *Input, now time.Time) {
+	switch in.Kind {
+	case Chosen:
+		o.chosen(in, now)
+	case Tick:
+		o.tick(now)
+	case Reloaded:
+		o.reload(now)
+	case Snapshot, Down, Loaded:
+		for i := range o.exts {
+			if x := &o.exts[i]; x.id.PBX == in.PBX {
+				o.pbx(x, in, now)
+			}
+		}
+	default:
+		if i := slices.IndexFunc(o.exts, func(x truth) bool { return x.id == in.Extension }); i >= 0 {
+			o.extension(&o.exts[i], in, now)
+		}
+	}
+	o.decide()
+}
+
+func (o *oracle) pbx(x *truth, in *Input, now time.Time) {
+	x.repeat = keepIf(x.repeat, in.Kind == Snapshot && x.session == in.Session)
+	switch p := in.Shows[x.id.Number]; {
+	case in.Kind == Loaded:
+	case in.Kind == Down && x.session == 0: // of a session that never began
+	case in.Kind == Down:
+		x.session, x.end, x.open = 0, now, nil
+	case x.session != in.Session:
+		x.session = in.Session
+		o.first(x, p, in.NewLife, now)
+	case len(x.open) == 0 && (x.goal == nil || x.goal.waits) && p != x.shows:
+		o.opine(x, p, now)
+		x.show(p, now)
+	}
+}
+
+func keepIf(t time.Time, keep bool) time.Time {
+	if keep {
+		return t
+	}
+	return time.Time{}
+}
+
+func (o *oracle) extension(x *truth, in *Input, now time.Time) {
+	mine := x.goal != nil && x.goal.ask == in.Ask
+	switch in.Kind {
+	case Event:
+		o.event(x, in.Presence, now)
+	case Answered:
+		o.answered(x, in.Ask, in.Presence, now)
+	case Acked:
+		for i := range x.open {
+			x.open[i].acked = x.open[i].acked || x.open[i].ask == in.Ask
+		}
+		if mine {
+			x.goal.acked = true
+		}
+	case Refused, Unsent:
+		x.open = slices.DeleteFunc(x.open, func(g goal) bool { return g.ask == in.Ask })
+		if mine && in.Kind == Refused {
+			x.goal.waits = true
+		} else if mine {
+			x.goal.sent = x.goal.before
+		}
+	}
+}
+
+// ordered notes a write that the core wants done.
+func (o *oracle) ordered(order Order) {
+	i := slices.IndexFunc(o.exts, func(x truth) bool { return x.id == order.Extension })
+	if x := &o.exts[i]; !order.Read && x.goal != nil {
+		g := x.goal
+		g.ask, g.before, g.sent, g.acked, g.waits = order.Ask, g.sent, true, false, false
+		x.open = append(x.open, *g)
+	}
+}
+
+func (o *oracle) reload(now time.Time) {
+	old := o.exts
+	o.exts = nil
+	for _, id := range o.r.Extensions {
+		x := truth{id: id, end: now}
+		if i := slices.IndexFunc(old, func(x truth) bool { return x.id == id }); i >= 0 {
+			x = old[i]
+		}
+		if !o.r.Sync {
+			x.goal = nil
+		}
+		if o.r.Sync && o.alone && x.known && x.shows != x.said().p {
+			o.opine(&x, x.shows, now)
+		}
+		o.exts = append(o.exts, x)
+	}
+	o.alone = !o.r.Sync
+}
+
+// clone is what a commit keeps of the oracle.
+func (o *oracle) clone() *oracle {
+	c := *o
+	c.exts = slices.Clone(o.exts)
+	for i := range c.exts {
+		x := &c.exts[i]
+		x.was, x.stack, x.open, x.goal = slices.Clone(x.was), slices.Clone(x.stack), slices.Clone(x.open), clone(x.goal)
+	}
+	c.hold, c.is = clone(o.hold), clone(o.is)
+	return &c
+}
+
+// wake is the start of a bridge: nothing is connected, nothing under way.
+func (o *oracle) wake(now time.Time, heard map[string]time.Time) {
+	for i := range o.exts {
+		x := &o.exts[i]
+		if x.session != 0 {
+			if x.end = heard[x.id.PBX]; x.end.IsZero() {
+				x.end = now
+			}
+		}
+		x.session, x.open, x.repeat = 0, nil, time.Time{}
+		if x.goal != nil {
+			x.goal.waits = false
+		}
+	}
+}
+
+func (x *truth) show(p Presence, now time.Time) {
+	if x.known && x.shows != p {
+		x.was = append(x.was, Shown{x.shows, now})
+	}
+	if x.known, x.shows = true, p; x.session == 0 { // new in the mapping, and its PBX speaks already
+		x.end = now
+	}
+}
+
+// event is rules 1 to 5 of "Incoming".
+func (o *oracle) event(x *truth, p Presence, now time.Time) {
+	switch waiting := x.goal != nil && !x.goal.waits; {
+	case len(x.open) > 0 && x.open[0].acked && x.open[0].p == p:
+		x.answer(x.open[0].ask)
+	case x.known && x.shows == p:
+		if o.r.CountRepeats && o.r.Sync && len(x.open) == 0 && x.goal == nil && x.said().p == p && o.typeOf(x, p) != "" {
+			x.repeat = now
+		}
+	case len(x.open) > 0 || waiting:
+	default:
+		o.opine(x, p, now)
+	}
+	x.show(p, now)
+}
+
+func (x *truth) answer(ask uint64) {
+	x.open = slices.DeleteFunc(x.open, func(g goal) bool { return g.acked && g.ask <= ask })
+	if x.goal != nil && x.goal.acked && x.goal.ask <= ask {
+		x.goal = nil
+	}
+}
+
+// answered is rule 4 of "Outgoing".
+func (o *oracle) answered(x *truth, ask uint64, p Presence, now time.Time) {
+	old := x.goal
+	x.answer(ask)
+	if len(x.open) == 0 && x.goal == nil && (old == nil && x.shows != p || old != nil && old.p != p) {
+		o.opine(x, p, now)
+	}
+	x.show(p, now)
+}
+
+// first is what a session's first snapshot does.
+func (o *oracle) first(x *truth, p Presence, newLife bool, now time.Time) {
+	g, same := x.goal, x.known && x.shows == p
+	forgot := slices.ContainsFunc(x.was, func(s Shown) bool { return s.Presence == p && !s.Until.Before(x.end.Add(-2*time.Second)) })
+	switch {
+	case g != nil && g.sent && g.p == p:
+		x.goal = nil
+	case g != nil && g.choice && (newLife || !g.acked):
+		if g.waits = false; x.said().t != "" && !g.sent {
+			x.said().since = now.Add(time.Microsecond)
+		}
+	case g != nil && same && (newLife || !g.acked):
+		g.waits = false
+	case g == nil && same:
+	case g == nil && newLife && forgot && o.r.Sync:
+		o.wish(x, goal{p: x.shows})
+	default:
+		x.goal = nil
+		o.opine(x, p, now)
+	}
+	x.show(p, now)
+}

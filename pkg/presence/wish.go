@@ -1,0 +1,298 @@
+package presence
+
+import (
+	"slices"
+	"time"
+)
+
+// This file holds what leads to writes: choices, return times, snapshots that
+// show less than was written, and the rules for when a wish is written.
+
+// choose takes a status that a person or a program picked.
+func (s *step) choose() {
+	in, v := s.in, s.v
+	s.by = in.By
+	img, mapped := s.r.Types.image(in.Type)
+	if !mapped || !s.r.Sync || len(v.Extensions) == 0 {
+		all, winner, _, _ := s.weigh()
+		over := pick(all, winner)
+		v.Hold = &Hold{Type: in.Type, Message: in.Message, Since: s.now, Until: in.Until, By: in.By, Over: over.id, OverAt: over.since}
+		return
+	}
+	v.Hold = nil
+	p := Presence{img.State, img.Subtype, in.Message}.Canonical()
+	for i := range v.Extensions {
+		if s.r.Outgoing == ToDefault && i != s.r.Default {
+			continue
+		}
+		x := &v.Extensions[i]
+		said := Said{Presence: p, Type: in.Type, Since: s.now, Until: in.Until, By: in.By}
+		if !in.Until.IsZero() {
+			said.Before = before(x, in.Until)
+		}
+		s.say(x, said)
+		s.wish(x, p, Choice)
+	}
+}
+
+// before is what an extension returns to when a choice made now ends at until:
+// what it said, without what will have ended by then.
+func before(x *Extension, until time.Time) *Said {
+	b := &x.Said
+	for b != nil && !b.Until.IsZero() && !b.Until.After(until) {
+		b = b.Before
+	}
+	if b == nil || b == &x.Said && b.Since.IsZero() {
+		return &Said{Presence: x.Shows} // nothing was said: at least it shows what it showed
+	}
+	return b.trimmed(maxBefore)
+}
+
+// trimmed returns a copy of s with at most depth choices under it.
+func (s *Said) trimmed(depth int) *Said {
+	c := *s
+	if c.Before != nil {
+		if depth == 0 {
+			c.Before = nil
+		} else {
+			c.Before = c.Before.trimmed(depth - 1)
+		}
+	}
+	return &c
+}
+
+// wish makes p what the extension shall show; it replaces an older wish.
+func (s *step) wish(x *Extension, p Presence, kind WishKind) {
+	x.Wish = &Wish{Presence: p, Kind: kind, Since: s.now, Version: s.v.Version + 1}
+	s.fx.Changed = true
+}
+
+// saved lets the choices be written that are now in the store.
+func (s *step) saved() {
+	for i := range s.v.Extensions {
+		if w := s.v.Extensions[i].Wish; w != nil && w.Version <= s.in.Version {
+			w.Saved = true
+		}
+	}
+}
+
+// pump writes the extension's wish once its turn has come.
+func (s *step) pump(x *Extension) {
+	w := x.Wish
+	if w == nil || w.Flying || x.Session == 0 || len(x.Asked) >= maxAsked ||
+		w.Kind == Choice && !w.Saved || s.now.Before(w.RetryAt) {
+		return
+	}
+	s.v.Asks++
+	w.Ask, w.Flying, w.Again, w.Sent, w.Acked, w.RetryAt = s.v.Asks, true, w.Sent, true, false, time.Time{}
+	x.Asked = append(x.Asked, Ask{ID: w.Ask, Presence: w.Presence, At: s.now})
+	s.fx.Orders = append(s.fx.Orders, Order{Extension: x.ID, Session: x.Session, Ask: w.Ask, Presence: w.Presence})
+	s.fx.Durable = true
+}
+
+// snapshot takes a complete list of what the extensions of one PBX show.
+func (s *step) snapshot() {
+	for i := range s.v.Extensions {
+		x := &s.v.Extensions[i]
+		if x.ID.PBX != s.in.PBX {
+			continue
+		}
+		p := s.in.Shows[x.ID.Number]
+		if x.Session == s.in.Session {
+			s.compare(x, p)
+			continue
+		}
+		x.Session, x.AwayAt = s.in.Session, time.Time{}
+		s.fx.Changed = true
+		s.meet(x, p)
+	}
+}
+
+// compare takes a snapshot's value in the middle of a session: a change that
+// nobody told. What is on its way decides for itself.
+func (s *step) compare(x *Extension, p Presence) {
+	switch {
+	case len(x.Asked) > 0 || x.Wish != nil && !x.Wish.refused():
+	case x.Known && x.Shows == p:
+	default:
+		s.hear(x, p, s.opinion(x, p))
+	}
+}
+
+// meet takes the value that an extension shows at the start of a session:
+//
+//	wish                     shows            then
+//	sent, and shown          -                it has been fulfilled
+//	taken by the same life   something else   somebody changed it after us
+//	a choice                 anything         written; one made while the PBX was
+//	                                          away ranks just after this snapshot
+//	expiry, restore          as known         written
+//	                         something else   somebody changed it: superseded
+//	none                     as known         nothing happened
+//	none, a new life         as it did just   the PBX forgot: what it
+//	                         before the end   showed last is written back
+//	none                     something else   somebody changed it
+func (s *step) meet(x *Extension, p Presence) {
+	w, same := x.Wish, x.Known && x.Shows == p
+	switch {
+	case w != nil && w.Sent && w.Presence == p:
+		x.Wish = nil
+		s.hear(x, p, Echo)
+	case w != nil && w.Acked && !s.in.NewLife:
+		x.Wish = nil
+		s.hear(x, p, s.opinion(x, p))
+	case w != nil && w.Kind == Choice:
+		w.RetryAt = time.Time{}
+		if !w.Sent && x.Said.Since.Equal(w.Since) { // made while the PBX was away
+			w.Since = s.now.Add(time.Microsecond)
+			x.Said.Since = w.Since
+		}
+		s.hear(x, p, Older)
+	case w != nil && same:
+		w.RetryAt = time.Time{}
+		s.hear(x, p, Repeat)
+	case w == nil && same:
+		s.hear(x, p, Repeat)
+	case w == nil && s.in.NewLife && x.showed(p) && s.r.Sync:
+		s.wish(x, x.Shows, Restore)
+		s.hear(x, p, Reverted)
+	default:
+		s.hear(x, p, s.opinion(x, p))
+	}
+}
+
+// tick does what is due: return times, repeats that count, writes without an event.
+func (s *step) tick() {
+	if h := s.v.Hold; h != nil && s.reached(h.Until) {
+		s.v.Hold, s.by = nil, ByExpiry
+	}
+	for i := range s.v.Extensions {
+		x := &s.v.Extensions[i]
+		if s.reached(x.Said.Until) {
+			s.expire(x)
+		}
+		if s.reached(after(x.RepeatAt, repeatWait)) {
+			again := x.Said
+			again.Since, again.Until, again.Before = x.RepeatAt, time.Time{}, nil
+			again.By = "extension " + x.ID.String()
+			s.say(x, again)
+		}
+		if s.reached(x.readAt()) {
+			x.Reading = true
+			s.fx.Orders = append(s.fx.Orders, Order{Read: true, Extension: x.ID, Session: x.Session, Ask: x.lastAcked()})
+		}
+	}
+}
+
+// ByExpiry and ByReload are who set a status that nobody set.
+const (
+	ByExpiry = "expiry"
+	ByReload = "reload"
+)
+
+// expire ends a choice: the extension says again what it said before.
+func (s *step) expire(x *Extension) {
+	said := Said{}
+	b := x.Said.Before
+	for b != nil && s.reached(b.Until) {
+		b = b.Before
+	}
+	if b != nil {
+		said = *b
+	}
+	if !said.Since.IsZero() {
+		said.By = ByExpiry
+	}
+	s.by = ByExpiry
+	s.say(x, said)
+	if s.r.Sync {
+		s.wish(x, said.Presence, Expiry)
+	}
+}
+
+// readAt is when the extension's oldest write has waited too long for its event.
+func (x *Extension) readAt() time.Time {
+	if len(x.Asked) == 0 || !x.Asked[0].Acked || x.Reading || x.Session == 0 {
+		return time.Time{}
+	}
+	return x.Asked[0].At.Add(echoWait)
+}
+
+func (x *Extension) lastAcked() (ask uint64) {
+	for _, a := range x.Asked {
+		if a.Acked {
+			ask = a.ID
+		}
+	}
+	return ask
+}
+
+// reached tells whether a deadline has come; zero never does.
+func (s *step) reached(t time.Time) bool { return !t.IsZero() && !s.now.Before(t) }
+
+func after(t time.Time, d time.Duration) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.Add(d)
+}
+
+// due is the earliest moment at which a tick would do something.
+func (s *step) due() (next time.Time) {
+	at := func(t time.Time) {
+		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	if s.v.Hold != nil {
+		at(s.v.Hold.Until)
+	}
+	for i := range s.v.Extensions {
+		x := &s.v.Extensions[i]
+		at(x.Said.Until)
+		at(after(x.RepeatAt, repeatWait))
+		at(x.readAt())
+		if x.Wish != nil && x.Session != 0 {
+			at(x.Wish.RetryAt)
+		}
+		if stale := s.staleAt(x); stale.After(s.now) {
+			at(stale)
+		}
+	}
+	return next
+}
+
+// reload fits the view to new rules. Who stays keeps everything; a write that is
+// under way is still awaited.
+func (s *step) reload() {
+	s.by = ByReload
+	if s.v.Default != s.r.Default || !slices.EqualFunc(s.v.Extensions, s.r.Extensions, func(x Extension, id ExtensionID) bool { return x.ID == id }) {
+		s.fx.Changed = true
+		s.realign()
+	}
+	for i := range s.v.Extensions {
+		x := &s.v.Extensions[i]
+		if !s.r.Sync && x.Wish != nil {
+			x.Wish = nil
+			s.fx.Changed = true
+		} else if s.v.Alone && x.Known && x.Shows != x.Said.Presence {
+			x.Heard = Heard{x.Shows, s.now, s.opinion(x, x.Shows)}
+		}
+	}
+	s.fx.Durable = s.fx.Durable || s.v.Alone == s.r.Sync
+	s.v.Alone = !s.r.Sync
+}
+
+// realign gives the view the extensions of the rules, in their order.
+func (s *step) realign() {
+	old := s.v.Extensions
+	s.v.Default, s.v.Extensions = s.r.Default, make([]Extension, len(s.r.Extensions))
+	for i, id := range s.r.Extensions {
+		s.v.Extensions[i] = Extension{ID: id, AwayAt: s.now}
+		for j := range old {
+			if old[j].ID == id {
+				s.v.Extensions[i] = old[j]
+			}
+		}
+	}
+}
