@@ -1,0 +1,91 @@
+package asterisk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/presencebridge/presencebridge/pkg/ami"
+)
+
+// problem is an error that a person can do something about.
+type problem struct {
+	err    error
+	advice string
+}
+
+func (p *problem) Error() string { return p.err.Error() }
+func (p *problem) Unwrap() error { return p.err }
+
+// The ways in which a session ends or is kept from being ready, beside those
+// of package ami.
+var (
+	errShutdown = errors.New("the PBX is shutting down")
+	errBroken   = errors.New("a malformed frame came during the snapshot")
+	errInvalid  = errors.New("the PBX has no valid presence there")
+	errTorn     = errors.New("the presence changed while it was read")
+	errFields   = errors.New("presence event without all of its headers")
+)
+
+// advice returns what to do about err, "" where time will do.
+func advice(err error) string {
+	var p *problem
+	if errors.As(err, &p) {
+		return p.advice
+	}
+	return ""
+}
+
+// reason returns err as a sentence for people, with what to do.
+func reason(err error) string {
+	if err == nil || errors.Is(err, context.Canceled) {
+		return "the bridge has ended this connection"
+	}
+	if hint := advice(err); hint != "" {
+		return fmt.Sprintf("%v; %s", err, hint)
+	}
+	return err.Error()
+}
+
+// unreachable explains why there is no login.
+func (c *Connector) unreachable(err error) error {
+	if errors.Is(err, ami.ErrAuth) {
+		return &problem{err, fmt.Sprintf("check secret, deny, permit and acl of [%s] in manager.conf, then run 'manager reload' "+
+			"in the Asterisk CLI; at most %d logins are tried in %s, so that no address gets banned",
+			c.cfg.AMI.Username, c.cfg.Times.LoginRefused, c.cfg.Times.LoginWindow)}
+	}
+	return &problem{err, "check that Asterisk runs and that manager.conf has enabled = yes, and port and bindaddr of this address"}
+}
+
+// unanswered explains why an action that every session needs was refused.
+func (c *Connector) unanswered(err error) error {
+	var refused *ami.ResponseError
+	switch {
+	case !errors.As(err, &refused):
+		return err
+	case denied(refused):
+		return &problem{err, fmt.Sprintf("set write = call,reporting for [%s] in manager.conf, then run 'manager reload'", c.cfg.AMI.Username)}
+	case unknown(refused):
+		return &problem{err, "Asterisk is still booting, or needs 'module load res_manager_presencestate.so'"}
+	case refused.Action == "Setvar":
+		return &problem{err, "run 'module load func_presencestate.so' in the Asterisk CLI"}
+	}
+	return err
+}
+
+// deaf explains why a canary did not come back.
+func (c *Connector) deaf() error {
+	return &problem{
+		fmt.Errorf("events do not arrive: the canary %s was written but its event did not come within %s", c.canary, c.cfg.Times.CanaryWait),
+		fmt.Sprintf("check that res_manager_presencestate.so is loaded, and that [%s] in manager.conf has read = system,call and no eventfilter that drops PresenceStateChange",
+			c.cfg.AMI.Username),
+	}
+}
+
+// What Asterisk says (main/manager.c, process_message).
+func denied(e *ami.ResponseError) bool { return strings.EqualFold(e.Message, "Permission denied") }
+
+func unknown(e *ami.ResponseError) bool {
+	return strings.HasPrefix(e.Message, "Invalid/unknown command")
+}

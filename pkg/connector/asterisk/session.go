@@ -1,0 +1,205 @@
+package asterisk
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"go.uber.org/zap"
+
+	"github.com/presencebridge/presencebridge/pkg/ami"
+	"github.com/presencebridge/presencebridge/pkg/connector"
+	"github.com/presencebridge/presencebridge/pkg/presence"
+)
+
+// maxUnderWay bounds the orders that are on the wire unanswered, so that a burst
+// of them never fills the socket.
+const maxUnderWay = 64
+
+// session is one connection, from the login to its end. Everything it reports,
+// it reports from the connection's reader, except the Down at the end.
+//
+// Its goroutines: the reader of conn; run, in the goroutine of Connector.Run,
+// which owns all others; follow, which takes snapshots; pulse, which writes
+// canaries and sends the readings that wait for one; and one that tells when
+// the connection is over.
+type session struct {
+	c      *Connector
+	sink   connector.Sink
+	number uint64                  // set before the first report
+	conn   *ami.Conn               // set before follow and pulse start
+	end    context.CancelCauseFunc // ends the session; the first cause counts
+	over   <-chan struct{}         // closed then
+
+	booted    chan struct{} // closed by FullyBooted
+	lists     chan struct{} // of one place: a snapshot is wanted
+	canaries  chan struct{} // of one place: somebody waits for a fence
+	underWay  chan struct{} // of maxUnderWay places, taken by orders on the wire
+	translate *translator   // reader only
+	announced bool          // reader only: booted is closed
+	stranger  bool          // reader only: somebody else writes our canary, and it was logged
+	invalid   atomic.Uint64 // reports without a valid state
+	malformed atomic.Uint64 // frames refused
+
+	mu       sync.Mutex // never held while the sink or the network is called
+	opened   bool       // the first snapshot was delivered
+	snapshot *snapshot  // being taken; nil: none
+	waiting  fence      // what the next canary will be the fence of
+	awaited  fence      // the canary that is on its way; no nonce: none
+	last     string     // nonce of the last canary that was seen
+}
+
+// session connects and stays until something ends it. opened tells whether it
+// came to its first snapshot; err is never nil.
+func (c *Connector) session(ctx context.Context, sink connector.Sink) (opened bool, err error) {
+	ctx, end := context.WithCancelCause(ctx)
+	defer end(nil)
+	s := &session{
+		c: c, sink: sink, end: end, over: ctx.Done(),
+		booted:    make(chan struct{}),
+		lists:     make(chan struct{}, 1),
+		canaries:  make(chan struct{}, 1),
+		underWay:  make(chan struct{}, maxUnderWay),
+		translate: newTranslator(c.where),
+	}
+	conn, err := ami.Open(ctx, c.cfg.AMI, ami.Handler{Event: s.event, Malformed: s.refuse})
+	if err != nil {
+		c.notEntered()
+		return false, c.unreachable(err)
+	}
+	s.conn, s.number = conn, c.entered()
+	s.translate.escaped = escapes(conn.Version())
+	return s.run(ctx)
+}
+
+// run does all after the login, and waits for all of it to end.
+func (s *session) run(ctx context.Context) (opened bool, err error) {
+	var tasks sync.WaitGroup
+	tasks.Go(func() { s.end(s.follow(ctx, &tasks)) })
+	tasks.Go(func() {
+		select {
+		case <-s.conn.Done():
+			s.end(s.conn.Err())
+		case <-ctx.Done():
+		}
+	})
+	<-ctx.Done()
+	err = context.Cause(ctx)
+	_ = s.conn.Close() // always nil; from here on the reader reports nothing
+	tasks.Wait()
+
+	s.mu.Lock()
+	opened = s.opened
+	s.mu.Unlock()
+	s.c.closed(s, err)
+	if opened {
+		s.c.log.Debug("session over", zap.Uint64("malformed", s.malformed.Load()), zap.Uint64("invalid", s.invalid.Load()))
+		s.report(connector.Report{Kind: connector.Down, Session: s.number, Err: err})
+	}
+	return opened, err
+}
+
+// report tells the sink.
+func (s *session) report(r connector.Report) {
+	r.PBX = s.c.cfg.Name
+	s.sink(r)
+}
+
+// event takes what the PBX sends unasked. It runs on the reader.
+func (s *session) event(e ami.Event) {
+	switch {
+	case e.Is("PresenceStateChange"):
+		s.changed(e)
+	case e.Is("FullyBooted"):
+		if !s.announced {
+			s.announced = true
+			close(s.booted)
+		}
+	case e.Is("Shutdown"):
+		s.end(errShutdown)
+	}
+}
+
+// changed takes a live PresenceStateChange.
+func (s *session) changed(e ami.Event) {
+	presentity, status, subtype, message := fields(e)
+	if presentity == nil {
+		s.refuse(errFields)
+		return
+	}
+	s.mu.Lock()
+	opened, taking := s.opened, s.snapshot
+	s.mu.Unlock()
+	if !opened && taking == nil {
+		return // before the first list everything is in that list
+	}
+	if string(presentity) == s.c.canary {
+		s.canarySeen(string(message))
+		return
+	}
+	number := s.translate.number(presentity)
+	if number == "" {
+		return
+	}
+	p, ok := s.translate.presence(status, subtype, message)
+	if !ok {
+		s.ignore(number, string(status))
+		return
+	}
+	if taking != nil {
+		taking.live[number] = p
+	}
+	if opened {
+		s.report(connector.Report{Kind: connector.Changed, Extension: s.extension(number), Presence: p})
+	}
+}
+
+// fields returns the headers that Asterisk puts into every PresenceStateChange,
+// or nil if one is missing: then somebody has put a line break into a
+// presentity, which Asterisk does not escape (main/presencestate.c:528).
+func fields(e ami.Event) (presentity, status, subtype, message []byte) {
+	presentity, status = e.Bytes("Presentity"), e.Bytes("Status")
+	subtype, message = e.Bytes("Subtype"), e.Bytes("Message")
+	if status == nil || subtype == nil || message == nil {
+		return nil, nil, nil, nil
+	}
+	return presentity, status, subtype, message
+}
+
+// refuse notes a frame that no honest Asterisk sends. A snapshot that is being
+// taken is not to be trusted then, and a new one is wanted at once, so that what
+// was forged around the frame does not stand. It runs on the reader.
+func (s *session) refuse(err error) {
+	s.c.mu.Lock()
+	s.c.health.Malformed++
+	s.c.mu.Unlock()
+	if s.malformed.Add(1) == 1 {
+		s.c.log.Warn("frame refused, further ones of this session are only counted", zap.Error(err))
+	}
+	s.mu.Lock()
+	if s.snapshot != nil {
+		s.snapshot.broken = true
+	}
+	s.mu.Unlock()
+	s.relist()
+}
+
+// ignore notes a report of a state that is none.
+func (s *session) ignore(number, status string) {
+	if s.invalid.Add(1) == 1 {
+		s.c.log.Warn("report without a valid state ignored, further ones of this session are only counted",
+			zap.String("extension", number), zap.String("status", status))
+	}
+}
+
+// relist asks for a snapshot soon. Asking twice is asking once.
+func (s *session) relist() {
+	select {
+	case s.lists <- struct{}{}:
+	default:
+	}
+}
+
+func (s *session) extension(number string) presence.ExtensionID {
+	return presence.ExtensionID{PBX: s.c.cfg.Name, Number: number}
+}

@@ -1,0 +1,239 @@
+package asterisk
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/presencebridge/presencebridge/pkg/ami"
+	"github.com/presencebridge/presencebridge/pkg/connector"
+	"github.com/presencebridge/presencebridge/pkg/presence"
+)
+
+// snapshot is one being taken. Asterisk changes its list first and sends the
+// events later, over one queue (main/presencestate.c, main/stasis_cache.c:988).
+// So a canary that is written after the list arrives after every event that the
+// list already reflects; the events in between, in their order, are newer than
+// the list or lead up to it.
+//
+//	list asked for ... items ... list complete ... canary written ... canary seen
+//	|<----------- events go to live, and win over the list ------------>| deliver
+type snapshot struct {
+	shows  map[string]presence.Presence // from the list; the reader's until the list is complete
+	torn   map[string]struct{}          // listed twice, differently
+	live   map[string]presence.Presence // reader only
+	broken bool                         // under session.mu
+	done   chan error                   // of one place: nil when delivered
+}
+
+// follow takes snapshots until the session ends: one at first, then now and
+// then, and whenever one is wanted. It starts pulse when the PBX is up.
+func (s *session) follow(ctx context.Context, tasks *sync.WaitGroup) error {
+	incarnation, err := s.greet(ctx)
+	if err != nil {
+		return err
+	}
+	s.awaitBoot(ctx)
+	tasks.Go(func() { s.end(s.pulse(ctx)) })
+	for {
+		select { // this one answers whatever was wanted until now
+		case <-s.lists:
+		default:
+		}
+		err := s.takeSnapshot(ctx, incarnation)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil && fatal(err):
+			return s.c.unanswered(err)
+		case err != nil:
+			s.c.complain("no snapshot", s.c.unanswered(err))
+			s.relist()
+		}
+		// Whoever forges frames must not make Asterisk list without a pause.
+		sleep(ctx, s.c.cfg.Times.Retry)
+		next := time.NewTimer(jitter(s.c.cfg.Times.Snapshot))
+		select {
+		case <-s.lists:
+		case <-next.C:
+		case <-ctx.Done():
+		}
+		next.Stop()
+	}
+}
+
+// fatal tells whether only a new session could do better: rights are copied at
+// the login (main/manager.c:2331).
+func fatal(err error) bool {
+	var refused *ami.ResponseError
+	return errors.Is(err, ami.ErrClosed) || errors.As(err, &refused) && denied(refused)
+}
+
+// greet asks who is there. The time of its start tells an Asterisk's lives apart.
+func (s *session) greet(ctx context.Context) (incarnation string, err error) {
+	status, err := s.conn.Do(ctx, ami.CoreStatus())
+	if err != nil {
+		return "", s.c.unanswered(err)
+	}
+	incarnation = status.Get("CoreStartupDate") + " " + status.Get("CoreStartupTime")
+	version := ""
+	if settings, err := s.conn.Do(ctx, ami.CoreSettings()); err == nil {
+		version = settings.Get("AsteriskVersion")
+	}
+	s.c.greeted(version)
+	return incarnation, nil
+}
+
+// awaitBoot waits for FullyBooted, but not for long: without read = system, or
+// behind an eventfilter, it never comes, and then the list command does as
+// well, which appears only when the list is whole (module.h:335, load priorities).
+func (s *session) awaitBoot(ctx context.Context) {
+	timer := time.NewTimer(s.c.cfg.Times.Boot)
+	defer timer.Stop()
+	select {
+	case <-s.booted:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// takeSnapshot lists, fences and delivers one snapshot, or tells why it could not.
+func (s *session) takeSnapshot(ctx context.Context, incarnation string) error {
+	defer s.watch(nil)
+	n, err := s.list(ctx)
+	if err == nil && len(n.shows) == 0 && s.c.known() > 0 {
+		n, err = s.list(ctx) // a PBX that has forgotten everybody says so twice
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.settle(ctx, n); err != nil {
+		return err
+	}
+	s.await(fence{deliver: func() { s.deliver(n, incarnation) }})
+	select {
+	case err := <-n.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// watch makes n the snapshot that live events go to; nil ends that.
+func (s *session) watch(n *snapshot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.snapshot = n
+}
+
+// list collects the whole list into a new snapshot.
+func (s *session) list(ctx context.Context) (*snapshot, error) {
+	n := &snapshot{
+		shows: make(map[string]presence.Presence, s.c.known()),
+		torn:  make(map[string]struct{}),
+		live:  make(map[string]presence.Presence),
+		done:  make(chan error, 1),
+	}
+	s.watch(n)
+	_, err := s.conn.List(ctx, ami.PresenceStateList(), "PresenceStateListComplete", func(e ami.Event) { s.listed(n, e) })
+	return n, err
+}
+
+// listed takes one item of the list. It runs on the reader.
+func (s *session) listed(n *snapshot, e ami.Event) {
+	presentity, status, subtype, message := fields(e)
+	if presentity == nil {
+		s.refuse(errFields)
+		return
+	}
+	number := s.translate.number(presentity)
+	if number == "" {
+		return
+	}
+	p, ok := s.translate.presence(status, subtype, message)
+	if !ok {
+		s.ignore(number, string(status))
+		return
+	}
+	if old, ok := n.shows[number]; ok && old != p {
+		n.torn[number] = struct{}{}
+	}
+	n.shows[number] = p
+}
+
+// settle reads what was listed twice with different values: custompresence:1001
+// and CustomPresence:1001 are two entries of Asterisk's cache (main/stasis_cache.c
+// compares exactly) but one row of its store, which is right. Among events there
+// is nothing to settle: each is a write to that row, and the last one holds.
+func (s *session) settle(ctx context.Context, n *snapshot) error {
+	for number := range n.torn {
+		type answer struct {
+			presence presence.Presence
+			err      error
+		}
+		answers := make(chan answer, 1)
+		reading, err := s.c.reading(number)
+		if err != nil {
+			return err
+		}
+		s.read(reading, func(p presence.Presence, err error) { answers <- answer{p, err} })
+		select {
+		case a := <-answers:
+			if errors.Is(a.err, errInvalid) {
+				delete(n.shows, number)
+				continue
+			}
+			if a.err != nil {
+				return fmt.Errorf("read extension %s, which is listed twice: %w", number, a.err)
+			}
+			n.shows[number] = a.presence
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+// deliver reports a snapshot whose fence has been seen. It runs on the reader.
+func (s *session) deliver(n *snapshot, incarnation string) {
+	s.mu.Lock()
+	if n.broken {
+		s.mu.Unlock()
+		n.done <- errBroken
+		return
+	}
+	first := !s.opened
+	s.opened, s.snapshot = true, nil
+	s.mu.Unlock()
+
+	for number, p := range n.live {
+		n.shows[number] = p
+	}
+	s.c.remember(len(n.shows))
+	if first {
+		s.c.opened(s) // first: the sink may answer with an order at once
+		s.c.log.Info("ready", zap.Int("extensions", len(n.shows)), zap.String("started", incarnation))
+	}
+	s.report(connector.Report{
+		Kind: connector.Snapshot, Session: s.number, First: first,
+		Incarnation: incarnation, Shows: n.shows,
+	})
+	n.done <- nil
+}
+
+// known returns how many extensions the last snapshot had.
+func (c *Connector) known() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.entries
+}
+
+func (c *Connector) remember(entries int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.entries = entries
+}

@@ -1,0 +1,93 @@
+// Package connector is the contract between the bridge and a system that shows
+// presence: a PBX, later others. A connector keeps its connection, speaks its
+// protocol and translates; it decides nothing about a user.
+package connector
+
+import (
+	"context"
+	"errors"
+
+	"github.com/presencebridge/presencebridge/pkg/presence"
+)
+
+// Connector keeps one system connected. Its methods may be called from any goroutine.
+type Connector interface {
+	// Run connects, and connects again, until ctx ends or nothing but an
+	// operator can help; it returns after all its goroutines have. Everything
+	// that happens is told to sink in the order of the wire.
+	Run(ctx context.Context, sink Sink) error
+
+	// Write puts one order on the wire of the session it was made for. nil means
+	// that it is on its way: its answer (Acked or Refused), or the Down of that
+	// session, comes through the sink. ErrDown means that nothing was sent.
+	Write(ctx context.Context, o Order) error
+
+	// Read asks what the extension really shows: everything the PBX sent before
+	// has reached the sink by the time the answer (Answered or Unreadable) does.
+	// Errors are as for Write.
+	Read(ctx context.Context, o Order) error
+
+	// Resync asks for a snapshot soon; it does not wait. Without a session it does nothing:
+	// every session starts with one.
+	Resync()
+
+	// Health tells how things are now, for people.
+	Health() Health
+}
+
+// ErrDown says that the order's session is not, or no longer, there.
+var ErrDown = errors.New("not connected")
+
+// Sink takes reports. It never blocks and may be called from one goroutine at a time.
+type Sink func(Report)
+
+// Order asks for one write or one reading of an extension.
+type Order struct {
+	Session   uint64
+	Ask       uint64 // names the write in Acked and Refused; for a reading: the newest write it may answer
+	Extension presence.ExtensionID
+	Presence  presence.Presence // what to write; ignored by Read
+}
+
+// Kind says what a Report is about.
+type Kind uint8
+
+// The kinds of reports. The fields they use stand behind them.
+const (
+	Changed    Kind = iota + 1 // Extension, Presence: the PBX says that it shows this now
+	Acked                      // Extension, Ask: the PBX took the write
+	Refused                    // Extension, Ask, Err: the PBX did not take it
+	Answered                   // Extension, Ask, Presence: what a Read found
+	Unreadable                 // Extension, Ask, Err: a Read that could not be answered
+	Snapshot                   // Session, First, Incarnation, Shows: a complete snapshot; the first one of a session opens it for orders
+	Loaded                     // the PBX's presence module was loaded again and repeated everything (see sync.repeats)
+	Alive                      // the canary was seen: events flow
+	Down                       // Session, Err: the session is over; none of its orders will be answered any more
+	Unsent                     // Extension, Ask, Err: Write said that nothing was sent; the bridge tells itself so
+)
+
+// Report is one thing a connector has to tell. Presences are canonical.
+type Report struct {
+	Kind        Kind
+	PBX         string
+	Session     uint64 // > 0, rising within one Run; of the Snapshot or Down
+	Extension   presence.ExtensionID
+	Presence    presence.Presence
+	Ask         uint64
+	First       bool                         // the first Snapshot of its session
+	Incarnation string                       // identifies this life of the PBX; equal strings mean that it has not restarted
+	Shows       map[string]presence.Presence // by extension number; missing means not_set. The sink owns it
+	Err         error
+}
+
+// Health is a connector's condition.
+type Health struct {
+	PBX       string `json:"pbx"`
+	Connected bool   `json:"connected"` // logged in
+	Ready     bool   `json:"ready"`     // has a complete snapshot and its canary was seen
+	Version   string `json:"version"`   // of the PBX, "" until known
+	Reason    string `json:"reason"`    // why it is not ready and what to do, one sentence; "" when ready
+	Since     int64  `json:"-"`         // unix microseconds of the last change of Ready
+	Malformed uint64 `json:"malformed"` // frames refused since the start
+	Sessions  uint64 `json:"sessions"`  // sessions begun since the start
+}
