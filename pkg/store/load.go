@@ -1,0 +1,123 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+)
+
+// defaultLimit is how many entries History returns where the query sets no limit.
+const defaultLimit = 100
+
+// Load returns what a bridge starts from. Users and PBXs are ordered by their
+// ids; a user's Status is left nil, the view holds it.
+func (s *SQL) Load(ctx context.Context) (State, error) {
+	st := State{Clean: s.wasClean}
+	err := s.each(ctx, func(scan scanner) error {
+		var u User
+		if err := scan(&u.ID, &u.Name, &u.Email, &u.Version, &u.View); err != nil {
+			return err
+		}
+		st.Users = append(st.Users, u)
+		return nil
+	}, `SELECT id, name, email, version, view FROM users ORDER BY id`)
+	if err != nil {
+		return State{}, s.fail(ctx, "load users", err)
+	}
+	err = s.each(ctx, func(scan scanner) error {
+		var p PBX
+		if err := scan(&p.Name, &p.Incarnation, (*timeColumn)(&p.Heard)); err != nil {
+			return err
+		}
+		st.PBXs = append(st.PBXs, p)
+		return nil
+	}, `SELECT name, incarnation, heard FROM pbxs ORDER BY name`)
+	if err != nil {
+		return State{}, s.fail(ctx, "load pbxs", err)
+	}
+	return st, nil
+}
+
+// History returns entries, newest first.
+func (s *SQL) History(ctx context.Context, q Query) ([]Entry, error) {
+	text := `SELECT id, user_id, at, type, name, base, message, since, until, set_by, rule, version FROM history WHERE 1 = 1`
+	var args []any
+	if q.User != "" {
+		text, args = text+` AND user_id = ?`, append(args, string(q.User))
+	}
+	if q.Before > 0 {
+		text, args = text+` AND id < ?`, append(args, q.Before)
+	}
+	if q.Limit <= 0 {
+		q.Limit = defaultLimit
+	}
+	text, args = text+` ORDER BY id DESC LIMIT ?`, append(args, q.Limit)
+
+	var entries []Entry
+	err := s.each(ctx, func(scan scanner) error {
+		var e Entry
+		err := scan(&e.ID, &e.User, (*timeColumn)(&e.At), &e.Type, &e.Name, &e.Base, &e.Message,
+			(*timeColumn)(&e.Since), (*timeColumn)(&e.Until), &e.By, &e.Rule, &e.Version)
+		if err != nil {
+			return err
+		}
+		entries = append(entries, e)
+		return nil
+	}, text, args...)
+	if err != nil {
+		return nil, s.fail(ctx, "history", err)
+	}
+	return entries, nil
+}
+
+// scanner reads the columns of one row.
+type scanner func(columns ...any) error
+
+// each calls row for every row that a query finds.
+func (s *SQL) each(ctx context.Context, row func(scanner) error, query string, args ...any) error {
+	rows, err := s.read.QueryContext(ctx, s.dialect.bind(query), args...)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }() // what it could say, Err has said
+	for rows.Next() {
+		if err := row(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// timeLayout is RFC 3339 in UTC with all six digits of the microseconds: text that
+// sorts as the times do, in every database and in a shell.
+const timeLayout = "2006-01-02T15:04:05.000000Z07:00"
+
+// timeText returns t as it is stored: NULL where t is zero.
+func timeText(t time.Time) any {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UTC().Format(timeLayout)
+}
+
+// timeColumn scans what timeText has written.
+type timeColumn time.Time
+
+// Scan implements sql.Scanner.
+func (c *timeColumn) Scan(value any) error {
+	var text sql.NullString
+	if err := text.Scan(value); err != nil {
+		return err
+	}
+	if !text.Valid {
+		*c = timeColumn{}
+		return nil
+	}
+	t, err := time.Parse(timeLayout, text.String)
+	if err != nil {
+		return fmt.Errorf("column is not a time of the store: %w", err)
+	}
+	*c = timeColumn(t)
+	return nil
+}

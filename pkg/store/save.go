@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"time"
+
+	"github.com/presencebridge/presencebridge/pkg/presence"
+)
+
+// Save writes a batch in one transaction: all of it, or nothing. Saving the same
+// batch again changes nothing, so that a Save of unknown outcome can be repeated;
+// all entries of one user's version belong into one batch. A row with a higher
+// version is kept.
+func (s *SQL) Save(ctx context.Context, b *Batch) error {
+	err := s.inTx(ctx, func(tx *sql.Tx) error {
+		if err := rows(ctx, s, tx, s.saveUser, b.Users, userRow); err != nil {
+			return fmt.Errorf("users: %w", err)
+		}
+		if err := rows(ctx, s, tx, s.saveEntry, b.History, entryRows()); err != nil {
+			return fmt.Errorf("history: %w", err)
+		}
+		if err := rows(ctx, s, tx, s.savePBX, b.PBXs, pbxRow); err != nil {
+			return fmt.Errorf("pbxs: %w", err)
+		}
+		return nil
+	})
+	return s.fail(ctx, "save", err)
+}
+
+// rows executes a prepared statement for each of list.
+func rows[T any](ctx context.Context, s *SQL, tx *sql.Tx, prepared *sql.Stmt, list []T, args func(*T) []any) error {
+	if len(list) == 0 {
+		return nil
+	}
+	each := ctx
+	if s.dialect.Local {
+		each = context.WithoutCancel(ctx)
+	}
+	stmt := tx.StmtContext(each, prepared)
+	defer func() { _ = stmt.Close() }() // the prepared one stays
+	for i := range list {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, err := stmt.ExecContext(each, args(&list[i])...); err != nil {
+			return fmt.Errorf("row %d of %d: %w", i+1, len(list), err)
+		}
+	}
+	return nil
+}
+
+func userRow(u *User) []any {
+	row := []any{
+		string(u.ID), u.Name, u.Email, u.Version,
+		nil, nil, nil, nil, nil, nil, nil, nil, nil, nil,
+		string(u.View),
+	}
+	if st := u.Status; st != nil {
+		copy(row[4:], []any{
+			string(st.Type.ID), st.Type.Name, string(st.Type.Base), st.Type.Color,
+			st.Message, timeText(st.Since), timeText(st.Until), st.By, st.Removed, st.Stale,
+		})
+	}
+	return row
+}
+
+// entryRows returns a function that numbers the entries of one step: one step may
+// tell the history several things at the same instant.
+func entryRows() func(*Entry) []any {
+	type step struct {
+		user    presence.UserID
+		version uint64
+		at      any
+	}
+	seen := make(map[step]int)
+	return func(e *Entry) []any {
+		of := step{e.User, e.Version, timeText(e.At)}
+		ordinal := seen[of]
+		seen[of]++
+		return []any{
+			string(e.User), e.Version, of.at, ordinal,
+			string(e.Type), e.Name, string(e.Base), e.Message,
+			timeText(e.Since), timeText(e.Until), e.By, string(e.Rule),
+		}
+	}
+}
+
+func pbxRow(p *PBX) []any { return []any{p.Name, p.Incarnation, timeText(p.Heard)} }
+
+// pruneStep bounds how many rows one transaction of Prune deletes, and with that
+// how long a Save waits for it.
+const pruneStep = 1000
+
+// Prune deletes the history from before a time and returns how many entries that
+// were, also with an error. A Save waits for a step of it at most.
+func (s *SQL) Prune(ctx context.Context, before time.Time) (int64, error) {
+	var pruned int64
+	for {
+		n, err := s.pruneSome(ctx, before)
+		pruned += int64(n)
+		if err != nil || n < pruneStep {
+			return pruned, s.fail(ctx, "prune", err)
+		}
+	}
+}
+
+// pruneSome deletes the oldest entries. They are looked up first, outside of the
+// transaction, since not every database deletes with a limit.
+func (s *SQL) pruneSome(ctx context.Context, before time.Time) (int, error) {
+	var ids []int64
+	err := s.each(ctx, func(scan scanner) error {
+		var id int64
+		err := scan(&id)
+		ids = append(ids, id)
+		return err
+	}, `SELECT id FROM history WHERE at < ? ORDER BY at, id LIMIT ?`, timeText(before), pruneStep)
+	if err != nil || len(ids) == 0 {
+		return 0, err
+	}
+	err = s.inTx(ctx, func(tx *sql.Tx) error {
+		return rows(ctx, s, tx, s.deleteEntry, ids, func(id *int64) []any { return []any{*id} })
+	})
+	if err != nil {
+		return 0, err
+	}
+	return len(ids), nil
+}

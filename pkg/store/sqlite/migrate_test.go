@@ -1,0 +1,174 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"io/fs"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"testing/fstest"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/presencebridge/presencebridge/pkg/store"
+)
+
+// oldStores are databases as older versions wrote them, dumped by the sqlite3
+// shell. Every new schema adds the last one of its predecessor; none ever changes.
+const oldStores = "../../../testdata/store/sqlite-*.sql"
+
+func TestEveryOldStoreIsBroughtUpToDate(t *testing.T) {
+	dumps, err := filepath.Glob(oldStores)
+	if err != nil || len(dumps) == 0 {
+		t.Fatalf("no old stores: %v", err)
+	}
+	fresh := filepath.Join(t.TempDir(), "fresh.db")
+	mustOpen(t, fresh)
+	for _, dump := range dumps {
+		t.Run(filepath.Base(dump), func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "store.db")
+			db := rawDB(t, path)
+			run(t, db, string(read(t, dump)))
+			s := mustOpen(t, path)
+			checkOldStore(t, s)
+			if got, want := schema(t, db), schema(t, rawDB(t, fresh)); got != want {
+				t.Errorf("schema:\n%s\nand of a new store:\n%s", got, want)
+			}
+		})
+	}
+}
+
+// checkOldStore compares with what every dump holds.
+func checkOldStore(t *testing.T, s *store.SQL) {
+	t.Helper()
+	noon := time.Date(2026, 11, 22, 12, 0, 0, 123456000, time.UTC)
+	st, err := s.Load(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := store.State{
+		Users: []store.User{
+			{ID: "alice", Name: "Alice Martin", Email: "alice@example.com", Version: 17, View: []byte(`{"user":"alice","version":17}`)},
+			{ID: "bob", Name: "Bob Lee", Version: 1, View: []byte(`{"user":"bob","version":1}`)},
+		},
+		PBXs:  []store.PBX{{Name: "branch"}, {Name: "main", Incarnation: "1763800000/18", Heard: noon}},
+		Clean: true,
+	}
+	if !reflect.DeepEqual(st, want) {
+		t.Errorf("state:\ngot  %+v\nwant %+v", st, want)
+	}
+	entries, err := s.History(t.Context(), store.Query{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	lunch := store.Entry{
+		ID: 2, User: "alice", At: noon, Type: "lunch", Name: "Lunch", Base: "absent", Message: "it's\ntwo 🍣",
+		Since: noon, Until: noon.Add(time.Hour), By: "extension main/1001", Rule: "latest", Version: 17,
+	}
+	if len(entries) != 2 || entries[0] != lunch || entries[1].ID != 1 {
+		t.Errorf("history = %+v", entries)
+	}
+}
+
+// schema is what SQLite keeps of the statements that made the tables.
+func schema(t *testing.T, db *sql.DB) string {
+	t.Helper()
+	var text string
+	err := db.QueryRowContext(t.Context(),
+		`SELECT group_concat(sql, ';' || char(10)) FROM (SELECT sql FROM sqlite_master ORDER BY type, name)`).Scan(&text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
+func TestMigrationsAreLoggedOnce(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	core, logs := observer.New(zap.InfoLevel)
+	for range 2 {
+		s, err := Open(t.Context(), path, zap.New(core))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := logs.FilterMessage("store migrated").Len(); n != 1 {
+		t.Errorf("logged %d times", n)
+	}
+}
+
+func TestBrokenMigrationChangesNothing(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := mustOpen(t, path)
+	if err := s.Close(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	before := schema(t, rawDB(t, path))
+
+	first, err := fs.ReadFile(migrations, "migrations/00001_first.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := connect(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.Dialect.Migrations = fstest.MapFS{
+		"00001_first.sql": {Data: first},
+		"00002_broken.sql": {Data: []byte("-- +goose Up\nCREATE TABLE half (x TEXT);\n" +
+			"DELETE FROM meta;\nINSERT INTO missing VALUES (1);\n")},
+	}
+	unlocked := false
+	c.Unlock, c.Log = func() error { unlocked = true; return nil }, zap.NewNop()
+	if _, err := store.Open(t.Context(), c); err == nil || !strings.Contains(err.Error(), "missing") {
+		t.Fatalf("open = %v, want the broken statement", err)
+	}
+	if !unlocked {
+		t.Error("the lock is still held")
+	}
+	if after := schema(t, rawDB(t, path)); after != before {
+		t.Errorf("schema is now:\n%s", after)
+	}
+	st, err := mustOpen(t, path).Load(t.Context())
+	if err != nil || !st.Clean {
+		t.Errorf("load = %+v, %v; want it clean", st, err)
+	}
+}
+
+// Each part of store.Open that can go wrong is an error and lets go of everything.
+func TestUnusableSchemaIsAnError(t *testing.T) {
+	for _, tc := range []struct{ name, spoil, want string }{
+		{"no meta table", `DROP TABLE meta`, "meta"},
+		{"no clean flag", `DELETE FROM meta`, "no rows"},
+		{"no users table", `DROP TABLE users`, "users"},
+		{"no way to mark", `CREATE TRIGGER t BEFORE UPDATE ON meta BEGIN SELECT RAISE(ABORT, 'not marked'); END`, "not marked"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "store.db")
+			if err := mustOpen(t, path).Close(t.Context(), true); err != nil {
+				t.Fatal(err)
+			}
+			run(t, rawDB(t, path), tc.spoil)
+			for range 2 { // ErrInUse would show a lock that was left behind
+				if _, err := Open(context.Background(), path, zap.NewNop()); err == nil || !strings.Contains(err.Error(), tc.want) {
+					t.Errorf("open = %v, want something with %q", err, tc.want)
+				}
+			}
+		})
+	}
+}
+
+func TestFailedMarkAtCloseIsTold(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	s := mustOpen(t, path)
+	run(t, rawDB(t, path), `CREATE TRIGGER t BEFORE UPDATE ON meta BEGIN SELECT RAISE(ABORT, 'not marked'); END`)
+	if err := s.Close(t.Context(), true); err == nil || !strings.Contains(err.Error(), "not marked") {
+		t.Errorf("close = %v", err)
+	}
+}

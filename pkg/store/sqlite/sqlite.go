@@ -1,0 +1,144 @@
+// Package sqlite keeps the store in one SQLite file. A panel may read it with
+// plain SQL while the bridge runs; only the bridge writes.
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+
+	"github.com/pressly/goose/v3"
+	"go.uber.org/zap"
+
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/presencebridge/presencebridge/pkg/store"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+const saveUser = `
+INSERT INTO users (id, name, email, version, type, type_name, base, color, message, since, until, set_by, removed, stale, view)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (id) DO UPDATE SET
+    name = excluded.name, email = excluded.email, version = excluded.version,
+    type = excluded.type, type_name = excluded.type_name, base = excluded.base, color = excluded.color,
+    message = excluded.message, since = excluded.since, until = excluded.until, set_by = excluded.set_by,
+    removed = excluded.removed, stale = excluded.stale, view = excluded.view
+WHERE excluded.version >= users.version`
+
+const saveEntry = `
+INSERT INTO history (user_id, version, at, ordinal, type, name, base, message, since, until, set_by, rule)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (user_id, version, at, ordinal) DO NOTHING`
+
+const savePBX = `
+INSERT INTO pbxs (name, incarnation, heard) VALUES (?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET incarnation = excluded.incarnation, heard = excluded.heard`
+
+// busyTimeout is how long SQLite waits for somebody else's lock. It does not look
+// at the context meanwhile (sqliteDefaultBusyCallback in main.c), so this is also
+// by how much a deadline can be missed.
+const busyTimeout = "busy_timeout(500)"
+
+// readers is how many queries may run at once beside the writer.
+const readers = 4
+
+// Open opens, and if need be makes, the store in the file at path. Only one
+// bridge can have it open: store.ErrInUse says that another one has.
+func Open(ctx context.Context, path string, log *zap.Logger) (*store.SQL, error) {
+	path, err := resolve(path)
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := lock(path + ".lock")
+	if err != nil {
+		return nil, err
+	}
+	c, err := connect(ctx, path)
+	if err != nil {
+		return nil, errors.Join(err, unlock())
+	}
+	c.Unlock, c.Log = unlock, log
+	return store.Open(ctx, c)
+}
+
+// connect opens the file, which is ours alone by now.
+func connect(ctx context.Context, path string) (store.Config, error) {
+	if err := create(path); err != nil {
+		return store.Config{}, err
+	}
+	sub, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return store.Config{}, err
+	}
+	write, err := sql.Open("sqlite", dsn(path, url.Values{
+		"_txlock": {"immediate"}, // a transaction that writes later could not wait for the lock
+		"_pragma": {busyTimeout, "synchronous(FULL)", "foreign_keys(1)", "journal_size_limit(67108864)"},
+	}))
+	if err != nil {
+		return store.Config{}, err
+	}
+	write.SetMaxOpenConns(1)
+	if err := check(ctx, write, path); err != nil {
+		return store.Config{}, errors.Join(err, write.Close())
+	}
+	read, err := sql.Open("sqlite", dsn(path, url.Values{"_pragma": {busyTimeout, "query_only(1)"}}))
+	if err != nil {
+		return store.Config{}, errors.Join(err, write.Close())
+	}
+	read.SetMaxOpenConns(readers)
+	read.SetMaxIdleConns(readers)
+	return store.Config{
+		Write: write,
+		Read:  read,
+		Dialect: store.Dialect{
+			Goose:      goose.DialectSQLite3,
+			Migrations: sub,
+			Local:      true,
+			SaveUser:   saveUser,
+			SaveEntry:  saveEntry,
+			SavePBX:    savePBX,
+			Explain:    func(err error) error { return explain(path, err) },
+		},
+	}, nil
+}
+
+// dsn names the file as the driver wants it: a path may hold ? and % itself.
+func dsn(path string, options url.Values) string {
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + options.Encode()
+}
+
+// check refuses another program's database before anything is changed in it, and
+// puts ours in WAL mode, in which nobody who reads holds up who writes.
+func check(ctx context.Context, db *sql.DB, path string) error {
+	var tables, ours int
+	err := db.QueryRowContext(ctx, `SELECT COUNT(*), COUNT(CASE WHEN name = 'goose_db_version' THEN 1 END) FROM sqlite_master`).
+		Scan(&tables, &ours)
+	if err != nil {
+		return explain(path, err)
+	}
+	if tables > 0 && ours == 0 {
+		return fmt.Errorf("%s is the database of another program: give store.dsn a file of its own", path)
+	}
+	if ours > 0 {
+		// Goose would take a table that cannot be read for one that is not there.
+		var version int64
+		if err := db.QueryRowContext(ctx, `SELECT MAX(version_id) FROM goose_db_version`).Scan(&version); err != nil {
+			return explain(path, err)
+		}
+	}
+	var mode string
+	if err := db.QueryRowContext(ctx, `PRAGMA journal_mode = WAL`).Scan(&mode); err != nil {
+		return explain(path, err)
+	}
+	if mode != "wal" {
+		return fmt.Errorf("%s is on a file system without shared memory: move the store to a local disk", path)
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+// Package store keeps what the bridge must not lose: every user's view, the
+// history, and what it knows of each PBX. It decides nothing; a view is opaque
+// to it but for the columns that the panel reads.
+package store
+
+import (
+	"errors"
+	"time"
+
+	"github.com/presencebridge/presencebridge/pkg/presence"
+)
+
+// User is one user's row.
+type User struct {
+	ID      presence.UserID
+	Name    string
+	Email   string
+	Version uint64
+	Status  *presence.Status // nil: nothing was ever said; only Save uses it
+	View    []byte           // the view as JSON
+}
+
+// Entry is a line of the history.
+type Entry struct {
+	ID      int64           `json:"id"` // given by the store; rises
+	User    presence.UserID `json:"user"`
+	At      time.Time       `json:"at"`
+	Type    presence.TypeID `json:"type"` // "": the user no longer has a status
+	Name    string          `json:"name"`
+	Base    presence.Base   `json:"base"`
+	Message string          `json:"message"`
+	Since   time.Time       `json:"since,omitzero"`
+	Until   time.Time       `json:"until,omitzero"`
+	By      string          `json:"by"`
+	Rule    presence.Rule   `json:"rule"`
+	Version uint64          `json:"version"`
+}
+
+// PBX is what is known of one PBX.
+type PBX struct {
+	Name        string
+	Incarnation string    // which of its lives the last snapshot came from
+	Heard       time.Time // when it was last heard of
+}
+
+// Batch is what one transaction writes.
+type Batch struct {
+	Users   []User // the newest version of each, at most one row a user
+	History []Entry
+	PBXs    []PBX
+}
+
+// State is everything that a bridge starts from.
+type State struct {
+	Users []User
+	PBXs  []PBX
+	Clean bool // the last bridge stopped in order, so that nothing newer than this was ever shown
+}
+
+// Query selects history, newest first.
+type Query struct {
+	User   presence.UserID // "": everybody
+	Before int64           // entries with a smaller id; 0: from the newest
+	Limit  int             // at most; 0: 100
+}
+
+// Errors that callers tell apart.
+var (
+	// ErrInUse says that another bridge has the store.
+	ErrInUse = errors.New("the store is in use by another presencebridge")
+	// ErrNewer says that the store was written by a newer version of the bridge.
+	ErrNewer = errors.New("the store was written by a newer presencebridge")
+)
