@@ -1,0 +1,154 @@
+// Package config reads the two files of the bridge: presencebridge.yaml, the
+// operator's, and mapping.yaml, the administrator's.
+//
+// It is strict, reports every fault of both files at once, and hands out either
+// a whole configuration or none. It connects to nothing and keeps nothing; who
+// reloads calls Load again. No fault ever contains a secret.
+package config
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/presencebridge/presencebridge/pkg/presence"
+)
+
+// Config is everything that the two files say. It is immutable.
+type Config struct {
+	Path        string // absolute, of presencebridge.yaml
+	Daemon      Daemon
+	MappingPath string // absolute
+	Mapping     *presence.Mapping
+}
+
+// Daemon is presencebridge.yaml. Paths are absolute and secrets are loaded.
+type Daemon struct {
+	Mapping string
+	PBX     []PBX // at least one; the first is the one that a plain extension is on
+	Store   Store
+	HTTP    HTTP
+	Log     Log
+}
+
+// PBX is one Asterisk server.
+type PBX struct {
+	Name       string
+	Presentity string // with {extension} in place of the number
+	AMI        AMI
+}
+
+// AMI says how to reach the manager interface of a PBX.
+type AMI struct {
+	Address    string // host:port
+	Username   string
+	Secret     Secret
+	PlainLogin bool // send the secret itself; false: answer a challenge
+	TLS        TLS
+}
+
+// TLS says how the manager connection is encrypted.
+type TLS struct {
+	Enabled    bool
+	CAFile     string // "": the system's authorities
+	ServerName string // "": the host of the address
+}
+
+// Store says where the bridge keeps what it must not lose.
+type Store struct {
+	Driver      string // "sqlite"
+	DSN         string // path of the database file
+	HistoryDays int    // 0: keep everything
+}
+
+// HTTP says where the API is served.
+type HTTP struct {
+	Socket string // path of the unix socket
+}
+
+// Log says what is logged and how.
+type Log struct {
+	Level  string // debug, info, warn or error
+	Format string // json or console
+}
+
+// What a setting is when nobody says anything.
+const (
+	defaultMapping     = "mapping.yaml"
+	defaultPresentity  = presentityPrefix + extensionMark
+	defaultDSN         = "presencebridge.db"
+	defaultSocket      = "presencebridge.sock"
+	defaultHistoryDays = 365
+	defaultColor       = "#757575"
+	defaultStaleAfter  = time.Duration(0)
+)
+
+// Load reads the daemon's file and the mapping that it names. The Config is nil
+// when there is at least one error; the faults hold warnings as well.
+func Load(path string, overrides Overrides) (*Config, Faults) {
+	doc, root := open(path)
+	doc.overrides = overrides.read(doc)
+	if root.broken {
+		return nil, doc.faults.sorted()
+	}
+	daemon := readDaemon(root)
+	mapping, faults := loadMapping(daemon.Mapping, daemon.PBX)
+	faults = append(doc.faults, faults...).sorted()
+	if len(faults.Errors()) > 0 {
+		return nil, faults
+	}
+	cfg := &Config{Path: path, Daemon: daemon, MappingPath: daemon.Mapping, Mapping: mapping}
+	if err := cfg.absolute(); err != nil {
+		return nil, append(faults, Fault{File: path, What: err.Error(), Do: "start in a folder that exists"})
+	}
+	return cfg, faults
+}
+
+// LoadMapping reads a mapping alone; pbxs are the names of the PBXs, in their
+// order. The Mapping is nil when there is at least one error. Only Load can
+// check that a number fits the presentity of its PBX.
+func LoadMapping(path string, pbxs []string) (*presence.Mapping, Faults) {
+	if len(pbxs) == 0 {
+		return nil, Faults{{File: path, What: "there is no PBX that its extensions could be on", Do: "name one under pbx in presencebridge.yaml"}}
+	}
+	list := make([]PBX, len(pbxs))
+	for i, name := range pbxs {
+		list[i] = PBX{Name: name, Presentity: defaultPresentity}
+	}
+	m, faults := loadMapping(path, list)
+	return m, faults.sorted()
+}
+
+// absolute makes paths independent of the working directory. Faults show them as
+// they were given.
+func (c *Config) absolute() error {
+	paths := []*string{&c.Path, &c.MappingPath, &c.Daemon.Mapping, &c.Daemon.Store.DSN, &c.Daemon.HTTP.Socket}
+	for i := range c.Daemon.PBX {
+		if ca := &c.Daemon.PBX[i].AMI.TLS.CAFile; *ca != "" {
+			paths = append(paths, ca)
+		}
+	}
+	for _, p := range paths {
+		abs, err := filepath.Abs(*p)
+		if err != nil {
+			return err
+		}
+		*p = abs
+	}
+	return nil
+}
+
+// Find returns the daemon's file: the one named explicitly, else the first of the
+// usual places that exists.
+func Find(explicit string) (string, error) {
+	if explicit != "" {
+		return explicit, nil
+	}
+	for _, path := range []string{"presencebridge.yaml", "/etc/presencebridge/presencebridge.yaml"} {
+		if _, err := os.Stat(path); err == nil {
+			return path, nil
+		}
+	}
+	return "", errors.New("no presencebridge.yaml here nor in /etc/presencebridge: write one, or name yours with --config FILE")
+}

@@ -1,0 +1,212 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+const (
+	presentityPrefix = "CustomPresence:"
+	extensionMark    = "{extension}"
+
+	// A presentity is stored and listed under at most 64 characters after its
+	// prefix; a longer one has another name after a restart of Asterisk
+	// (main/presencestate.c:358, funcs/func_presencestate.c:858).
+	maxName = 64
+
+	// The path of a unix socket has 108 bytes with its end (man 7 unix).
+	maxSocket = 107
+)
+
+// readDaemon reads presencebridge.yaml.
+func readDaemon(root value) Daemon {
+	top := root.object("mapping", "pbx", "store", "http", "log")
+	p := pathsFor(root.doc.file)
+	return Daemon{
+		Mapping: p.beside(top.at("mapping").unempty(defaultMapping)),
+		PBX:     readPBXs(top.at("pbx"), p),
+		Store:   readStore(top.at("store"), p),
+		HTTP:    readHTTP(top.at("http"), p),
+		Log:     readLog(top.at("log")),
+	}
+}
+
+func readPBXs(v value, p paths) []PBX {
+	items, ok := v.list()
+	if v.missing() && !v.broken || ok && len(items) == 0 {
+		v.fault("there is no PBX", "name at least one, as the sample does")
+	}
+	first := make(map[string]int)
+	pbxs := make([]PBX, 0, len(items))
+	for _, item := range items {
+		pbx := readPBX(item, p)
+		if line, taken := first[pbx.Name]; taken && pbx.Name != "" {
+			item.fault(fmt.Sprintf("the PBX of line %d has the same name", line), "rename one of them")
+		}
+		first[pbx.Name] = item.line
+		pbxs = append(pbxs, pbx)
+	}
+	return pbxs
+}
+
+func readPBX(v value, p paths) PBX {
+	o := v.object("name", "presentity", "ami", "ari")
+	if o.has("ari") {
+		o.at("ari").fault("this version does not use ARI yet", "remove the block, it would do nothing")
+	}
+	return PBX{
+		Name:       readWord(o.at("name")),
+		Presentity: readPresentity(o.at("presentity")),
+		AMI:        readAMI(o.at("ami"), p),
+	}
+}
+
+// readWord reads a name that Asterisk can keep.
+func readWord(v value) string {
+	text, ok := v.required()
+	if ok && !wordPattern.MatchString(text) {
+		v.fault(quote(text)+" is not a name that can be used", "write 1 to 64 letters, digits, dots, hyphens and underscores")
+	}
+	return text
+}
+
+var presentityText = regexp.MustCompile(`^[A-Za-z0-9_.-]*$`)
+
+func readPresentity(v value) string {
+	text := v.text(defaultPresentity)
+	name, prefixed := strings.CutPrefix(text, presentityPrefix)
+	switch rest := strings.Replace(name, extensionMark, "", 1); {
+	case !prefixed:
+		v.fault(quote(text)+" is not a presence that Asterisk can keep",
+			"begin it with "+presentityPrefix+", the only provider that can be written")
+	case rest == name:
+		v.fault(quote(text)+" is the same for every extension", "put "+extensionMark+" where the number stands, as in "+defaultPresentity)
+	case !presentityText.MatchString(rest):
+		v.fault(quote(text)+" has characters that Asterisk does not keep",
+			"use letters, digits, dots, hyphens and underscores around one "+extensionMark)
+	case len(rest) >= maxName:
+		v.fault(fmt.Sprintf("%d characters around %s leave no room for a number", len(rest), extensionMark), fmt.Sprintf("stay within %d in all", maxName))
+	default:
+		return text
+	}
+	return defaultPresentity
+}
+
+func readAMI(v value, p paths) AMI {
+	o := v.object("address", "username", "secret", "secret_file", "tls", "plain_login", "insecure")
+	if v.missing() && !v.broken {
+		v.fault("nothing says how to reach this PBX", "write address, username and secret_file of its manager interface here")
+		return AMI{}
+	}
+	ami := AMI{
+		Address:    readAddress(o.at("address")),
+		Username:   readLine(o.at("username")),
+		Secret:     readSecret(o, p),
+		PlainLogin: o.at("plain_login").boolean(false),
+		TLS:        readTLS(o.at("tls"), p),
+	}
+	if insecure := o.at("insecure").boolean(false); !ami.TLS.Enabled && !insecure && !loopback(ami.Address) {
+		o.at("address").fault("presence and the rights of the account would cross the network in clear",
+			"enable tls (port 5039), or write insecure: true if that network is yours alone")
+	}
+	if ami.PlainLogin && !ami.TLS.Enabled {
+		o.at("plain_login").warn("the secret crosses the network in clear, as TLS is off", "remove it, or enable tls")
+	}
+	return ami
+}
+
+func readAddress(v value) string {
+	text, ok := v.required()
+	if !ok {
+		return ""
+	}
+	host, port, err := net.SplitHostPort(text)
+	n, portErr := strconv.ParseUint(port, 10, 16)
+	if err != nil || host == "" || strings.ContainsFunc(host, unprintable) || portErr != nil || n == 0 {
+		v.fault(quote(text)+" is not an address", "write host:port, for example 127.0.0.1:5038 or [::1]:5038")
+	}
+	return text
+}
+
+// loopback tells whether an address never leaves this machine. A name other than
+// localhost might; a faulty address has its own fault.
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil || host == "" || host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// readLine reads text that fits a header of AMI.
+func readLine(v value) string {
+	text, ok := v.required()
+	if ok && (strings.ContainsFunc(text, isControl) || len(text) > maxHeader) {
+		v.fault("has a line break or control character, or is too long", fmt.Sprintf("write one line of at most %d bytes", maxHeader))
+	}
+	return text
+}
+
+func readTLS(v value, p paths) TLS {
+	o := v.object("enabled", "ca_file", "server_name")
+	t := TLS{
+		Enabled:    o.at("enabled").boolean(false),
+		ServerName: o.at("server_name").text(""),
+	}
+	file := o.at("ca_file")
+	if name := file.text(""); name != "" {
+		t.CAFile = p.credential(name)
+		checkCertificates(file, t.CAFile)
+	}
+	if !t.Enabled && (t.CAFile != "" || t.ServerName != "") {
+		v.warn("TLS is off, so what stands here does nothing and the connection is not encrypted", "write enabled: true, or remove the block")
+	}
+	return t
+}
+
+func readStore(v value, p paths) Store {
+	o := v.object("driver", "dsn", "history_days")
+	driver := o.at("driver")
+	name := driver.text("sqlite")
+	if name != "sqlite" {
+		driver.fault(quote(name)+" is no store of this version", "write sqlite, the only one there is")
+	}
+	dsn := o.at("dsn")
+	file := dsn.unempty(defaultDSN)
+	if strings.HasPrefix(file, ":") || strings.HasPrefix(file, "file:") || strings.Contains(file, "?") {
+		dsn.fault("is not the path of a file", "write the path of the database file, for example "+defaultDSN)
+	}
+	return Store{
+		Driver:      name,
+		DSN:         p.in("STATE_DIRECTORY", file),
+		HistoryDays: o.at("history_days").integer(defaultHistoryDays, 0, 36500),
+	}
+}
+
+func readHTTP(v value, p paths) HTTP {
+	o := v.object("socket", "listen", "metrics")
+	for _, key := range []string{"listen", "metrics"} {
+		if o.at(key).text("") != "" {
+			o.at(key).fault("this version serves only the unix socket, not TCP", "leave it empty; http.socket answers the same requests")
+		}
+	}
+	socket := o.at("socket")
+	path := p.in("RUNTIME_DIRECTORY", socket.unempty(defaultSocket))
+	if abs, err := filepath.Abs(path); err == nil && len(abs) > maxSocket {
+		socket.fault(fmt.Sprintf("a path of %d bytes, where a unix socket has at most %d", len(abs), maxSocket), "choose a shorter path, for example below /run")
+	}
+	return HTTP{Socket: path}
+}
+
+func readLog(v value) Log {
+	o := v.object("level", "format")
+	return Log{
+		Level:  o.at("level").oneOf("info", "debug", "info", "warn", "error"),
+		Format: o.at("format").oneOf("json", "json", "console"),
+	}
+}

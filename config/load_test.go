@@ -1,0 +1,409 @@
+package config
+
+import (
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+	"go.yaml.in/yaml/v3"
+)
+
+const statuses = `statuses:
+  - {id: available, base: connected, asterisk: available}
+  - {id: dnd, base: busy, asterisk: dnd}
+`
+
+func TestTextStaysWhatWasWritten(t *testing.T) {
+	for _, text := range []string{"0123", "007", "1e3", "0x10", "1_000", "0o17", "1.50", "yes", "off", "true", "2026-11-22", ".inf", "12_34e5"} {
+		t.Run(text, func(t *testing.T) {
+			folder(t)
+			write(t, "mapping.yaml", strings.ReplaceAll(`
+sync: {priority: [WORD]}
+statuses: [{id: WORD, base: busy, asterisk: {state: xa, subtype: WORD}}]
+users: [{id: WORD, extensions: [1, WORD, {pbx: main, extension: 2}], default_extension: WORD}]
+`, "WORD", text))
+			user := mustLoad(t, Overrides{}).Mapping.Users[0]
+			if string(user.ID) != text || user.Name != text || user.Rules.Extensions[1].Number != text || user.Rules.Default != 1 {
+				t.Errorf("user = %+v %+v", user, user.Rules)
+			}
+			if s := user.Rules.Types.List()[0]; string(s.ID) != text || s.Name != text || s.Asterisk.Subtype != text {
+				t.Errorf("status = %+v %+v", s, s.Asterisk)
+			}
+		})
+	}
+}
+
+// An extension with a plus is a name that Asterisk cannot keep: mapping-extension-name.yaml.
+func TestPlusStaysInAnID(t *testing.T) {
+	folder(t)
+	write(t, "mapping.yaml", statuses+"users: [{id: +49301234, extensions: [1]}]")
+	if got := mustLoad(t, Overrides{}).Mapping.Users[0].ID; got != "+49301234" {
+		t.Errorf("id = %q", got)
+	}
+}
+
+func TestInlineSecretStaysWhatWasWritten(t *testing.T) {
+	for _, text := range []string{"0123", "1e3", "+49301234", `"# & *"`, "true"} {
+		t.Run(text, func(t *testing.T) {
+			folder(t)
+			write(t, "presencebridge.yaml", "pbx: [{name: main, ami: {address: 'localhost:1', username: u, secret: "+text+"}}]")
+			if got := mustLoad(t, Overrides{}).Daemon.PBX[0].AMI.Secret.Reveal(); got != strings.Trim(text, `"`) {
+				t.Errorf("secret = %q", got)
+			}
+		})
+	}
+}
+
+func TestDefaultsOfWhatIsLeftOut(t *testing.T) {
+	dir := folder(t)
+	cfg := mustLoad(t, Overrides{})
+	want := Daemon{
+		Mapping: filepath.Join(dir, "mapping.yaml"),
+		PBX:     cfg.Daemon.PBX,
+		Store:   Store{Driver: "sqlite", DSN: filepath.Join(dir, "presencebridge.db"), HistoryDays: 365},
+		HTTP:    HTTP{Socket: filepath.Join(dir, "presencebridge.sock")},
+		Log:     Log{Level: "info", Format: "json"},
+	}
+	if got := fmt.Sprintf("%+v", cfg.Daemon); got != fmt.Sprintf("%+v", want) {
+		t.Errorf("daemon = %s\nwant %+v", got, want)
+	}
+	if got := cfg.Daemon.PBX[0].Presentity; got != "CustomPresence:{extension}" {
+		t.Errorf("presentity = %s", got)
+	}
+	rules := cfg.Mapping.Users[0].Rules
+	if !rules.Sync || rules.Incoming != "latest" || rules.Outgoing != "all" || rules.CountRepeats || rules.StaleAfter != 0 {
+		t.Errorf("rules = %+v", rules)
+	}
+	if got := rules.Types.List()[0]; got.Name != "available" || got.Color != defaultColor {
+		t.Errorf("status = %+v", got)
+	}
+}
+
+func TestUserSettingsWinOverSync(t *testing.T) {
+	folder(t)
+	write(t, "mapping.yaml", "sync: {repeats: count, stale_after: 30m, priority: [available]}\n"+statuses+`users:
+  - {id: plain, extensions: [1]}
+  - {id: own, extensions: [2, 3], default_extension: {pbx: main, extension: 3}, incoming: default, outgoing: default, priority: [dnd], sync: false}
+`)
+	users := mustLoad(t, Overrides{}).Mapping.Users
+	plain, own := users[0].Rules, users[1].Rules
+	if !plain.CountRepeats || plain.StaleAfter.Minutes() != 30 || !plain.Sync || plain.Ranks["available"] != 0 {
+		t.Errorf("plain = %+v", plain)
+	}
+	if own.Incoming != "default" || own.Outgoing != "default" || own.Sync || own.Default != 1 || own.Ranks["dnd"] != 0 || !own.CountRepeats {
+		t.Errorf("own = %+v", own)
+	}
+}
+
+func TestSyncSwitchedOffIsOffForEverybody(t *testing.T) {
+	folder(t)
+	write(t, "mapping.yaml", "sync: {enabled: false}\n"+statuses+"users: [{id: a, sync: true, extensions: [1]}]")
+	if mustLoad(t, Overrides{}).Mapping.Users[0].Rules.Sync {
+		t.Error("a user is synchronised although sync.enabled is false")
+	}
+}
+
+func TestUsersShareWhatIsEqual(t *testing.T) {
+	folder(t)
+	var b strings.Builder
+	b.WriteString(statuses + "users:\n")
+	const users = 20_000
+	for i := range users {
+		fmt.Fprintf(&b, "  - {id: user%d, extensions: [%d], priority: [dnd]}\n", i, 100000+i)
+	}
+	write(t, "mapping.yaml", b.String())
+	cfg := mustLoad(t, Overrides{})
+	if len(cfg.Mapping.Users) != users {
+		t.Fatalf("%d users", len(cfg.Mapping.Users))
+	}
+	first, last := cfg.Mapping.Users[0].Rules, cfg.Mapping.Users[users-1].Rules
+	first.Ranks["probe"] = 7 // shows in the other map if it is the same
+	if first.Types != last.Types || last.Ranks["probe"] != 7 {
+		t.Error("types or ranks are not shared")
+	}
+}
+
+func TestEnvironmentAndFlagsStandInForLines(t *testing.T) {
+	flag := func(name, value string) *pflag.Flag {
+		set := pflag.NewFlagSet("", pflag.ContinueOnError)
+		set.String(name, "warn", "")
+		if value != "" {
+			_ = set.Set(name, value)
+		}
+		return set.Lookup(name)
+	}
+	for _, tc := range []struct {
+		name, variable, value string
+		flag                  *pflag.Flag
+		read                  func(Daemon) any
+		want                  any
+	}{
+		{"level", "LOG_LEVEL", "debug", nil, func(d Daemon) any { return d.Log.Level }, "debug"},
+		{"format", "LOG_FORMAT", "console", nil, func(d Daemon) any { return d.Log.Format }, "console"},
+		{"socket", "HTTP_SOCKET", "/run/x.sock", nil, func(d Daemon) any { return d.HTTP.Socket }, "/run/x.sock"},
+		{"dsn", "STORE_DSN", "/var/x.db", nil, func(d Daemon) any { return d.Store.DSN }, "/var/x.db"},
+		{"driver", "STORE_DRIVER", "sqlite", nil, func(d Daemon) any { return d.Store.Driver }, "sqlite"},
+		{"days", "STORE_HISTORY_DAYS", "7", nil, func(d Daemon) any { return d.Store.HistoryDays }, 7},
+		{"an empty variable counts as not set", "LOG_LEVEL", "", nil, func(d Daemon) any { return d.Log.Level }, "error"},
+		{"a flag wins", "LOG_LEVEL", "debug", flag("log-level", "info"), func(d Daemon) any { return d.Log.Level }, "info"},
+		{"a flag that was not given does not", "LOG_LEVEL", "debug", flag("log-level", ""), func(d Daemon) any { return d.Log.Level }, "debug"},
+		{"nor does its default win over the file", "TEST_X", "1", flag("log-level", ""), func(d Daemon) any { return d.Log.Level }, "error"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			folder(t)
+			write(t, "presencebridge.yaml", read(t, "presencebridge.yaml")+"log: {level: error}\n")
+			t.Setenv("PRESENCEBRIDGE_"+tc.variable, tc.value)
+			over := Overrides{Flags: map[string]*pflag.Flag{"log.level": tc.flag}}
+			if got := tc.read(mustLoad(t, over).Daemon); got != tc.want {
+				t.Errorf("got %v, want %v", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestFaultsOfOverridesNameThem(t *testing.T) {
+	for variable, want := range map[string]string{
+		"LOG_LVEL":           "environment: PRESENCEBRIDGE_LOG_LVEL: no such setting: did you mean PRESENCEBRIDGE_LOG_LEVEL?",
+		"LOG_LEVEL":          `environment: PRESENCEBRIDGE_LOG_LEVEL: "x" is not known here: use debug, info, warn or error`,
+		"HTTP_LISTEN":        "environment: PRESENCEBRIDGE_HTTP_LISTEN: this version serves only the unix socket, not TCP: leave it empty; http.socket answers the same requests",
+		"STORE_HISTORY_DAYS": "environment: PRESENCEBRIDGE_STORE_HISTORY_DAYS: is not a number that fits: write a whole number from 0 to 36500, without quotes",
+		"MAPPING":            "x: there is no such file: write it, or correct the name",
+	} {
+		t.Run(variable, func(t *testing.T) {
+			folder(t)
+			t.Setenv("PRESENCEBRIDGE_"+variable, "x")
+			cfg, faults := Load("presencebridge.yaml", Overrides{})
+			if cfg != nil || faults.Error() != want {
+				t.Errorf("config %v, faults:\n%v\nwant:\n%s", cfg, faults, want)
+			}
+		})
+	}
+}
+
+func TestOverridableListsEveryScalar(t *testing.T) {
+	doc := &document{file: "x", overrides: make(map[string]override)}
+	for _, key := range overridable() {
+		doc.overrides[key] = override{text: "\x01", origin: "environment", name: key}
+	}
+	d := readDaemon(doc.parse([]byte("{}")))
+	// Each is either taken over or refused; one that is not read at all would be neither.
+	for _, key := range overridable() {
+		refused := slices.ContainsFunc(doc.faults, func(f Fault) bool { return f.Path == key })
+		taken := key == "mapping" && d.Mapping == "\x01" || key == "store.dsn" && d.Store.DSN == "\x01" || key == "http.socket" && d.HTTP.Socket == "\x01"
+		if !refused && !taken {
+			t.Errorf("%s is not read", key)
+		}
+	}
+}
+
+func TestSystemdSaysWhereThingsBelong(t *testing.T) {
+	dir := folder(t)
+	if err := os.Mkdir("creds", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, "creds/ami-secret", "from systemd")
+	t.Setenv("STATE_DIRECTORY", "/var/lib/presencebridge:/var/lib/other")
+	t.Setenv("RUNTIME_DIRECTORY", "/run/presencebridge")
+	t.Setenv("CREDENTIALS_DIRECTORY", filepath.Join(dir, "creds"))
+	d := mustLoad(t, Overrides{}).Daemon
+	if d.Store.DSN != "/var/lib/presencebridge/presencebridge.db" || d.HTTP.Socket != "/run/presencebridge/presencebridge.sock" {
+		t.Errorf("store %s, socket %s", d.Store.DSN, d.HTTP.Socket)
+	}
+	if got := d.PBX[0].AMI.Secret.Reveal(); got != "from systemd" {
+		t.Errorf("secret %q", got)
+	}
+	if err := os.Remove("creds/ami-secret"); err != nil {
+		t.Fatal(err)
+	}
+	if got := mustLoad(t, Overrides{}).Daemon.PBX[0].AMI.Secret.Reveal(); got != "hunter2" {
+		t.Errorf("without a credential the secret is %q", got)
+	}
+}
+
+func TestPathsAreRelativeToTheFile(t *testing.T) {
+	dir := folder(t)
+	t.Chdir("/")
+	cfg, faults := Load(filepath.Join(dir, "presencebridge.yaml"), Overrides{})
+	if cfg == nil {
+		t.Fatal(faults)
+	}
+	if cfg.Path != filepath.Join(dir, "presencebridge.yaml") || cfg.Daemon.Store.DSN != filepath.Join(dir, "presencebridge.db") {
+		t.Errorf("paths %s, %s", cfg.Path, cfg.Daemon.Store.DSN)
+	}
+}
+
+func TestExactlyOneNewlineOfASecretIsCut(t *testing.T) {
+	folder(t)
+	for content, want := range map[string]string{"a": "a", "a\n": "a", "a\r\n": "a", " a ": " a "} {
+		write(t, "ami-secret", content)
+		if got := mustLoad(t, Overrides{}).Daemon.PBX[0].AMI.Secret.Reveal(); got != want {
+			t.Errorf("secret of %q = %q", content, got)
+		}
+	}
+	write(t, "ami-secret", "a\n\n")
+	if cfg, _ := Load("presencebridge.yaml", Overrides{}); cfg != nil {
+		t.Error("two newlines were cut")
+	}
+}
+
+func TestTLSTakesItsAuthority(t *testing.T) {
+	folder(t)
+	server := httptest.NewTLSServer(nil)
+	defer server.Close()
+	write(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	write(t, "presencebridge.yaml", "pbx: [{name: main, ami: {address: '[::1]:5039', username: u, secret_file: ami-secret, plain_login: true, tls: {enabled: true, ca_file: ca.pem, server_name: pbx}}}]")
+	cfg, faults := Load("presencebridge.yaml", Overrides{})
+	if len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	ami := cfg.Daemon.PBX[0].AMI
+	if want := (TLS{Enabled: true, CAFile: filepath.Join(filepath.Dir(cfg.Path), "ca.pem"), ServerName: "pbx"}); ami.TLS != want || !ami.PlainLogin {
+		t.Errorf("ami = %+v", ami)
+	}
+}
+
+func TestSecretDoesNotPrint(t *testing.T) {
+	type hidden struct{ ami AMI }
+	cfg := AMI{Secret: NewSecret("hunter2")}
+	out := fmt.Sprintf("%v %+v %#v %s %q %x %d %v", cfg, cfg, cfg, cfg.Secret, cfg.Secret, cfg.Secret, cfg.Secret, hidden{cfg})
+	out += cfg.Secret.String() + cfg.Secret.GoString()
+	for _, marshal := range []func(any) ([]byte, error){json.Marshal, yaml.Marshal} {
+		for _, v := range []any{cfg, map[string]Secret{"s": cfg.Secret}} {
+			text, err := marshal(v)
+			if err != nil {
+				t.Fatal(err)
+			}
+			out += string(text)
+		}
+	}
+	text, err := cfg.Secret.MarshalText()
+	if err != nil || strings.Contains(out+string(text), "hunter2") || strings.Contains(out, "68756e74657232") {
+		t.Errorf("the secret is in %s%s", out, text)
+	}
+	if (Secret{}).Reveal() != "" || !cfg.Secret.Equal(NewSecret("hunter2")) || cfg.Secret.Equal(Secret{}) {
+		t.Error("a secret is not equal to itself, or the zero one not empty")
+	}
+}
+
+func TestLoadMappingAlone(t *testing.T) {
+	folder(t)
+	write(t, "mapping.yaml", statuses+"users: [{id: a, extensions: [1, {pbx: branch, extension: 1}]}]")
+	m, faults := LoadMapping("mapping.yaml", []string{"main", "branch"})
+	if m == nil || len(faults) > 0 {
+		t.Fatal(faults)
+	}
+	if got := m.Users[0].Rules.Extensions; got[0].PBX != "main" || got[1].PBX != "branch" {
+		t.Errorf("extensions %v", got)
+	}
+	for path, pbxs := range map[string][]string{"mapping.yaml": nil, "nowhere.yaml": {"main"}, ".": {"main"}} {
+		if m, faults := LoadMapping(path, pbxs); m != nil || len(faults) != 1 {
+			t.Errorf("%s: %v %v", path, m, faults)
+		}
+	}
+}
+
+func TestFileThatIsTooLongIsRefused(t *testing.T) {
+	folder(t)
+	write(t, "mapping.yaml", strings.Repeat("#", maxFile+1))
+	if m, faults := LoadMapping("mapping.yaml", []string{"main"}); m != nil || faults.Error() != "mapping.yaml: the file is longer than 16 MiB: split the users over several bridges" {
+		t.Errorf("%v %v", m, faults)
+	}
+}
+
+func TestMissingDaemonFileIsOneFault(t *testing.T) {
+	cfg, faults := Load(filepath.Join(t.TempDir(), "none.yaml"), Overrides{})
+	if cfg != nil || len(faults) != 1 || faults[0].What != "there is no such file" {
+		t.Errorf("%v %v", cfg, faults)
+	}
+}
+
+func TestFileThatMayNotBeReadSaysWhatToRun(t *testing.T) {
+	f := unreadable("x.yaml", os.ErrPermission)
+	if want := "x.yaml: this user may not read it: run: chgrp presencebridge x.yaml && chmod 640 x.yaml"; f.String() != want {
+		t.Errorf("%s", f)
+	}
+}
+
+func TestFindLooksInTheUsualPlaces(t *testing.T) {
+	folder(t)
+	for explicit, want := range map[string]string{"": "presencebridge.yaml", "mine.yaml": "mine.yaml"} {
+		if got, err := Find(explicit); got != want || err != nil {
+			t.Errorf("Find(%q) = %q, %v", explicit, got, err)
+		}
+	}
+	t.Chdir(t.TempDir())
+	if _, err := os.Stat("/etc/presencebridge/presencebridge.yaml"); err == nil {
+		t.Skip("this machine has a bridge installed in /etc; remove it to test the rest")
+	}
+	if _, err := Find(""); err == nil || !strings.Contains(err.Error(), "--config") {
+		t.Errorf("Find = %v", err)
+	}
+}
+
+func TestNearestWord(t *testing.T) {
+	known := []string{"default", "latest", "priority"}
+	for word, want := range map[string]string{"lates": "latest", "Priority": "priority", "dfault": "default", "x": "", "something else": "", "": ""} {
+		if got := nearest(word, known); got != want {
+			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}
+
+func TestManyFaultsMakeABoundedError(t *testing.T) {
+	faults := make(Faults, 1000)
+	text := faults.Error()
+	if strings.Count(text, "\n") != shownFaults || !strings.HasSuffix(text, "and 980 more") {
+		t.Errorf("error has %d lines and ends %q", strings.Count(text, "\n"), text[len(text)-20:])
+	}
+}
+
+// FuzzLoad holds the loader to its promise for every pair of files: no panic, and
+// either a whole configuration or none.
+func FuzzLoad(f *testing.F) {
+	files, err := filepath.Glob(testdata + "/*.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	good, goodMapping := read(f, testdata+"/good-presencebridge.yaml"), read(f, testdata+"/good-mapping.yaml")
+	for _, file := range append(files, "mapping.yaml", "presencebridge.yaml") {
+		text := read(f, file)
+		f.Add(text, goodMapping)
+		f.Add(good, text)
+	}
+	f.Fuzz(func(t *testing.T, daemon, mapping string) {
+		dir := t.TempDir()
+		write(t, dir+"/presencebridge.yaml", daemon)
+		write(t, dir+"/mapping.yaml", mapping)
+		write(t, dir+"/ami-secret", "hunter2")
+		cfg, faults := Load(dir+"/presencebridge.yaml", Overrides{})
+		if (cfg == nil) != (len(faults.Errors()) > 0) {
+			t.Fatalf("config %v with faults:\n%v", cfg, faults)
+		}
+		if cfg == nil {
+			return
+		}
+		seen := make(map[string]bool)
+		for _, u := range cfg.Mapping.Users {
+			if u.ID == "" || u.Name == "" || seen[string(u.ID)] || u.Rules.Types != cfg.Mapping.Types {
+				t.Fatalf("user %+v", u)
+			}
+			seen[string(u.ID)] = true
+			if d := u.Rules.Default; d != 0 && d >= len(u.Rules.Extensions) {
+				t.Fatalf("user %s has default %d", u.ID, d)
+			}
+			for _, e := range u.Rules.Extensions {
+				if !slices.ContainsFunc(cfg.Daemon.PBX, func(p PBX) bool { return p.Name == e.PBX }) || !wordPattern.MatchString(e.Number) || seen["/"+e.String()] {
+					t.Fatalf("user %s has extension %s", u.ID, e)
+				}
+				seen["/"+e.String()] = true
+			}
+		}
+	})
+}

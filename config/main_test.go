@@ -1,0 +1,141 @@
+package config
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+const testdata = "../testdata/config"
+
+func TestMain(m *testing.M) {
+	for _, name := range []string{"STATE_DIRECTORY", "RUNTIME_DIRECTORY", "CREDENTIALS_DIRECTORY"} {
+		_ = os.Unsetenv(name)
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// write makes a file that only its owner may read.
+func write(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t testing.TB, path string) string {
+	t.Helper()
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
+// folder is a new working directory with a good pair of files and their secret.
+func folder(t *testing.T) string {
+	t.Helper()
+	good, mapping := read(t, testdata+"/good-presencebridge.yaml"), read(t, testdata+"/good-mapping.yaml")
+	dir := t.TempDir()
+	t.Chdir(dir)
+	write(t, "presencebridge.yaml", good)
+	write(t, "mapping.yaml", mapping)
+	write(t, "ami-secret", "hunter2\n")
+	return dir
+}
+
+// mustLoad loads the working directory's files, which have no error.
+func mustLoad(t *testing.T, overrides Overrides) *Config {
+	t.Helper()
+	cfg, faults := Load("presencebridge.yaml", overrides)
+	if cfg == nil {
+		t.Fatalf("not loaded:\n%v", faults)
+	}
+	return cfg
+}
+
+func TestSamplesAreClean(t *testing.T) {
+	daemon, mapping := read(t, "presencebridge.yaml"), read(t, "mapping.yaml")
+	dir := folder(t)
+	write(t, "presencebridge.yaml", daemon)
+	write(t, "mapping.yaml", mapping)
+	cfg, faults := Load("presencebridge.yaml", Overrides{})
+	if len(faults) > 0 || cfg == nil {
+		t.Fatalf("the samples have faults:\n%v", faults)
+	}
+	if got := cfg.Daemon.PBX[0].AMI.Secret.Reveal(); got != "hunter2" {
+		t.Errorf("secret = %q, want it without its newline", got)
+	}
+	if want := filepath.Join(dir, "mapping.yaml"); cfg.MappingPath != want {
+		t.Errorf("MappingPath = %s, want %s", cfg.MappingPath, want)
+	}
+	if cfg.Daemon.Store.HistoryDays != 365 || cfg.Daemon.Log != (Log{Level: "info", Format: "json"}) {
+		t.Errorf("daemon = %+v", cfg.Daemon)
+	}
+	bob := cfg.Mapping.Users[1]
+	if bob.Rules.Default != 1 || bob.Rules.Extensions[1].String() != "main/1004" || bob.Rules.Incoming != "default" {
+		t.Errorf("bob = %+v", bob.Rules)
+	}
+}
+
+// TestEachRuleHasItsFault loads every daemon-*.yaml and mapping-*.yaml beside a
+// good other half and compares the faults with its golden file.
+func TestEachRuleHasItsFault(t *testing.T) {
+	files, err := filepath.Glob(testdata + "/*-*.yaml")
+	if err != nil || len(files) < 50 {
+		t.Fatalf("%d bad files found: %v", len(files), err)
+	}
+	for _, file := range files {
+		kind, rule, _ := strings.Cut(strings.TrimSuffix(filepath.Base(file), ".yaml"), "-")
+		if kind == "good" {
+			continue
+		}
+		t.Run(kind+"/"+rule, func(t *testing.T) {
+			bad := read(t, file)
+			golden, err := filepath.Abs(strings.TrimSuffix(file, ".yaml") + ".golden")
+			if err != nil {
+				t.Fatal(err)
+			}
+			folder(t)
+			write(t, "empty-secret", "\n")
+			write(t, "two-secrets", "hunter2\nhunter3\n")
+			write(t, "long-secret", strings.Repeat("hunter2", 100))
+			write(t, "open-secret", "hunter2")
+			if err := os.Chmod("open-secret", 0o644); err != nil {
+				t.Fatal(err)
+			}
+			write(t, map[string]string{"daemon": "presencebridge.yaml", "mapping": "mapping.yaml"}[kind], bad)
+			cfg, faults := Load("presencebridge.yaml", Overrides{})
+			if (cfg == nil) != (len(faults.Errors()) > 0) {
+				t.Errorf("config %v with errors %v", cfg, faults.Errors())
+			}
+			got := "errors:\n" + lines(faults.Errors()) + "warnings:\n" + lines(faults.Warnings())
+			if strings.Contains(got, "hunter") {
+				t.Errorf("a secret is in the faults:\n%s", got)
+			}
+			if *update {
+				write(t, golden, got)
+				if err := os.Chmod(golden, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if want := read(t, golden); got != want {
+				t.Errorf("faults:\n%s\nwant:\n%s", got, want)
+			}
+		})
+	}
+}
+
+func lines(faults Faults) string {
+	var b strings.Builder
+	for _, f := range faults {
+		b.WriteString(f.String() + "\n")
+	}
+	return b.String()
+}

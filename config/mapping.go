@@ -1,0 +1,149 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/presencebridge/presencebridge/pkg/presence"
+)
+
+// compiler turns mapping.yaml into a presence.Mapping.
+type compiler struct {
+	pbxs    []PBX // empty: they could not be read, which is a fault already
+	types   *presence.Types
+	typeIDs []string
+	global  settings
+	ranks   map[string]presence.Ranks // by the priority they come from, so that users share them
+	owners  map[presence.ExtensionID]owner
+	users   map[string]int // line by id
+}
+
+type owner struct {
+	user string
+	line int
+}
+
+// settings are what a user may override, and the rest of sync.
+type settings struct {
+	sync     bool
+	incoming presence.Method
+	outgoing presence.Outgoing
+	repeats  bool
+	stale    time.Duration
+	ranks    presence.Ranks
+}
+
+func loadMapping(path string, pbxs []PBX) (*presence.Mapping, Faults) {
+	doc, root := open(path)
+	if root.broken {
+		return nil, doc.faults
+	}
+	return compile(root, pbxs), doc.faults
+}
+
+// compile returns nil where anything is wrong: there is no half of a mapping.
+func compile(root value, pbxs []PBX) *presence.Mapping {
+	top := root.object("sync", "statuses", "users")
+	list := readTypes(top.at("statuses"))
+	c := &compiler{
+		pbxs:   pbxs,
+		types:  presence.NewTypes(list, nil),
+		ranks:  make(map[string]presence.Ranks),
+		owners: make(map[presence.ExtensionID]owner),
+		users:  make(map[string]int),
+	}
+	for _, t := range list {
+		c.typeIDs = append(c.typeIDs, string(t.ID))
+	}
+	c.global = c.readSync(top.at("sync"))
+	users := c.readUsers(top.at("users"))
+	if len(root.doc.faults.Errors()) > 0 {
+		return nil
+	}
+	return &presence.Mapping{Types: c.types, Users: users}
+}
+
+func (c *compiler) readSync(v value) settings {
+	o := v.object("enabled", "incoming", "outgoing", "repeats", "priority", "stale_after")
+	s := settings{
+		sync:     o.at("enabled").boolean(true),
+		incoming: readIncoming(o, presence.Latest),
+		outgoing: readOutgoing(o, presence.ToAll),
+		repeats:  o.at("repeats").oneOf("ignore", "ignore", "count") == "count",
+		stale:    o.at("stale_after").duration(defaultStaleAfter),
+		ranks:    c.readPriority(o.at("priority")),
+	}
+	warnOfMethods(o, s)
+	return s
+}
+
+func readIncoming(o object, otherwise presence.Method) presence.Method {
+	return presence.Method(o.at("incoming").oneOf(string(otherwise),
+		string(presence.Default), string(presence.Latest), string(presence.Priority)))
+}
+
+func readOutgoing(o object, otherwise presence.Outgoing) presence.Outgoing {
+	return presence.Outgoing(o.at("outgoing").oneOf(string(otherwise), string(presence.ToDefault), string(presence.ToAll)))
+}
+
+// warnOfMethods tells of methods that together do what few expect (design.md section 2).
+func warnOfMethods(o object, s settings) {
+	at := o.at("incoming")
+	if at.missing() {
+		at = o.at("outgoing")
+	}
+	what, do := "", "use incoming: latest with outgoing: all, which surprises least"
+	switch {
+	case s.incoming == presence.Priority && s.outgoing == presence.ToAll:
+		what = "with incoming: priority and outgoing: all a status chosen in the panel stands on every phone, " +
+			"so that a high one such as DND cannot be cleared from a single phone, and a choice can be overruled at once"
+	case s.incoming == presence.Priority:
+		what = "with incoming: priority and outgoing: default another extension that ranks higher overrules a choice at once, " +
+			"and a high status such as DND, chosen in the panel, cannot be cleared from another phone"
+	case s.incoming == presence.Default && s.outgoing == presence.ToAll:
+		what = "with incoming: default and outgoing: all a choice is written to every phone, " +
+			"but what people then change on any but the default extension is ignored"
+		do = "use outgoing: default, or incoming: latest"
+	default:
+		return
+	}
+	at.warn(what, do)
+}
+
+func (c *compiler) readPriority(v value) presence.Ranks {
+	items, _ := v.list()
+	first := make(map[string]int, len(items))
+	ids := make([]presence.TypeID, 0, len(items))
+	for _, item := range items {
+		text, ok := item.required()
+		if !ok {
+			continue
+		}
+		t, _, known := c.types.Lookup(presence.TypeID(text))
+		line, twice := first[text]
+		switch {
+		case !known:
+			item.fault(quote(text)+" is no status of this mapping", suggest(text, c.typeIDs))
+		case twice:
+			item.fault(fmt.Sprintf("%s stands here twice, first in line %d", text, line), "remove one of them")
+		case t.Asterisk == nil:
+			item.warn(text+" is not mapped to a presence, so that no phone ever says it and its place here has no effect", "give it asterisk:, or remove it here")
+		}
+		first[text] = item.line
+		ids = append(ids, presence.TypeID(text))
+	}
+	return c.rank(ids)
+}
+
+func (c *compiler) rank(ids []presence.TypeID) presence.Ranks {
+	var b strings.Builder
+	for _, id := range ids {
+		b.WriteString(string(id) + "/") // no id has a slash
+	}
+	key := b.String()
+	if _, ok := c.ranks[key]; !ok {
+		c.ranks[key] = presence.NewRanks(c.types, ids)
+	}
+	return c.ranks[key]
+}

@@ -1,0 +1,123 @@
+package config
+
+import (
+	"crypto/x509"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode"
+)
+
+// paths resolves names that stand in a file. systemd says where things belong by
+// variables (man 5 systemd.exec).
+//
+//	what              relative to, if set          else
+//	mapping           -                            the file
+//	store.dsn         STATE_DIRECTORY              the file
+//	http.socket       RUNTIME_DIRECTORY            the file
+//	*_file            CREDENTIALS_DIRECTORY,       the file
+//	                  if it is there
+type paths struct{ dir string }
+
+func pathsFor(file string) paths { return paths{filepath.Dir(file)} }
+
+func (p paths) beside(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(p.dir, name)
+}
+
+// in returns name below the folder that a variable of systemd names.
+func (p paths) in(variable, name string) string {
+	// systemd joins several folders by colons; the first is the main one.
+	dir, _, _ := strings.Cut(os.Getenv(variable), ":")
+	if dir == "" || filepath.IsAbs(name) {
+		return p.beside(name)
+	}
+	return filepath.Join(dir, name)
+}
+
+func (p paths) credential(name string) string {
+	if dir := os.Getenv("CREDENTIALS_DIRECTORY"); dir != "" && !filepath.IsAbs(name) {
+		if path := filepath.Join(dir, name); exists(path) {
+			return path
+		}
+	}
+	return p.beside(name)
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// maxHeader bounds a secret and a name, in bytes: the manager reads lines of at
+// most 1023 (main/manager.c), the name of the header included.
+const maxHeader = 512
+
+// readSecret reads the password of a manager user from its file, or from the block itself.
+func readSecret(ami object, p paths) Secret {
+	inline, file := ami.at("secret"), ami.at("secret_file")
+	switch {
+	case inline.broken || file.broken:
+	case !inline.missing() && !file.missing():
+		inline.fault("both secret and secret_file are given", "remove secret")
+	case !inline.missing():
+		inline.warn("everybody who may read this file learns the secret", "move it to a file of its own and name that as secret_file")
+		return NewSecret(readLine(inline))
+	case !file.missing():
+		if name, ok := file.required(); ok {
+			return loadSecret(file, p.credential(name))
+		}
+	default:
+		file.fault("there is no secret", "write the secret of the manager user into a file, run chmod 640 on it, and name it here")
+	}
+	return Secret{}
+}
+
+func loadSecret(v value, path string) Secret {
+	info, err := os.Stat(path)
+	if err == nil && !info.IsDir() && info.Mode().Perm()&0o004 != 0 {
+		v.fault("everybody on this machine may read "+path, "run: chmod 640 "+path)
+		return Secret{}
+	}
+	data, err := readFile(path)
+	if err != nil {
+		f := unreadable(path, err)
+		v.fault(path+": "+f.What, f.Do)
+		return Secret{}
+	}
+	text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
+	switch {
+	case text == "":
+		v.fault(path+" is empty", "write the secret of the manager user into it")
+	case strings.ContainsFunc(text, isControl):
+		v.fault(path+" has more than one line, or control characters", "leave nothing but the secret in it")
+	case len(text) > maxHeader:
+		v.fault(fmt.Sprintf("%s holds %d bytes, more than the manager interface reads", path, len(text)),
+			fmt.Sprintf("use a secret of at most %d bytes", maxHeader))
+	}
+	return NewSecret(text)
+}
+
+// checkCertificates tells whether path holds the authorities that TLS shall trust.
+func checkCertificates(v value, path string) {
+	data, err := readFile(path)
+	if err != nil {
+		f := unreadable(path, err)
+		v.fault(path+": "+f.What, f.Do)
+		return
+	}
+	if !x509.NewCertPool().AppendCertsFromPEM(data) {
+		v.fault(path+" holds no certificate", "name a file in PEM form, with -----BEGIN CERTIFICATE-----")
+	}
+}
+
+func isControl(r rune) bool { return unicode.IsControl(r) }
+
+// unprintable tells whether r can stand in no id and no name of a host.
+func unprintable(r rune) bool {
+	return r == '/' || r == unicode.ReplacementChar || !unicode.IsGraphic(r) || unicode.IsSpace(r)
+}

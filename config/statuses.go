@@ -1,0 +1,140 @@
+package config
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/presencebridge/presencebridge/pkg/presence"
+)
+
+const (
+	maxID   = 128 // characters
+	maxText = 200 // characters of a name or an address that people read
+)
+
+func readTypes(v value) []presence.StatusType {
+	items, ok := v.list()
+	if v.missing() && !v.broken || ok && len(items) == 0 {
+		v.fault("there is no status", "list the statuses of the panel, as the sample does")
+	}
+	ids := make(map[presence.TypeID]int, len(items))
+	images := make(map[presence.Image]presence.TypeID, len(items))
+	types := make([]presence.StatusType, 0, len(items))
+	for _, item := range items {
+		before := len(v.doc.faults)
+		t := readType(item)
+		if t.ID == "" {
+			continue
+		}
+		if line, taken := ids[t.ID]; taken {
+			item.fault(fmt.Sprintf("the status of line %d has the same id", line), "give each its own")
+			continue
+		}
+		ids[t.ID] = item.line
+		if sound := len(v.doc.faults) == before; sound && t.Asterisk != nil {
+			if first, taken := images[*t.Asterisk]; taken {
+				item.warn(fmt.Sprintf("%s is mapped to the presence of %s, so that a phone that sets it is always taken for %s", t.ID, first, first),
+					"give one of them a subtype of its own, or accept it")
+			} else {
+				images[*t.Asterisk] = t.ID
+			}
+		}
+		types = append(types, t)
+	}
+	return types
+}
+
+func readType(v value) presence.StatusType {
+	o := v.object("id", "name", "base", "color", "asterisk")
+	id := readID(o.at("id"))
+	return presence.StatusType{
+		ID:       presence.TypeID(id),
+		Name:     readName(o.at("name"), id),
+		Base:     readBase(o.at("base")),
+		Color:    readColor(o.at("color")),
+		Asterisk: readImage(o.at("asterisk")),
+	}
+}
+
+// readID reads the id of a user or a status, which has to fit a URL.
+func readID(v value) string {
+	id, ok := v.required()
+	if !ok {
+		return ""
+	}
+	if utf8.RuneCountInString(id) > maxID || strings.ContainsFunc(id, unprintable) || id == "." || id == ".." {
+		v.fault(quote(id)+" cannot be an id", fmt.Sprintf("write 1 to %d printable characters without spaces and slashes", maxID))
+	}
+	return id
+}
+
+func readName(v value, otherwise string) string {
+	name := v.text(otherwise)
+	switch {
+	case strings.TrimSpace(name) == "" && !v.missing() && v.node.Kind == yaml.ScalarNode:
+		v.fault("is empty", "write a name, or remove the line to show the id")
+	case strings.ContainsFunc(name, isControl) || utf8.RuneCountInString(name) > maxText:
+		v.fault("is no name that fits a line", fmt.Sprintf("write at most %d characters without line breaks", maxText))
+	}
+	return name
+}
+
+func readBase(v value) presence.Base {
+	words := make([]string, 0, len(presence.Bases()))
+	for _, b := range presence.Bases() {
+		words = append(words, string(b))
+	}
+	if v.missing() && !v.broken {
+		v.fault("nothing says what kind of status this is", "write one of "+either(words))
+		return ""
+	}
+	return presence.Base(v.oneOf("", words...))
+}
+
+var colorPattern = regexp.MustCompile(`^#[0-9a-fA-F]{6}$`)
+
+func readColor(v value) string {
+	if v.node != nil && v.missing() {
+		v.fault("is empty, perhaps because # begins a comment", `put the colour in quotes: "#2e7d32"`)
+		return defaultColor
+	}
+	text := v.text(defaultColor)
+	if !v.missing() && v.node.Kind == yaml.ScalarNode && !colorPattern.MatchString(text) {
+		v.fault(quote(text)+" is not a colour", `write # and six hexadecimal digits in quotes: "#2e7d32"`)
+	}
+	return strings.ToLower(text)
+}
+
+// readImage reads the presence of a status: a state, or {state, subtype}.
+func readImage(v value) *presence.Image {
+	if v.missing() {
+		return nil
+	}
+	state, subtype := v, ""
+	if v.node.Kind == yaml.MappingNode {
+		o := v.object("state", "subtype")
+		if state = o.at("state"); state.missing() && !state.broken {
+			state.fault("a presence needs a state", "use "+either(presence.StateNames()))
+		}
+		subtype = readSubtype(o.at("subtype"))
+	}
+	// Not ParseState alone: it takes any case, and one spelling is enough for a file.
+	word := state.oneOf(presence.NotSet.String(), presence.StateNames()...)
+	s, _ := presence.ParseState(word)
+	return &presence.Image{State: s, Subtype: subtype}
+}
+
+func readSubtype(v value) string {
+	text := v.text("")
+	switch {
+	case len(text) > presence.MaxText:
+		v.fault(fmt.Sprintf("has %d bytes, of which Asterisk keeps %d", len(text), presence.MaxText), "write a shorter one")
+	case strings.ContainsFunc(text, isControl):
+		v.fault("has line breaks or control characters", "write plain text")
+	}
+	return text
+}
