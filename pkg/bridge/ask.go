@@ -1,0 +1,249 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/presencebridge/presencebridge/pkg/presence"
+	"github.com/presencebridge/presencebridge/pkg/store"
+)
+
+// This file holds what the API asks of the bridge.
+
+// Users returns everybody in the order of the mapping.
+func (b *Bridge) Users() []User { return b.board.all() }
+
+// User returns one user. The error is a *NearError.
+func (b *Bridge) User(id presence.UserID) (User, error) {
+	b.board.mu.RLock()
+	defer b.board.mu.RUnlock()
+	if u := b.board.users[id]; u != nil {
+		return *u, nil
+	}
+	return User{}, &NearError{ErrNoUser, string(id), nearest(string(id), b.board.order)}
+}
+
+// Types returns the status types of the mapping in its order.
+func (b *Bridge) Types() []presence.StatusType {
+	b.board.mu.RLock()
+	defer b.board.mu.RUnlock()
+	return b.board.types.List()
+}
+
+// statusType finds a type that can be chosen.
+func (b *Bridge) statusType(id presence.TypeID) error {
+	b.board.mu.RLock()
+	defer b.board.mu.RUnlock()
+	if _, removed, ok := b.board.types.Lookup(id); ok && !removed {
+		return nil
+	}
+	list := b.board.types.List()
+	ids := make([]presence.TypeID, len(list))
+	for i, t := range list {
+		ids[i] = t.ID
+	}
+	return &NearError{ErrNoStatus, string(id), nearest(string(id), ids)}
+}
+
+// Choose makes c the user's status and returns the user once that is in the
+// store. Errors are a *NearError, or wrap ErrBadInput, ErrUnsaved, ErrStopping.
+func (b *Bridge) Choose(ctx context.Context, id presence.UserID, c Choice) (User, error) {
+	if _, err := b.User(id); err != nil {
+		return User{}, err
+	}
+	if err := b.statusType(c.Type); err != nil {
+		return User{}, err
+	}
+	if !c.Until.IsZero() && !c.Until.After(b.opt.Now()) {
+		return User{}, fmt.Errorf("%w: the return time %s has passed already", ErrBadInput, c.Until.Format(time.RFC3339))
+	}
+	if err := b.storeErr(); err != nil {
+		return User{}, fmt.Errorf("%w (%w): the status was not changed, try again when it can", ErrUnsaved, err)
+	}
+	c.Message, _ = presence.Plain(c.Message)
+	var (
+		done   = make(chan error, 1)
+		chosen User
+		gone   bool
+	)
+	err := b.run(ctx, func() {
+		u := b.users[id]
+		if gone = u == nil; gone {
+			return
+		}
+		until := c.Until
+		if !until.IsZero() {
+			until = until.UTC().Truncate(time.Microsecond)
+		}
+		b.step(u, &presence.Input{Kind: presence.Chosen, Type: c.Type, Message: c.Message, Until: until, By: c.By}, b.clock.next())
+		u.waiting = append(u.waiting, waiter{u.view.Version, done})
+		chosen = *b.public(u)
+	})
+	if err != nil {
+		return User{}, err
+	}
+	if gone {
+		return b.User(id)
+	}
+	limit := time.NewTimer(b.opt.AcceptWait)
+	defer limit.Stop()
+	select {
+	case err := <-done:
+		if err != nil {
+			return User{}, err
+		}
+		chosen.Saved = true
+		return chosen, nil
+	case <-limit.C:
+		err = fmt.Errorf("%w: it did not answer in %v", ErrUnsaved, b.opt.AcceptWait)
+	case <-ctx.Done():
+		err = fmt.Errorf("%w: %w", ErrUnsaved, ctx.Err())
+	}
+	return User{}, fmt.Errorf("%w; the status is shown and will be written once it is saved, unless the bridge stops before", err)
+}
+
+// Explain tells why a user's status is what it is.
+func (b *Bridge) Explain(ctx context.Context, id presence.UserID) (presence.Explanation, error) {
+	if _, err := b.User(id); err != nil {
+		return presence.Explanation{}, err
+	}
+	var e presence.Explanation
+	err := b.run(ctx, func() {
+		if u := b.users[id]; u != nil {
+			e = u.view.Explain(u.mapped.Rules, b.clock.last)
+		}
+	})
+	return e, err
+}
+
+// History returns lines of the history, the newest first.
+func (b *Bridge) History(ctx context.Context, q store.Query) ([]store.Entry, error) {
+	return b.opt.Store.History(ctx, q)
+}
+
+// PBXs returns every PBX in the order of the configuration.
+func (b *Bridge) PBXs() []PBX {
+	list := make([]PBX, len(b.opt.PBXs))
+	at := make(map[string]int, len(list))
+	for i, p := range b.opt.PBXs {
+		list[i].Health = p.Connector.Health()
+		list[i].PBX = p.Name
+		at[p.Name] = i
+	}
+	b.board.mu.RLock()
+	defer b.board.mu.RUnlock()
+	for _, u := range b.board.users {
+		for _, x := range u.Extensions {
+			p := &list[at[x.PBX]]
+			p.Extensions++
+			if x.Pending {
+				p.Pending++
+			}
+		}
+	}
+	return list
+}
+
+// Alive returns when the owner loop has answered: nil means that it makes progress.
+// It says nothing of a PBX or the store.
+func (b *Bridge) Alive(ctx context.Context) error { return b.run(ctx, func() {}) }
+
+// NotReady lists why the bridge is not ready, as sentences; none: it is.
+func (b *Bridge) NotReady() []string {
+	var reasons []string
+	for _, p := range b.opt.PBXs {
+		if h := p.Connector.Health(); !h.Ready {
+			reasons = append(reasons, "PBX "+p.Name+": "+h.Reason)
+		}
+	}
+	if err := b.storeErr(); err != nil {
+		reasons = append(reasons, "store: "+err.Error())
+	}
+	return reasons
+}
+
+func (b *Bridge) storeErr() error {
+	b.board.mu.RLock()
+	defer b.board.mu.RUnlock()
+	return b.board.storeErr
+}
+
+// LastReload returns the faults of the last reload, nil if it went well or there was none.
+func (b *Bridge) LastReload() (error, time.Time) { //nolint:revive,staticcheck // the error is the result here
+	b.board.mu.RLock()
+	defer b.board.mu.RUnlock()
+	return b.board.fault, b.board.faultAt
+}
+
+// public renders a user for the API. Owner loop only.
+func (b *Bridge) public(u *user) *User {
+	v := &u.view
+	p := &User{ID: u.mapped.ID, Name: u.mapped.Name, Version: v.Version, Phone: "unknown", Saved: v.Version == u.saved, Last: u.last}
+	if st := v.Status; st != nil {
+		p.Status = &UserStatus{
+			Type: st.Type.ID, Name: st.Type.Name, Base: st.Type.Base, Color: st.Type.Color, Message: st.Message,
+			Since: st.Since, Until: optional(st.Until), By: st.By, Removed: st.Removed, Stale: st.Stale,
+		}
+	}
+	p.Extensions = make([]UserExtension, len(v.Extensions))
+	for i := range v.Extensions {
+		x := &v.Extensions[i]
+		e := UserExtension{
+			PBX: x.ID.PBX, Extension: x.ID.Number, Default: i == u.mapped.Rules.Default,
+			Reachable: x.Session != 0, Since: optional(x.Said.Since), Pending: x.Wish != nil,
+		}
+		if x.Known {
+			shows := x.Shows
+			e.Presence = &shows
+		}
+		p.Extensions[i] = e
+	}
+	return p
+}
+
+func optional(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+func quote(s string) string { return strconv.Quote(s) }
+
+// nearest returns the name most like name, "" if none is like it.
+func nearest[T ~string](name string, names []T) string {
+	best, least := "", len(name)/2+1
+	for _, n := range names {
+		if d := distance(name, string(n), least); d < least {
+			best, least = string(n), d
+		}
+	}
+	return best
+}
+
+// distance is the number of letters to insert, remove or change to make b of a,
+// or some number not below limit.
+func distance(a, b string, limit int) int {
+	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
+		return limit
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, diagonal+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}

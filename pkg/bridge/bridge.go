@@ -1,0 +1,244 @@
+// Package bridge is the shell around the core: it takes what connectors report,
+// lets package presence decide, keeps the result in the store, sends what has to
+// be written, and shows it all to the API.
+//
+// One goroutine, the owner loop, owns every user; the others only carry: one per
+// connector, one sender per connector, one saver, one janitor. Run waits for all.
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/presencebridge/presencebridge/pkg/connector"
+	"github.com/presencebridge/presencebridge/pkg/presence"
+	"github.com/presencebridge/presencebridge/pkg/store"
+)
+
+// Store is where the bridge keeps what it must not lose.
+type Store interface {
+	Load(ctx context.Context) (store.State, error)
+	Save(ctx context.Context, b *store.Batch) error
+	History(ctx context.Context, q store.Query) ([]store.Entry, error)
+	Prune(ctx context.Context, before time.Time) (int64, error)
+	Close(ctx context.Context, clean bool) error
+}
+
+// PBXConnector is a connector and the name of its PBX in the mapping.
+type PBXConnector struct {
+	Name      string
+	Connector connector.Connector
+}
+
+// Options is what a Bridge is made of.
+type Options struct {
+	Mapping     *presence.Mapping
+	LoadMapping func() (*presence.Mapping, error) // for Reload; its error lists the faults
+	PBXs        []PBXConnector
+	Store       Store // Run closes it
+	Log         *zap.Logger
+	Now         func() time.Time // nil: time.Now
+	History     time.Duration    // how long history is kept; 0: for ever
+	SaveTimeout time.Duration    // of one commit; 0: 5 s
+	ExpiryWait  time.Duration    // how long return times that passed while the bridge was down wait for a PBX; 0: 30 s
+	AcceptWait  time.Duration    // how long a choice waits for its commit; 0: 5 s
+}
+
+func (o *Options) defaults() {
+	set := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	set(&o.SaveTimeout, 5*time.Second)
+	set(&o.ExpiryWait, 30*time.Second)
+	set(&o.AcceptWait, 5*time.Second)
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+}
+
+// Bridge is a running bridge. Its exported methods may be called from any goroutine.
+type Bridge struct {
+	opt   Options
+	log   *zap.Logger
+	inbox *inbox
+	board *board        // what the API reads
+	do    chan func()   // runs in the owner loop
+	load  sync.Mutex    // held while the mapping is loaded and applied
+	ended chan struct{} // closed when the owner loop takes no more commands
+
+	// Owner loop only, from here on.
+	clock   clock
+	types   *presence.Types
+	users   map[presence.UserID]*user
+	parked  map[presence.UserID]*user // whom the mapping does not have now
+	byExt   map[presence.ExtensionID]*user
+	pbxs    map[string]*pbx
+	due     dueHeap
+	saver   *saver
+	fx      presence.Effects
+	in      presence.Input // of report; here because an event needs no memory then
+	started time.Time
+	floor   uint64 // the version that new users start from
+}
+
+// user is one user in the owner loop.
+type user struct {
+	mapped  presence.MappedUser
+	view    presence.View
+	dirty   bool   // waits to be saved
+	saved   uint64 // the version in the store
+	asking  bool   // the inbox has been told of unanswered writes
+	waiting []waiter
+	last    *LastChange
+	due     time.Time // its key in the heap; zero: not in it
+	index   int       // its place in the heap
+}
+
+// waiter is a choice that waits for its commit.
+type waiter struct {
+	version uint64
+	done    chan<- error // buffered
+}
+
+// pbx is one PBX in the owner loop.
+type pbx struct {
+	name      string
+	connector connector.Connector
+	outbox    *outbox
+	users     []*user // with an extension there
+	known     store.PBX
+	dirty     bool // known waits to be saved
+	synced    bool // a snapshot has come since the bridge started
+}
+
+// Open loads the store and makes every user's view fit the mapping. The result
+// answers the API; Run makes it live. An error leaves the store to the caller.
+func Open(ctx context.Context, opt Options) (*Bridge, error) {
+	opt.defaults()
+	state, err := opt.Store.Load(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load the store: %w", err)
+	}
+	b := &Bridge{
+		opt:    opt,
+		log:    opt.Log,
+		inbox:  newInbox(),
+		board:  newBoard(uint64(opt.Now().UnixMicro())),
+		do:     make(chan func()),
+		ended:  make(chan struct{}),
+		clock:  newClock(opt.Now),
+		users:  map[presence.UserID]*user{},
+		parked: map[presence.UserID]*user{},
+		pbxs:   map[string]*pbx{},
+		saver:  newSaver(opt.Store, opt.SaveTimeout),
+	}
+	for _, p := range opt.PBXs {
+		b.pbxs[p.Name] = &pbx{name: p.Name, connector: p.Connector, outbox: newOutbox(), known: store.PBX{Name: p.Name}}
+	}
+	if err := b.fits(opt.Mapping); err != nil {
+		return nil, err
+	}
+	if err := b.wake(state); err != nil {
+		return nil, err
+	}
+	b.started = b.clock.next()
+	b.apply(opt.Mapping)
+	b.board.announce()
+	return b, nil
+}
+
+// Run keeps the bridge going until ctx ends, then stops it in order, within five
+// seconds: connectors first, then what is left is saved, then the store is closed.
+func (b *Bridge) Run(ctx context.Context) error {
+	work, stop := context.WithCancel(context.Background())
+	defer stop()
+	saving, abort := context.WithCancel(context.Background())
+	defer abort()
+	carriers := []carrier{carry("the pruning of the history", func() { b.janitor(work) })}
+	for _, p := range b.pbxs {
+		carriers = append(carriers,
+			carry("the connector of PBX "+p.name, func() { b.connect(work, p) }),
+			carry("the sender of PBX "+p.name, func() { b.send(work, p) }))
+	}
+	saver := carry("the store's commit", func() { b.saver.run(saving) })
+
+	b.loop(ctx.Done())
+	close(b.ended)
+	stop()
+	err := b.end(carriers)
+	close(b.saver.work)
+	abort()
+	return errors.Join(err, b.close(saver, err == nil))
+}
+
+// end waits for the carriers and saves what is left.
+func (b *Bridge) end(carriers []carrier) error {
+	draining, cancel := context.WithTimeout(context.Background(), drainWait)
+	defer cancel()
+	var errs []error
+	for _, c := range carriers {
+		errs = append(errs, b.drain(draining, c))
+	}
+	flushing, cancel := context.WithTimeout(context.Background(), flushWait)
+	defer cancel()
+	return errors.Join(append(errs, b.finish(flushing))...)
+}
+
+// close lets go of the store.
+func (b *Bridge) close(saver carrier, clean bool) error {
+	aborting, cancel := context.WithTimeout(context.Background(), abortWait)
+	defer cancel()
+	hung := saver.ended(aborting)
+	closing, cancel := context.WithTimeout(context.Background(), closeWait)
+	defer cancel()
+	var err error
+	closer := carry("the store's close", func() { err = b.opt.Store.Close(closing, clean) })
+	if late := closer.ended(closing); late != nil {
+		return errors.Join(hung, late)
+	}
+	if err != nil {
+		err = fmt.Errorf("close the store: %w", err)
+	}
+	return errors.Join(hung, err)
+}
+
+// connect runs one connector.
+func (b *Bridge) connect(ctx context.Context, p *pbx) {
+	err := p.connector.Run(ctx, func(r connector.Report) {
+		r.PBX = p.name
+		b.inbox.put(r)
+	})
+	if err != nil && ctx.Err() == nil {
+		b.log.Error("connector gave up", zap.String("pbx", p.name), zap.Error(err))
+	}
+}
+
+// janitor prunes the history once an hour.
+func (b *Bridge) janitor(ctx context.Context) {
+	if b.opt.History == 0 {
+		return
+	}
+	t := time.NewTicker(time.Hour)
+	defer t.Stop()
+	for {
+		n, err := b.opt.Store.Prune(ctx, b.opt.Now().Add(-b.opt.History))
+		switch {
+		case err != nil && ctx.Err() == nil:
+			b.log.Warn("history not pruned", zap.Error(err))
+		case n > 0:
+			b.log.Info("old history removed", zap.Int64("entries", n))
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+	}
+}

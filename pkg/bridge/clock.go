@@ -1,0 +1,80 @@
+package bridge
+
+import (
+	"container/heap"
+	"time"
+)
+
+// clock gives times for decisions: whole microseconds, strictly rising also when
+// the wall clock steps back. Times are two microseconds apart, since the core
+// ranks a choice one microsecond behind a snapshot.
+type clock struct {
+	now  func() time.Time
+	last time.Time
+	at   time.Time // when last was given, by a clock that nobody sets
+}
+
+func newClock(now func() time.Time) clock { return clock{now: now, at: time.Now()} }
+
+// next goes on at half speed while the wall clock is behind: deadlines and retries
+// still come, and the two meet again.
+func (c *clock) next() time.Time {
+	at := time.Now()
+	passed := (at.Sub(c.at) / 2).Truncate(time.Microsecond)
+	t := c.now().UTC().Truncate(time.Microsecond)
+	if least := c.last.Add(max(passed, 2*time.Microsecond)); t.Before(least) {
+		t = least
+	}
+	c.last, c.at = t, at
+	return t
+}
+
+// seen makes every later time later than t.
+func (c *clock) seen(t time.Time) {
+	if t.After(c.last) {
+		c.last = t
+	}
+}
+
+// dueHeap has the users that want a tick, the earliest first.
+type dueHeap []*user
+
+func (h dueHeap) Len() int           { return len(h) }
+func (h dueHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
+func (h dueHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+
+// Push is for package heap.
+func (h *dueHeap) Push(x any) {
+	u := x.(*user)
+	u.index = len(*h)
+	*h = append(*h, u)
+}
+
+// Pop is for package heap.
+func (h *dueHeap) Pop() any {
+	last := len(*h) - 1
+	u := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return u
+}
+
+// schedule makes u due at t; zero takes it out.
+func (h *dueHeap) schedule(u *user, t time.Time) {
+	in := !u.due.IsZero()
+	switch {
+	case u.due.Equal(t):
+	case t.IsZero():
+		heap.Remove(h, u.index)
+		u.due = t
+	case in:
+		u.due = t
+		heap.Fix(h, u.index)
+	default:
+		u.due = t
+		heap.Push(h, u)
+	}
+}

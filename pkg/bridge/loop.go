@@ -1,0 +1,203 @@
+package bridge
+
+import (
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/presencebridge/presencebridge/pkg/connector"
+	"github.com/presencebridge/presencebridge/pkg/presence"
+	"github.com/presencebridge/presencebridge/pkg/store"
+)
+
+// loop is the owner loop: everything that happens to a user happens here.
+func (b *Bridge) loop(stop <-chan struct{}) {
+	var spare []connector.Report
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-b.inbox.wake:
+			spare = b.reports(spare)
+		case f := <-b.do:
+			f()
+		case err := <-b.saver.done:
+			b.committed(err, b.clock.next())
+		case <-timer.C:
+		}
+		now := b.clock.next()
+		b.tick(now)
+		b.commit(now)
+		b.board.announce()
+		timer.Reset(b.idle(now))
+	}
+}
+
+// idle is how long the loop may sleep.
+func (b *Bridge) idle(now time.Time) time.Duration {
+	next := now.Add(time.Minute)
+	if len(b.due) > 0 && b.due[0].due.Before(next) {
+		next = b.due[0].due
+	}
+	if r := b.saver.retry; b.saver.busy == nil && r.After(now) && r.Before(next) {
+		next = r
+	}
+	return max(next.Sub(now), time.Millisecond)
+}
+
+// reports takes everything out of the inbox.
+func (b *Bridge) reports(spare []connector.Report) []connector.Report {
+	waiting := b.inbox.take(spare)
+	for i := range waiting {
+		if waiting[i].Kind != 0 {
+			b.report(&waiting[i])
+		}
+	}
+	clear(waiting)
+	return waiting
+}
+
+// inputs says which input of the core a report about one extension becomes.
+var inputs = map[connector.Kind]presence.InputKind{
+	connector.Changed:    presence.Event,
+	connector.Acked:      presence.Acked,
+	connector.Refused:    presence.Refused,
+	connector.Unsent:     presence.Unsent,
+	connector.Answered:   presence.Answered,
+	connector.Unreadable: presence.Unreadable,
+}
+
+func (b *Bridge) report(r *connector.Report) {
+	p := b.pbxs[r.PBX]
+	now := b.clock.next()
+	p.known.Heard = now
+	switch r.Kind {
+	case connector.Alive:
+		p.dirty = true
+	case connector.Snapshot:
+		b.snapshot(p, r, now)
+	case connector.Loaded:
+		b.log.Info("presence module loaded again", zap.String("pbx", p.name))
+		b.stepAll(p, &presence.Input{Kind: presence.Loaded, PBX: p.name}, now)
+	case connector.Down:
+		b.down(p, now)
+	default:
+		u := b.byExt[r.Extension]
+		if u == nil {
+			return // nobody's extension
+		}
+		if r.Kind == connector.Refused {
+			b.log.Warn("write refused", zap.Stringer("extension", r.Extension), zap.Error(r.Err))
+		}
+		b.in = presence.Input{Kind: inputs[r.Kind], Extension: r.Extension, Presence: r.Presence, Ask: r.Ask}
+		b.step(u, &b.in, now)
+	}
+}
+
+func (b *Bridge) snapshot(p *pbx, r *connector.Report, now time.Time) {
+	newLife := p.known.Incarnation != "" && p.known.Incarnation != r.Incarnation
+	b.stepAll(p, &presence.Input{Kind: presence.Snapshot, PBX: p.name, Session: r.Session, NewLife: newLife, Shows: r.Shows}, now)
+	p.known.Incarnation, p.dirty, p.synced = r.Incarnation, true, true
+	if newLife {
+		b.log.Info("PBX has restarted; what it forgot is written back", zap.String("pbx", p.name))
+	}
+	b.log.Debug("snapshot taken", zap.String("pbx", p.name), zap.Int("presentities", len(r.Shows)), zap.Bool("first", r.First))
+}
+
+func (b *Bridge) down(p *pbx, now time.Time) {
+	for _, o := range p.outbox.empty() {
+		if u := b.byExt[o.Extension]; u != nil {
+			b.step(u, &presence.Input{Kind: presence.Unsent, Extension: o.Extension, Ask: o.Ask}, now)
+		}
+	}
+	b.stepAll(p, &presence.Input{Kind: presence.Down, PBX: p.name}, now)
+	p.dirty = true
+}
+
+func (b *Bridge) stepAll(p *pbx, in *presence.Input, now time.Time) {
+	for _, u := range p.users {
+		b.step(u, in, now)
+	}
+}
+
+// step lets the core decide and does what it wants done.
+func (b *Bridge) step(u *user, in *presence.Input, now time.Time) {
+	fx := &b.fx
+	u.view.Step(in, u.mapped.Rules, now, fx)
+	if fx.Durable {
+		b.saver.touch(u)
+	}
+	for i := range fx.History {
+		b.tell(u, &fx.History[i])
+	}
+	if fx.Changed {
+		b.board.put(b.public(u))
+	}
+	b.expect(u) // before anything is sent: its event may come at once
+	if len(fx.Orders) > 0 {
+		b.order(u, slices.Clone(fx.Orders), now)
+	}
+	b.due.schedule(u, u.view.Due)
+}
+
+// expect keeps the inbox informed of what the user's extensions are asked.
+func (b *Bridge) expect(u *user) {
+	asking := slices.ContainsFunc(u.view.Extensions, func(x presence.Extension) bool { return len(x.Asked) > 0 })
+	if !asking && !u.asking {
+		return
+	}
+	u.asking = asking
+	for i := range u.view.Extensions {
+		x := &u.view.Extensions[i]
+		b.inbox.expect(x.ID, x.Asked)
+	}
+}
+
+// order hands orders to the mailboxes. A write that another one replaces was not sent.
+func (b *Bridge) order(u *user, orders []presence.Order, now time.Time) {
+	for _, o := range orders {
+		p := b.pbxs[o.Extension.PBX]
+		if ask, replaced := p.outbox.put(o); replaced {
+			b.step(u, &presence.Input{Kind: presence.Unsent, Extension: o.Extension, Ask: ask}, now)
+		}
+	}
+}
+
+// tell writes a line of the history.
+func (b *Bridge) tell(u *user, c *presence.Change) {
+	u.last = &LastChange{At: c.At, By: c.By, Rule: c.Rule}
+	b.saver.remember(store.Entry{
+		User: u.mapped.ID, At: c.At, Type: c.Status.Type.ID, Name: c.Status.Type.Name, Base: c.Status.Type.Base,
+		Message: c.Status.Message, Since: c.Status.Since, Until: c.Status.Until, By: c.By, Rule: c.Rule, Version: u.view.Version,
+	})
+	if line := b.log.Check(zap.DebugLevel, "status changed"); line != nil {
+		line.Write(zap.String("user", string(u.mapped.ID)), zap.String("status", string(c.Status.Type.ID)),
+			zap.String("by", c.By), zap.String("rule", string(c.Rule)))
+	}
+}
+
+// tick does what is due. Return times that passed while the bridge was down wait
+// for the first snapshot of the user's PBXs, within reason: it may show that
+// somebody has changed the phone since.
+func (b *Bridge) tick(now time.Time) {
+	for len(b.due) > 0 && !b.due[0].due.After(now) {
+		u := b.due[0]
+		if gate := b.started.Add(b.opt.ExpiryWait); now.Before(gate) && !b.synced(u) {
+			b.due.schedule(u, gate)
+			continue
+		}
+		b.step(u, &presence.Input{Kind: presence.Tick}, now)
+		if u.view.Due.IsZero() || u.view.Due.After(now) {
+			continue
+		}
+		b.due.schedule(u, now.Add(time.Millisecond)) // never spin, whatever the core wants
+	}
+}
+
+// synced tells whether every PBX of the user has had a snapshot.
+func (b *Bridge) synced(u *user) bool {
+	return !slices.ContainsFunc(u.view.Extensions, func(x presence.Extension) bool { return !b.pbxs[x.ID.PBX].synced })
+}

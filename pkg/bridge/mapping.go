@@ -1,0 +1,231 @@
+package bridge
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/presencebridge/presencebridge/pkg/presence"
+	"github.com/presencebridge/presencebridge/pkg/store"
+)
+
+// crashGap is added to every version after a crash: pages may have seen versions
+// that were never saved, and must not see them again with another meaning. The
+// time as a floor does the same where several crashes follow one another, or a
+// user was never saved at all; the gap is for machines without a clock.
+const crashGap = 1_000_000
+
+// wake takes over what the store has.
+func (b *Bridge) wake(state store.State) error {
+	heard := map[string]time.Time{}
+	for _, known := range state.PBXs {
+		heard[known.Name] = known.Heard
+		if p := b.pbxs[known.Name]; p != nil {
+			p.known = known
+		}
+	}
+	now := b.clock.now().UTC().Truncate(time.Microsecond)
+	if !state.Clean {
+		b.floor = uint64(now.UnixMicro())
+	}
+	for _, row := range state.Users {
+		var v presence.View
+		if err := json.Unmarshal(row.View, &v); err != nil {
+			return fmt.Errorf("the store's view of user %q cannot be read: %w", row.ID, err)
+		}
+		if !state.Clean {
+			v.Version = max(v.Version+crashGap, b.floor)
+		}
+		v.Wake(now, func(pbx string) time.Time { return heard[pbx] })
+		b.parked[row.ID] = &user{mapped: presence.MappedUser{ID: row.ID}, view: v, saved: v.Version}
+		b.clock.seen(newest(&v))
+	}
+	return nil
+}
+
+// newest is the latest time that a view knows.
+func newest(v *presence.View) (t time.Time) {
+	later := func(u time.Time) {
+		if u.After(t) {
+			t = u
+		}
+	}
+	if v.Hold != nil {
+		later(v.Hold.Since)
+	}
+	for i := range v.Extensions {
+		later(v.Extensions[i].Said.Since)
+		later(v.Extensions[i].At)
+	}
+	return t
+}
+
+// apply makes m the mapping, and every user's view fit it.
+func (b *Bridge) apply(m *presence.Mapping) {
+	b.types = m.Types.WithRemoved(b.missing(m))
+	for id, u := range b.users {
+		b.parked[id] = u
+		b.due.schedule(u, time.Time{})
+	}
+	old, owners := b.users, b.byExt
+	b.users = make(map[presence.UserID]*user, len(m.Users))
+	b.byExt = make(map[presence.ExtensionID]*user, 2*len(m.Users))
+	for _, p := range b.pbxs {
+		p.users = p.users[:0]
+	}
+	for _, mapped := range m.Users {
+		b.adopt(mapped)
+	}
+	for id, u := range owners {
+		if b.byExt[id] != u {
+			b.disown(id, u)
+		}
+	}
+	now := b.clock.next()
+	for id, u := range old {
+		if b.users[id] == nil {
+			b.dismiss(u, now)
+		}
+	}
+	b.board.reorder(m, b.types)
+	for _, mapped := range m.Users {
+		u := b.users[mapped.ID]
+		b.step(u, &presence.Input{Kind: presence.Reloaded}, now)
+		b.board.put(b.public(u)) // the name, or nothing, may be new
+	}
+}
+
+// adopt makes the user that the mapping describes of who is known, or a new one.
+func (b *Bridge) adopt(mapped presence.MappedUser) {
+	u := b.parked[mapped.ID]
+	if u == nil {
+		u = &user{view: presence.View{User: mapped.ID, Version: b.floor}}
+	}
+	delete(b.parked, mapped.ID)
+	rules := *mapped.Rules
+	rules.Types = b.types
+	mapped.Rules = &rules
+	u.mapped = mapped
+	b.users[mapped.ID] = u
+	seen := map[string]bool{}
+	for _, x := range rules.Extensions {
+		b.byExt[x] = u
+		if !seen[x.PBX] {
+			seen[x.PBX] = true
+			p := b.pbxs[x.PBX]
+			p.users = append(p.users, u)
+		}
+	}
+}
+
+// disown takes an extension from u. Its next owner numbers writes behind those of
+// u that are under way, so as not to take their answers for its own.
+func (b *Bridge) disown(id presence.ExtensionID, u *user) {
+	b.pbxs[id.PBX].outbox.drop(id)
+	b.inbox.expect(id, nil)
+	if next := b.byExt[id]; next != nil {
+		next.view.Asks = max(next.view.Asks, u.view.Asks)
+	}
+}
+
+// dismiss lets go of a user whom the mapping no longer has. What is known of them
+// is kept, should they come back; until then no PBX tells about them.
+func (b *Bridge) dismiss(u *user, now time.Time) {
+	for _, w := range u.waiting {
+		w.done <- &NearError{Err: ErrNoUser, Name: string(u.mapped.ID)}
+	}
+	u.waiting = nil
+	for pbx := range b.pbxs {
+		b.step(u, &presence.Input{Kind: presence.Down, PBX: pbx}, now)
+	}
+	b.due.schedule(u, time.Time{})
+}
+
+// missing collects the status types that somebody has or has said and m lacks.
+func (b *Bridge) missing(m *presence.Mapping) []presence.StatusType {
+	found := map[presence.TypeID]presence.StatusType{}
+	note := func(v *presence.View) {
+		v.EachType(func(id presence.TypeID) {
+			if _, _, ok := m.Types.Lookup(id); ok {
+				return
+			}
+			if b.types != nil {
+				if t, _, ok := b.types.Lookup(id); ok {
+					found[id] = t
+				}
+			}
+			if v.Status != nil && v.Status.Type.ID == id {
+				found[id] = v.Status.Type
+			}
+		})
+	}
+	for _, u := range b.users {
+		note(&u.view)
+	}
+	for _, u := range b.parked {
+		note(&u.view)
+	}
+	gone := make([]presence.StatusType, 0, len(found))
+	for _, t := range found {
+		gone = append(gone, t)
+	}
+	return gone
+}
+
+// Reload reads the mapping again. A bad file changes nothing; the error lists its faults.
+func (b *Bridge) Reload(ctx context.Context) error {
+	b.load.Lock() // of two reloads the later one has read the newer file
+	defer b.load.Unlock()
+	m, err := b.opt.LoadMapping()
+	if err == nil {
+		err = b.fits(m)
+	}
+	if err != nil {
+		b.log.Error("mapping not reloaded, the one before stays", zap.Error(err))
+		b.board.reloaded(err)
+		return err
+	}
+	err = b.run(ctx, func() {
+		b.apply(m)
+		for _, p := range b.pbxs {
+			p.connector.Resync() // new extensions want to know what they show
+		}
+	})
+	if err != nil {
+		return err
+	}
+	b.board.reloaded(nil)
+	b.log.Info("mapping reloaded", zap.Int("users", len(m.Users)), zap.Int("statuses", len(m.Types.List())))
+	return nil
+}
+
+// fits finds users with an extension on a PBX that this bridge was not started with.
+func (b *Bridge) fits(m *presence.Mapping) error {
+	var faults []error
+	for _, u := range m.Users {
+		for _, x := range u.Rules.Extensions {
+			if b.pbxs[x.PBX] == nil {
+				faults = append(faults, fmt.Errorf("user %q has extension %s, but the bridge runs without PBX %q: add it to presencebridge.yaml and restart", u.ID, x, x.PBX))
+			}
+		}
+	}
+	return errors.Join(faults...)
+}
+
+// run executes f in the owner loop and waits for it.
+func (b *Bridge) run(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	select {
+	case b.do <- func() { f(); close(done) }:
+		<-done // the loop always finishes what it took
+		return nil
+	case <-b.ended:
+		return ErrStopping
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

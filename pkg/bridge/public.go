@@ -1,0 +1,102 @@
+package bridge
+
+import (
+	"errors"
+	"time"
+
+	"github.com/presencebridge/presencebridge/pkg/connector"
+	"github.com/presencebridge/presencebridge/pkg/presence"
+)
+
+// User is a user as the API shows them (design.md section 5).
+type User struct {
+	ID         presence.UserID `json:"id"`
+	Name       string          `json:"name"`
+	Version    uint64          `json:"version"`
+	Phone      string          `json:"phone"` // "unknown" until device states are followed
+	Saved      bool            `json:"saved"` // this version is in the store
+	Status     *UserStatus     `json:"status"`
+	Extensions []UserExtension `json:"extensions"`
+	Last       *LastChange     `json:"last"` // the last change of the status since the bridge started; nil: none
+}
+
+// UserStatus is the status of a User.
+type UserStatus struct {
+	Type    presence.TypeID `json:"type"`
+	Name    string          `json:"name"`
+	Base    presence.Base   `json:"base"`
+	Color   string          `json:"color"`
+	Message string          `json:"message"`
+	Since   time.Time       `json:"since"`
+	Until   *time.Time      `json:"until"`
+	By      string          `json:"by"`
+	Removed bool            `json:"removed,omitempty"`
+	Stale   bool            `json:"stale,omitempty"`
+}
+
+// UserExtension is one extension of a User.
+type UserExtension struct {
+	PBX       string             `json:"pbx"`
+	Extension string             `json:"extension"`
+	Default   bool               `json:"default"`
+	Reachable bool               `json:"reachable"`
+	Presence  *presence.Presence `json:"presence"` // what it shows; nil: its PBX has not told yet
+	Since     *time.Time         `json:"since"`    // of what it said; nil: nothing
+	Pending   bool               `json:"pending"`  // something was written, or is to be, that it is not known to show
+}
+
+// LastChange is the last line of a user's history.
+type LastChange struct {
+	At   time.Time     `json:"at"`
+	By   string        `json:"by"`
+	Rule presence.Rule `json:"rule"`
+}
+
+// Choice is a status that a person or a program picks for a user.
+type Choice struct {
+	Type    presence.TypeID
+	Message string
+	Until   time.Time // zero: open
+	By      string    // "cli", "panel USER", "api TOKEN" ...
+}
+
+// PBX is a PBX as the API shows it.
+type PBX struct {
+	connector.Health
+	Extensions int `json:"extensions"` // of users in the mapping
+	Pending    int `json:"pending"`    // extensions that are not known to show what they shall
+}
+
+// FeedItem is one change of one user. IDs rise through the whole feed.
+type FeedItem struct {
+	ID   uint64
+	User User
+	Gone bool // the mapping no longer has the user
+}
+
+// Errors that the API tells apart. Each wraps, or is, a sentence for people.
+var (
+	ErrNoUser   = errors.New("no such user")
+	ErrNoStatus = errors.New("no such status type")
+	ErrBadInput = errors.New("bad input")
+	ErrUnsaved  = errors.New("the store cannot be written")
+	ErrStopping = errors.New("the bridge is stopping")
+)
+
+// NearError is ErrNoUser or ErrNoStatus with the name that was asked for and the
+// one most like it.
+type NearError struct {
+	Err  error
+	Name string
+	Near string // "": nothing is alike
+}
+
+func (e *NearError) Error() string {
+	s := e.Err.Error() + " " + quote(e.Name)
+	if e.Near != "" {
+		s += ", did you mean " + quote(e.Near) + "?"
+	}
+	return s
+}
+
+func (e *NearError) Unwrap() error { return e.Err }

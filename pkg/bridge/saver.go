@@ -1,0 +1,200 @@
+package bridge
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/presencebridge/presencebridge/pkg/presence"
+	"github.com/presencebridge/presencebridge/pkg/store"
+)
+
+const (
+	// maxBatch bounds the users of one transaction, and so how long it takes.
+	maxBatch = 2000
+	// maxHistory bounds the history that waits for a store which is away; the
+	// oldest lines go first, and the log tells.
+	maxHistory = 50_000
+	// retryFirst and retryMost are how long to wait after a failed commit.
+	retryFirst, retryMost = 100 * time.Millisecond, 5 * time.Second
+)
+
+// saver commits: at most one batch at a time, in its own goroutine, while the
+// owner loop collects the next one. The other fields are the owner loop's.
+type saver struct {
+	store   Store
+	timeout time.Duration
+	work    chan *store.Batch // to the goroutine
+	done    chan error        // its answer
+
+	busy    *store.Batch // under way; nil: none
+	saving  []*user      // whose rows busy.Users are, in the same order
+	dirty   []*user      // to be saved, in the order in which they changed
+	history []store.Entry
+	dropped int       // history lines given up
+	failing error     // of the last commit; nil: it went well
+	retry   time.Time // no commit before; zero: at once
+	wait    time.Duration
+}
+
+func newSaver(st Store, timeout time.Duration) *saver {
+	return &saver{store: st, timeout: timeout, work: make(chan *store.Batch), done: make(chan error, 1)}
+}
+
+// run commits what comes until work is closed. ctx ends when nobody waits for a
+// commit any more.
+func (s *saver) run(ctx context.Context) {
+	for batch := range s.work {
+		limited, cancel := context.WithTimeout(ctx, s.timeout)
+		s.done <- s.store.Save(limited, batch)
+		cancel()
+	}
+}
+
+// touch notes that u has to be saved.
+func (s *saver) touch(u *user) {
+	if !u.dirty {
+		u.dirty = true
+		s.dirty = append(s.dirty, u)
+	}
+}
+
+func (s *saver) remember(e store.Entry) {
+	if len(s.history) >= maxHistory {
+		s.history = slices.Delete(s.history, 0, maxHistory/10)
+		s.dropped += maxHistory / 10
+	}
+	s.history = append(s.history, e)
+}
+
+// commit hands the next batch over if there is one and nothing is under way.
+func (b *Bridge) commit(now time.Time) {
+	s := b.saver
+	if s.busy != nil || now.Before(s.retry) {
+		return
+	}
+	batch := &store.Batch{}
+	n := min(len(s.dirty), maxBatch)
+	for _, u := range s.dirty[:n] {
+		u.dirty = false
+		if row, ok := b.row(u); ok {
+			batch.Users = append(batch.Users, row)
+			s.saving = append(s.saving, u)
+		}
+	}
+	s.dirty = slices.Delete(s.dirty, 0, n)
+	lines := min(len(s.history), maxBatch)
+	batch.History = append(batch.History, s.history[:lines]...)
+	s.history = slices.Delete(s.history, 0, lines)
+	for _, p := range b.pbxs {
+		// A PBX's new life counts as seen once every view it changed is in.
+		if (p.dirty || len(batch.Users) > 0) && len(s.dirty) == 0 {
+			batch.PBXs = append(batch.PBXs, p.known)
+			p.dirty = false
+		}
+	}
+	if len(batch.Users)+len(batch.History)+len(batch.PBXs) == 0 {
+		return
+	}
+	s.busy = batch
+	s.work <- batch // run is idle: it takes this at once
+}
+
+func (b *Bridge) row(u *user) (store.User, bool) {
+	view, err := json.Marshal(&u.view)
+	if err != nil { // cannot happen: a view has no type that JSON does not know
+		b.log.Error("view not encoded", zap.String("user", string(u.mapped.ID)), zap.Error(err))
+		return store.User{}, false
+	}
+	return store.User{
+		ID: u.mapped.ID, Name: u.mapped.Name, Email: u.mapped.Email,
+		Version: u.view.Version, Status: copied(u.view.Status), View: view,
+	}, true
+}
+
+func copied(s *presence.Status) *presence.Status {
+	if s == nil {
+		return nil
+	}
+	c := *s
+	return &c
+}
+
+// committed takes the end of a commit. After a failure everything is dirty again;
+// the next try takes the views as they are by then.
+func (b *Bridge) committed(err error, now time.Time) {
+	s := b.saver
+	batch, saving := s.busy, s.saving
+	s.busy, s.saving = nil, s.saving[:0]
+	if err != nil {
+		b.uncommitted(batch, saving, err, now)
+		return
+	}
+	if s.failing != nil {
+		b.log.Info("store works again")
+		b.board.storeError(nil)
+	}
+	if s.dropped > 0 {
+		b.log.Warn("history lost, the store was away or slow for too long", zap.Int("lines", s.dropped))
+	}
+	s.failing, s.retry, s.wait, s.dropped = nil, time.Time{}, 0, 0
+	for i, u := range saving {
+		b.saved(u, batch.Users[i].Version)
+	}
+}
+
+// saved tells everybody whom it concerns that a version of u is in the store.
+func (b *Bridge) saved(u *user, version uint64) {
+	in := presence.Input{Kind: presence.Saved, Version: version}
+	u.saved = version
+	if b.users[u.mapped.ID] != u { // has left the mapping meanwhile, and nobody looks
+		u.view.Step(&in, u.mapped.Rules, b.clock.next(), &b.fx)
+		return
+	}
+	b.step(u, &in, b.clock.next())
+	b.accept(u, version)
+	if u.view.Version == version {
+		b.board.saved(u.mapped.ID, version)
+	}
+}
+
+func (b *Bridge) uncommitted(batch *store.Batch, saving []*user, err error, now time.Time) {
+	s := b.saver
+	for _, u := range saving {
+		s.touch(u)
+	}
+	late := s.history
+	s.history = nil
+	for _, e := range batch.History {
+		s.remember(e)
+	}
+	for _, e := range late {
+		s.remember(e)
+	}
+	for i := range batch.PBXs {
+		b.pbxs[batch.PBXs[i].Name].dirty = true
+	}
+	if s.failing == nil {
+		b.log.Error("store not written, trying on; statuses are decided and shown meanwhile", zap.Error(err))
+	}
+	s.failing = err
+	s.wait = min(max(2*s.wait, retryFirst), retryMost)
+	s.retry = now.Add(s.wait)
+	b.board.storeError(err)
+}
+
+// accept tells those whose choice is in the store by now.
+func (b *Bridge) accept(u *user, version uint64) {
+	left := u.waiting[:0]
+	for _, w := range u.waiting {
+		if w.version <= version {
+			w.done <- nil
+		} else {
+			left = append(left, w)
+		}
+	}
+	u.waiting = left
+}
