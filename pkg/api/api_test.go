@@ -1,0 +1,287 @@
+package api_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/presencebridge/presencebridge/pkg/api"
+	"github.com/presencebridge/presencebridge/pkg/api/apitest"
+	"github.com/presencebridge/presencebridge/pkg/bridge"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const golden = "../../testdata/api"
+
+// handler returns the API of b at the time of apitest.
+func handler(b api.Bridge) *api.Handler {
+	return api.New(b, api.Options{Now: func() time.Time { return apitest.Now }})
+}
+
+func request(method, path, body string) *http.Request {
+	r := httptest.NewRequest(method, path, strings.NewReader(body))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	return r
+}
+
+func do(h http.Handler, r *http.Request) *httptest.ResponseRecorder {
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func TestAnswersAreAsTheGoldenFiles(t *testing.T) {
+	for _, tc := range []struct {
+		name, method, path, body string
+		status                   int
+		schema                   string // of the answer, in openapi.json
+		prepare                  func(*apitest.Bridge)
+	}{
+		{name: "users", path: "/api/v1/users", status: 200, schema: "UserList"},
+		{name: "users-page", path: "/api/v1/users?limit=2", status: 200, schema: "UserList"},
+		{name: "users-next-page", path: "/api/v1/users?limit=2&cursor=bob", status: 200, schema: "UserList"},
+		{name: "users-filtered", path: "/api/v1/users?status=lunch&base=absent&q=MART", status: 200, schema: "UserList"},
+		{name: "users-by-number", path: "/api/v1/users?q=1003", status: 200, schema: "UserList"},
+		{name: "users-none", path: "/api/v1/users?base=offline", status: 200, schema: "UserList"},
+		{name: "users-limit", path: "/api/v1/users?limit=0", status: 422, schema: "Problem"},
+		{name: "users-base", path: "/api/v1/users?base=bussy", status: 422, schema: "Problem"},
+		{name: "users-cursor", path: "/api/v1/users?cursor=zoe", status: 400, schema: "Problem"},
+		{name: "user", path: "/api/v1/users/alice", status: 200, schema: "User"},
+		{name: "user-odd-id", path: "/api/v1/users/eve%2F..%2Fx", status: 200, schema: "User"},
+		{name: "user-unknown", path: "/api/v1/users/alcie", status: 404, schema: "Problem"},
+		{name: "user-unlike-any", path: "/api/v1/users/zoe", status: 404, schema: "Problem"},
+		{name: "choose", method: "PUT", path: "/api/v1/users/alice/status", body: `{"type":"dnd","message":"In\r\na review","until":"2026-11-22T12:00:00+01:00"}`, status: 200, schema: "ChosenUser"},
+		{name: "choose-cut", method: "PUT", path: "/api/v1/users/alice/status", body: `{"type":"dnd","message":"` + strings.Repeat("é", 200) + `"}`, status: 200, schema: "ChosenUser"},
+		{name: "choose-overruled", method: "PUT", path: "/api/v1/users/bob/status", body: `{"type":"lunch","until":null}`, status: 200, schema: "ChosenUser"},
+		{name: "choose-unsynchronised", method: "PUT", path: "/api/v1/users/carol/status", body: `{"type":"lunch"}`, status: 200, schema: "ChosenUser"},
+		{name: "choose-unknown-user", method: "PUT", path: "/api/v1/users/zoe/status", body: `{"type":"lunch"}`, status: 404, schema: "Problem"},
+		{name: "choose-unknown-type", method: "PUT", path: "/api/v1/users/bob/status", body: `{"type":"lunsh"}`, status: 422, schema: "Problem"},
+		{name: "choose-unsaved", method: "PUT", path: "/api/v1/users/bob/status", body: `{"type":"lunch"}`, status: 503, schema: "Problem",
+			prepare: func(b *apitest.Bridge) { b.ChooseErr = fmt.Errorf("disk full: %w", bridge.ErrUnsaved) }},
+		{name: "choose-bad", method: "PUT", path: "/api/v1/users/bob/status", body: `{"type":"lunch"}`, status: 422, schema: "Problem",
+			prepare: func(b *apitest.Bridge) {
+				b.ChooseErr = fmt.Errorf("%w: bob may not have lunch", bridge.ErrBadInput)
+			}},
+		{name: "stopping", method: "PUT", path: "/api/v1/users/bob/status", body: `{"type":"lunch"}`, status: 503, schema: "Problem",
+			prepare: func(b *apitest.Bridge) { b.ChooseErr = bridge.ErrStopping }},
+		{name: "slow", path: "/api/v1/users/alice/explain", status: 503, schema: "Problem",
+			prepare: func(b *apitest.Bridge) { b.ExplainErr = context.DeadlineExceeded }},
+		{name: "unexpected", path: "/api/v1/users/alice/explain", status: 500, schema: "Problem",
+			prepare: func(b *apitest.Bridge) { b.ExplainErr = errors.New("secret details") }},
+		{name: "explain", path: "/api/v1/users/alice/explain", status: 200, schema: "Explanation"},
+		{name: "explain-nothing", path: "/api/v1/users/eve%2F..%2Fx/explain", status: 200, schema: "Explanation"},
+		{name: "history", path: "/api/v1/users/alice/history?limit=2", status: 200, schema: "History"},
+		{name: "history-next-page", path: "/api/v1/users/alice/history?limit=2&cursor=7", status: 200, schema: "History"},
+		{name: "history-none", path: "/api/v1/users/bob/history", status: 200, schema: "History"},
+		{name: "history-of-a-lost-user", path: "/api/v1/users/gone/history", status: 200, schema: "History"},
+		{name: "history-unknown", path: "/api/v1/users/zoe/history", status: 404, schema: "Problem"},
+		{name: "history-cursor", path: "/api/v1/users/alice/history?cursor=x", status: 400, schema: "Problem"},
+		{name: "statuses", path: "/api/v1/statuses", status: 200, schema: "StatusTypeList"},
+		{name: "pbxs", path: "/api/v1/pbxs", status: 200, schema: "PBXList"},
+		{name: "reload", method: "POST", path: "/api/v1/reload", status: 204},
+		{name: "reload-faults", method: "POST", path: "/api/v1/reload", status: 422, schema: "Problem",
+			prepare: func(b *apitest.Bridge) {
+				b.ReloadErr = apitest.Faults{"mapping.yaml:3: sync.incoming: unknown", "mapping.yaml:9: users: twice"}
+			}},
+		{name: "reload-stopping", method: "POST", path: "/api/v1/reload", status: 503, schema: "Problem",
+			prepare: func(b *apitest.Bridge) { b.ReloadErr = bridge.ErrStopping }},
+		{name: "healthz", path: "/healthz", status: 200, schema: "Health"},
+		{name: "readyz", path: "/readyz", status: 200, schema: "Readiness"},
+		{name: "readyz-not", path: "/readyz", status: 503, schema: "Readiness", prepare: func(b *apitest.Bridge) { b.Reasons = []string{"branch: no snapshot yet"} }},
+		{name: "metrics", path: "/metrics", status: 200},
+		{name: "nothing-there", path: "/api/v2/users", status: 404, schema: "Problem"},
+		{name: "wrong-method", method: "DELETE", path: "/api/v1/users/alice/status", status: 405, schema: "Problem"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := apitest.New()
+			if tc.prepare != nil {
+				tc.prepare(b)
+			}
+			w := do(handler(b), request(tc.method, tc.path, tc.body))
+			if w.Code != tc.status {
+				t.Errorf("status %d, want %d", w.Code, tc.status)
+			}
+			if (tc.status == 503) != (w.Header().Get("Retry-After") != "") {
+				t.Errorf("Retry-After %q with status %d", w.Header().Get("Retry-After"), tc.status)
+			}
+			if tc.schema != "" {
+				conforms(t, tc.schema, w.Body.Bytes())
+			}
+			compare(t, tc.name, w.Body.Bytes())
+		})
+	}
+}
+
+// compare compares with a golden file, indented if it is JSON.
+func compare(t *testing.T, name string, got []byte) {
+	t.Helper()
+	name = filepath.Join(golden, name)
+	if json, ok := indented(got); ok {
+		name, got = name+".json", json
+	} else {
+		name += ".txt"
+	}
+	if *update {
+		if err := os.WriteFile(name, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatalf("%v: run go test -update", err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs, got:\n%s", name, got)
+	}
+}
+
+func TestHostileInputIsRefusedWithAProblem(t *testing.T) {
+	const put = "/api/v1/users/alice/status"
+	for _, tc := range []struct {
+		name, method, path, body, contentType, by string
+		status                                    int
+		detail                                    string // part of it
+	}{
+		{name: "no body", method: "PUT", path: put, status: 400, detail: "not a JSON object"},
+		{name: "null", method: "PUT", path: put, body: `null`, status: 400, detail: "not a JSON object"},
+		{name: "an array", method: "PUT", path: put, body: `[]`, status: 400, detail: "not a JSON object"},
+		{name: "two objects", method: "PUT", path: put, body: `{"type":"dnd"}{}`, status: 400, detail: "not a JSON object"},
+		{name: "deep nesting", method: "PUT", path: put, body: strings.Repeat("[", 20000), status: 400, detail: "not a JSON object"},
+		{name: "an unknown field", method: "PUT", path: put, body: `{"type":"dnd","retour":null}`, status: 422, detail: "type, message, until"},
+		{name: "a field in upper case", method: "PUT", path: put, body: `{"Type":"dnd"}`, status: 422, detail: `"Type" is no field`},
+		{name: "a type that is a number", method: "PUT", path: put, body: `{"type":1}`, status: 422, detail: "type has to be"},
+		{name: "a message that is a list", method: "PUT", path: put, body: `{"type":"dnd","message":[]}`, status: 422, detail: "message has to be"},
+		{name: "no type", method: "PUT", path: put, body: `{"message":"x"}`, status: 422, detail: "type is missing"},
+		{name: "until that is no time", method: "PUT", path: put, body: `{"type":"dnd","until":"tomorrow"}`, status: 422, detail: "until has to be"},
+		{name: "until in the past", method: "PUT", path: put, body: `{"type":"dnd","until":"2026-11-22T10:30:00Z"}`, status: 422, detail: "over already"},
+		{name: "too long", method: "PUT", path: put, body: `{"message":"` + strings.Repeat("x", 64<<10) + `"}`, status: 413, detail: "65536"},
+		{name: "a form", method: "PUT", path: put, body: `type=dnd`, contentType: "application/x-www-form-urlencoded", status: 415, detail: "application/json"},
+		{name: "plain text", method: "PUT", path: put, body: `{"type":"dnd"}`, contentType: "text/plain", status: 415, detail: "application/json"},
+		{name: "a forged origin", method: "PUT", path: put, body: `{"type":"dnd"}`, by: "extension main/1001", status: 400, detail: "api local"},
+		{name: "a line break in the origin", method: "PUT", path: put, body: `{"type":"dnd"}`, by: "panel a\tb", status: 400, detail: "api local"},
+		{name: "an event id that is no number", method: "GET", path: "/api/v1/events?last_event_id=-1", status: 400, detail: "Last-Event-ID"},
+		{name: "a limit beyond all bounds", method: "GET", path: "/api/v1/users?limit=99999999999999999999", status: 422, detail: "limit"},
+		{name: "a history limit that is no number", method: "GET", path: "/api/v1/users/alice/history?limit=x", status: 422, detail: "limit"},
+		{name: "a user with control characters", method: "GET", path: "/api/v1/users/%00%1b%5b2J", status: 404, detail: `\x00\x1b[2J`},
+		{name: "an unknown method", method: "BREW", path: "/healthz", status: 405, detail: "GET or HEAD only"},
+		{name: "reading what is written", method: "GET", path: "/api/v1/reload", status: 405, detail: "POST only"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			b := apitest.New()
+			r := request(tc.method, tc.path, tc.body)
+			r.Header.Set("Content-Type", "application/json; charset=utf-8")
+			if tc.contentType != "" {
+				r.Header.Set("Content-Type", tc.contentType)
+			}
+			if tc.by != "" {
+				r.Header.Set(api.ByHeader, tc.by)
+			}
+			w := do(handler(b), r)
+			if w.Code != tc.status || w.Header().Get("Content-Type") != "application/problem+json" {
+				t.Errorf("%d %s, want a problem with %d", w.Code, w.Header().Get("Content-Type"), tc.status)
+			}
+			conforms(t, "Problem", w.Body.Bytes())
+			if detail := decode(t, w.Body.Bytes())["detail"].(string); !strings.Contains(detail, tc.detail) {
+				t.Errorf("detail %q does not tell %q", detail, tc.detail)
+			}
+			if len(b.Choices()) > 0 {
+				t.Error("it was chosen all the same")
+			}
+		})
+	}
+}
+
+func TestABodyThatEndsEarlyIsRefused(t *testing.T) {
+	r := httptest.NewRequest(http.MethodPut, "/api/v1/users/alice/status", io.MultiReader(strings.NewReader(`{"ty`), broken{}))
+	r.Header.Set("Content-Type", "application/json")
+	if w := do(handler(apitest.New()), r); w.Code != http.StatusBadRequest {
+		t.Errorf("status %d, want 400", w.Code)
+	}
+}
+
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+func TestAWrongMethodTellsWhichAreAllowed(t *testing.T) {
+	for path, want := range map[string]string{
+		"/api/v1/users": "GET, HEAD", "/api/v1/users/alice/status": "PUT", "/api/v1/reload": "POST",
+	} {
+		if got := do(handler(apitest.New()), request("PATCH", path, "")).Header().Get("Allow"); got != want {
+			t.Errorf("%s allows %q, want %q", path, got, want)
+		}
+	}
+}
+
+func TestHeadIsAnsweredLikeGet(t *testing.T) {
+	for _, path := range []string{"/api/v1/users", "/api/v1/events"} {
+		if w := do(handler(apitest.New()), request("HEAD", path, "")); w.Code != http.StatusOK {
+			t.Errorf("%s: status %d", path, w.Code)
+		}
+	}
+}
+
+func TestAChoiceNamesWhoAsked(t *testing.T) {
+	for header, want := range map[string]string{"": "api local", "cli": "cli", "panel root": "panel root", "integration crm.eu": "integration crm.eu"} {
+		b := apitest.New()
+		r := request("PUT", "/api/v1/users/alice/status", `{"type":"dnd"}`)
+		r.Header.Set(api.ByHeader, header)
+		do(handler(b), r)
+		if c := b.Choices(); len(c) != 1 || c[0].By != want {
+			t.Errorf("header %q: %+v, want by %q", header, c, want)
+		}
+	}
+}
+
+func TestAnOverruledChoiceWithoutAWinnerIsToldToo(t *testing.T) {
+	b := apitest.New()
+	e := b.Explanations["bob"]
+	e.Extensions = nil
+	b.Explanations["bob"] = e
+	w := do(handler(b), request("PUT", "/api/v1/users/bob/status", `{"type":"lunch"}`))
+	if got := decode(t, w.Body.Bytes())["notice"]; got != "The choice is kept, but the status is another one." {
+		t.Errorf("notice %q", got)
+	}
+}
+
+func TestTheOperatorLearnsWhatTheClientDoesNot(t *testing.T) {
+	core, logged := observer.New(zap.InfoLevel)
+	b := apitest.New()
+	b.ExplainErr = errors.New("secret details")
+	w := do(api.New(b, api.Options{Log: zap.New(core)}), request("GET", "/api/v1/users/alice/explain", ""))
+	if strings.Contains(w.Body.String(), "secret") {
+		t.Errorf("the client got %s", w.Body)
+	}
+	if all := logged.FilterField(zap.Error(b.ExplainErr)).All(); len(all) != 1 || all[0].Level != zap.ErrorLevel {
+		t.Errorf("logged %+v", logged.All())
+	}
+}
+
+func TestAClientThatLeftGetsNoAnswer(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	b := apitest.New()
+	b.ExplainErr = context.Canceled
+	if w := do(handler(b), request("GET", "/api/v1/users/alice/explain", "").WithContext(ctx)); w.Body.Len() > 0 {
+		t.Errorf("answered %s", w.Body)
+	}
+}

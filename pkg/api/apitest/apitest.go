@@ -1,0 +1,260 @@
+// Package apitest has a bridge without phones, for tests of what stands in front
+// of one: the API and the command line. It keeps its promises but decides little.
+package apitest
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/presencebridge/presencebridge/pkg/api"
+	"github.com/presencebridge/presencebridge/pkg/bridge"
+	"github.com/presencebridge/presencebridge/pkg/presence"
+	"github.com/presencebridge/presencebridge/pkg/store"
+)
+
+// Bridge is an api.Bridge. Its exported fields are set before it is used.
+type Bridge struct {
+	Entries      []store.Entry // newest first
+	StatusTypes  []presence.StatusType
+	Conditions   []bridge.PBX
+	Reasons      []string // why it is not ready
+	ChooseErr    error
+	ReloadErr    error
+	ExplainErr   error
+	Explanations map[presence.UserID]presence.Explanation
+
+	mu      sync.Mutex
+	now     time.Time
+	users   []bridge.User
+	ids     map[presence.UserID]uint64 // of each user's last feed item
+	gone    map[presence.UserID]uint64 // the same of those that were removed
+	last    uint64
+	choices []bridge.Choice
+	reloads int
+	feeds   int
+	changed chan struct{} // closed and made anew at every change
+}
+
+// New returns a bridge with the users of this package and the clock at Now.
+func New() *Bridge {
+	b := &Bridge{
+		Entries: History(), StatusTypes: Types(), Conditions: PBXs(), Explanations: Explanations(),
+		now: Now, ids: map[presence.UserID]uint64{}, gone: map[presence.UserID]uint64{}, changed: make(chan struct{}),
+	}
+	for _, u := range Users() {
+		b.Put(u)
+	}
+	return b
+}
+
+// Put makes u what it is now, and tells the feeds.
+func (b *Bridge) Put(u bridge.User) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.put(u)
+}
+
+func (b *Bridge) put(u bridge.User) {
+	if i := b.find(u.ID); i >= 0 {
+		b.users[i] = u
+	} else {
+		b.users = append(b.users, u)
+	}
+	delete(b.gone, u.ID)
+	b.ids[u.ID] = b.tell()
+}
+
+// Remove takes a user out of the mapping, and tells the feeds.
+func (b *Bridge) Remove(id presence.UserID) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.users = slices.DeleteFunc(b.users, func(u bridge.User) bool { return u.ID == id })
+	b.gone[id] = b.tell()
+}
+
+// tell wakes the feeds for a new item and returns its id.
+func (b *Bridge) tell() uint64 {
+	b.last++
+	close(b.changed)
+	b.changed = make(chan struct{})
+	return b.last
+}
+
+func (b *Bridge) find(id presence.UserID) int {
+	return slices.IndexFunc(b.users, func(u bridge.User) bool { return u.ID == id })
+}
+
+// Users are all users.
+func (b *Bridge) Users() []bridge.User {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.users)
+}
+
+// User is one user.
+func (b *Bridge) User(id presence.UserID) (bridge.User, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.user(id)
+}
+
+func (b *Bridge) user(id presence.UserID) (bridge.User, error) {
+	if i := b.find(id); i >= 0 {
+		return b.users[i], nil
+	}
+	near := ""
+	for _, u := range b.users {
+		if id != "" && u.ID[0] == id[0] {
+			near = string(u.ID)
+		}
+	}
+	return bridge.User{}, &bridge.NearError{Err: bridge.ErrNoUser, Name: string(id), Near: near}
+}
+
+// Choose gives the user the status, unless the user's method is priority: then
+// a phone overrules it.
+func (b *Bridge) Choose(_ context.Context, id presence.UserID, c bridge.Choice) (bridge.User, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	u, err := b.user(id)
+	if err != nil {
+		return u, err
+	}
+	i := slices.IndexFunc(b.StatusTypes, func(t presence.StatusType) bool { return t.ID == c.Type })
+	if i < 0 {
+		return u, &bridge.NearError{Err: bridge.ErrNoStatus, Name: string(c.Type), Near: "lunch"}
+	}
+	if b.ChooseErr != nil {
+		return u, b.ChooseErr
+	}
+	b.choices = append(b.choices, c)
+	u.Version++
+	if t := b.StatusTypes[i]; b.Explanations[id].Incoming != presence.Priority {
+		u.Status = &bridge.UserStatus{Type: t.ID, Name: t.Name, Base: t.Base, Color: t.Color, Message: c.Message, Since: b.now, By: c.By}
+		u.Last = &bridge.LastChange{At: b.now, By: c.By, Rule: presence.WonLatest}
+		if !c.Until.IsZero() {
+			u.Status.Until = &c.Until
+		}
+	}
+	b.put(u)
+	return u, nil
+}
+
+// Choices are what was chosen so far.
+func (b *Bridge) Choices() []bridge.Choice {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.choices)
+}
+
+// Explain explains the users of Explanations.
+func (b *Bridge) Explain(_ context.Context, id presence.UserID) (presence.Explanation, error) {
+	if _, err := b.User(id); err != nil {
+		return presence.Explanation{}, err
+	}
+	return b.Explanations[id], b.ExplainErr
+}
+
+// History is what of Entries the query selects.
+func (b *Bridge) History(_ context.Context, q store.Query) ([]store.Entry, error) {
+	var found []store.Entry
+	for _, e := range b.Entries {
+		if (q.User == "" || e.User == q.User) && (q.Before == 0 || e.ID < q.Before) && len(found) < q.Limit {
+			found = append(found, e)
+		}
+	}
+	return found, nil
+}
+
+// Types are the StatusTypes.
+func (b *Bridge) Types() []presence.StatusType { return b.StatusTypes }
+
+// PBXs are the Conditions.
+func (b *Bridge) PBXs() []bridge.PBX { return b.Conditions }
+
+// NotReady are the Reasons.
+func (b *Bridge) NotReady() []string { return b.Reasons }
+
+// Reload counts, and returns ReloadErr.
+func (b *Bridge) Reload(context.Context) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reloads++
+	return b.ReloadErr
+}
+
+// Reloads tells how often Reload was called.
+func (b *Bridge) Reloads() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.reloads
+}
+
+// Feeds tells how many feeds are open.
+func (b *Bridge) Feeds() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.feeds
+}
+
+// Subscribe follows the users.
+func (b *Bridge) Subscribe(last uint64) api.Feed {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.feeds++
+	if last > b.last {
+		last = 0 // not ours
+	}
+	return &feed{b: b, seen: last}
+}
+
+type feed struct {
+	b    *Bridge
+	seen uint64
+}
+
+func (f *feed) Next(ctx context.Context) ([]bridge.FeedItem, error) {
+	for {
+		items, changed := f.news()
+		if len(items) > 0 {
+			return items, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+func (f *feed) news() (items []bridge.FeedItem, changed <-chan struct{}) {
+	f.b.mu.Lock()
+	defer f.b.mu.Unlock()
+	for _, u := range f.b.users {
+		if id := f.b.ids[u.ID]; id > f.seen {
+			items = append(items, bridge.FeedItem{ID: id, User: u})
+		}
+	}
+	for name, id := range f.b.gone {
+		if id > f.seen && f.seen > 0 {
+			items = append(items, bridge.FeedItem{ID: id, User: bridge.User{ID: name}, Gone: true})
+		}
+	}
+	slices.SortFunc(items, func(a, b bridge.FeedItem) int { return int(a.ID) - int(b.ID) })
+	f.seen = f.b.last
+	return items, f.b.changed
+}
+
+func (f *feed) Close() {
+	f.b.mu.Lock()
+	defer f.b.mu.Unlock()
+	f.b.feeds--
+}
+
+// Faults is an error with a fault on each line.
+type Faults []string
+
+func (f Faults) Error() string { return strings.Join(f, "\n") }

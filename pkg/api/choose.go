@@ -1,0 +1,175 @@
+package api
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/presencebridge/presencebridge/pkg/bridge"
+	"github.com/presencebridge/presencebridge/pkg/presence"
+)
+
+// maxBody bounds what a request may send, in bytes.
+const maxBody = 64 << 10
+
+// ByHeader tells on whose behalf a local program asks.
+const ByHeader = "X-Presencebridge-By"
+
+var byWords = regexp.MustCompile(`^(cli|(panel|api|integration) [A-Za-z0-9_.@-]{1,64})$`)
+
+// Local names who asks over the unix socket. Whoever may open it may act for
+// everybody, so it is believed.
+func Local(r *http.Request) (string, error) {
+	by := r.Header.Get(ByHeader)
+	if by == "" {
+		return "api local", nil
+	}
+	if !byWords.MatchString(by) {
+		return "", problem(http.StatusBadRequest, ByHeader+` is "cli", "panel NAME", "api NAME" or "integration NAME"; leave it out to be "api local".`)
+	}
+	return by, nil
+}
+
+// chosen is a user after a choice.
+type chosen struct {
+	bridge.User
+	Notice string `json:"notice,omitempty"` // why the user may not show what was chosen
+}
+
+func (h *Handler) choose(w http.ResponseWriter, r *http.Request) error {
+	by, err := h.by(r)
+	if err != nil {
+		return err
+	}
+	c, cut, err := h.choice(w, r)
+	if err != nil {
+		return err
+	}
+	c.By = by
+	ctx, cancel := h.call(r)
+	defer cancel()
+	u, err := h.bridge.Choose(ctx, userID(r), c)
+	if errors.Is(err, bridge.ErrNoStatus) {
+		p, _ := problemOf(err)
+		p.Detail += " " + h.typesThere()
+		return p
+	}
+	if err != nil {
+		return err
+	}
+	var notices []string
+	if cut {
+		notices = append(notices, fmt.Sprintf("The message was cut to %d bytes, which is all that a phone can show.", presence.MaxText))
+	}
+	if e, err := h.bridge.Explain(ctx, u.ID); err == nil { // it is committed: a missing notice is no failure
+		if s := overruled(&u, &c, &e); s != "" {
+			notices = append(notices, s)
+		}
+	}
+	return answer(w, chosen{u, strings.Join(notices, " ")})
+}
+
+// overruled says why a choice does not show, "" if it does.
+func overruled(u *bridge.User, c *bridge.Choice, e *presence.Explanation) string {
+	if !e.Sync {
+		return "Synchronisation is off for " + u.Name + ", so the phones do not learn of it."
+	}
+	if u.Status != nil && u.Status.Type == c.Type {
+		return ""
+	}
+	i := slices.IndexFunc(e.Extensions, func(x presence.Reasoning) bool { return x.Won })
+	if i < 0 || u.Status == nil {
+		return "The choice is kept, but the status is another one."
+	}
+	x := &e.Extensions[i]
+	return fmt.Sprintf("The choice is kept, but %s decides: by the method %q %s, so the status is %s.", x.Extension, e.Incoming, x.Rule, u.Status.Name)
+}
+
+// typesThere is a sentence that lists the status types, as far as it is short.
+func (h *Handler) typesThere() string {
+	const enough = 20
+	var ids []string
+	for i, t := range h.bridge.Types() {
+		if i == enough {
+			ids = append(ids, "and more")
+			break
+		}
+		ids = append(ids, string(t.ID))
+	}
+	return "There are: " + strings.Join(ids, ", ") + "."
+}
+
+// choice reads the body of a choice. cut says that the message was too long.
+func (h *Handler) choice(w http.ResponseWriter, r *http.Request) (c bridge.Choice, cut bool, err error) {
+	fields, err := body(w, r, "type", "message", "until")
+	if err != nil {
+		return c, false, err
+	}
+	var message string
+	var until *time.Time
+	if err := field(fields, "type", &c.Type, "the id of a status type"); err != nil {
+		return c, false, err
+	}
+	if err := field(fields, "message", &message, "a text"); err != nil {
+		return c, false, err
+	}
+	if err := field(fields, "until", &until, `a time like "2026-11-22T15:04:05Z", or null`); err != nil {
+		return c, false, err
+	}
+	if c.Type == "" {
+		return c, false, problem(http.StatusUnprocessableEntity, "type is missing. "+h.typesThere())
+	}
+	if until != nil {
+		if !until.After(h.now()) {
+			return c, false, problem(http.StatusUnprocessableEntity, "until is over already; give a time in the future, or leave it out.")
+		}
+		c.Until = *until
+	}
+	c.Message, cut = presence.Plain(message)
+	return c, cut, nil
+}
+
+// body reads a JSON object that may have the fields named.
+func body(w http.ResponseWriter, r *http.Request, names ...string) (map[string]json.RawMessage, error) {
+	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
+		return nil, problem(http.StatusUnsupportedMediaType, "Send JSON, with the header Content-Type: application/json.")
+	}
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if tooLong := (*http.MaxBytesError)(nil); errors.As(err, &tooLong) {
+		return nil, problem(http.StatusRequestEntityTooLarge, fmt.Sprintf("Send at most %d bytes.", maxBody))
+	}
+	if err != nil {
+		return nil, problem(http.StatusBadRequest, "The request ended early; send it again.")
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(text, &fields); err != nil || fields == nil {
+		return nil, problem(http.StatusBadRequest, "The body is not a JSON object; send "+example+".")
+	}
+	for name := range fields {
+		if !slices.Contains(names, name) {
+			return nil, problem(http.StatusUnprocessableEntity, fmt.Sprintf("%q is no field of this request; it takes %s.", name, strings.Join(names, ", ")))
+		}
+	}
+	return fields, nil
+}
+
+const example = `something like {"type": "lunch", "message": "Back at 2", "until": null}`
+
+// field reads one field into v. A missing one leaves v alone.
+func field(fields map[string]json.RawMessage, name string, v any, want string) error {
+	text, ok := fields[name]
+	if !ok {
+		return nil
+	}
+	if err := json.Unmarshal(text, v); err != nil {
+		return problem(http.StatusUnprocessableEntity, name+" has to be "+want+".")
+	}
+	return nil
+}

@@ -1,0 +1,73 @@
+package api
+
+import (
+	_ "embed" // the description of the API
+	"fmt"
+	"net/http"
+	"strings"
+)
+
+//go:embed openapi.json
+var description []byte
+
+func (h *Handler) openAPI(w http.ResponseWriter, _ *http.Request) error {
+	w.Header().Set("Content-Type", "application/vnd.oai.openapi+json;version=3.1")
+	_, _ = w.Write(description)
+	return nil
+}
+
+// healthz tells that the process is alive, and nothing more: a bridge without its
+// PBX must not be restarted for that.
+func (h *Handler) healthz(w http.ResponseWriter, _ *http.Request) error {
+	return answer(w, struct {
+		Status string `json:"status"`
+	}{"ok"})
+}
+
+// readiness is the answer of /readyz.
+type readiness struct {
+	Ready   bool     `json:"ready"`
+	Reasons []string `json:"reasons"` // why not
+}
+
+func (h *Handler) readyz(w http.ResponseWriter, _ *http.Request) error {
+	reasons := h.bridge.NotReady()
+	if len(reasons) == 0 {
+		return answer(w, readiness{true, []string{}})
+	}
+	w.Header().Set("Retry-After", retryAfter)
+	write(w, http.StatusServiceUnavailable, "application/json", readiness{false, reasons})
+	return nil
+}
+
+// metrics writes Prometheus' text format, version 0.0.4.
+func (h *Handler) metrics(w http.ResponseWriter, _ *http.Request) error {
+	var b strings.Builder
+	pbxs := h.bridge.PBXs()
+	family := func(name, kind, help string, value func(i int) uint64) {
+		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, kind)
+		for i := range pbxs {
+			fmt.Fprintf(&b, "%s{pbx=\"%s\"} %d\n", name, label.Replace(pbxs[i].PBX), value(i))
+		}
+	}
+	fmt.Fprintf(&b, "# HELP presencebridge_users Users in the mapping.\n# TYPE presencebridge_users gauge\npresencebridge_users %d\n", len(h.bridge.Users()))
+	family("presencebridge_pbx_connected", "gauge", "Whether the bridge is logged in to the PBX.", func(i int) uint64 { return truth(pbxs[i].Connected) })
+	family("presencebridge_pbx_ready", "gauge", "Whether the PBX has a complete snapshot and its canary was seen.", func(i int) uint64 { return truth(pbxs[i].Ready) })
+	family("presencebridge_pbx_extensions", "gauge", "Extensions of users on the PBX.", func(i int) uint64 { return uint64(pbxs[i].Extensions) })
+	family("presencebridge_pbx_pending", "gauge", "Extensions that are not known to show what they shall.", func(i int) uint64 { return uint64(pbxs[i].Pending) })
+	family("presencebridge_pbx_sessions_total", "counter", "Sessions begun since the start.", func(i int) uint64 { return pbxs[i].Sessions })
+	family("presencebridge_pbx_malformed_total", "counter", "Frames refused since the start.", func(i int) uint64 { return pbxs[i].Malformed })
+	w.Header().Set("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+	_, _ = w.Write([]byte(b.String()))
+	return nil
+}
+
+// label escapes the value of a label.
+var label = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`)
+
+func truth(b bool) uint64 {
+	if b {
+		return 1
+	}
+	return 0
+}

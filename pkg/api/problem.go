@@ -1,0 +1,116 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/presencebridge/presencebridge/pkg/bridge"
+)
+
+// Problem is an error as RFC 9457 writes it. Detail tells what to do.
+type Problem struct {
+	Type   string   `json:"type"`
+	Title  string   `json:"title"`
+	Status int      `json:"status"`
+	Detail string   `json:"detail"`
+	Near   string   `json:"near,omitempty"`   // the name most like the unknown one
+	Errors []string `json:"errors,omitempty"` // every fault, where there are several
+}
+
+func (p *Problem) Error() string { return p.Detail }
+
+func problem(status int, detail string) *Problem {
+	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail}
+}
+
+// retryAfter is what a client is told to wait, in seconds, when the bridge cannot
+// serve it now.
+const retryAfter = "5"
+
+// problemOf turns an error of the bridge into what the client gets. ok is false
+// for an error that only the operator can make sense of.
+func problemOf(err error) (p *Problem, ok bool) {
+	var near *bridge.NearError
+	switch {
+	case errors.As(err, &p):
+	case errors.As(err, &near):
+		p = problem(http.StatusNotFound, sentence(near)+" The list of users has them all.")
+		if errors.Is(near, bridge.ErrNoStatus) {
+			p = problem(http.StatusUnprocessableEntity, sentence(near))
+		}
+		p.Near = near.Near
+	case errors.Is(err, bridge.ErrBadInput):
+		p = problem(http.StatusUnprocessableEntity, sentence(err))
+	case errors.Is(err, bridge.ErrUnsaved):
+		p = problem(http.StatusServiceUnavailable, "The bridge cannot write its store, so nothing was changed; look at its log and free the disk or repair the database, then try again.")
+	case errors.Is(err, bridge.ErrStopping):
+		p = problem(http.StatusServiceUnavailable, "The bridge is stopping; try again when it is back.")
+	case errors.Is(err, context.DeadlineExceeded):
+		p = problem(http.StatusServiceUnavailable, "The bridge did not answer in time, so it is not known whether it did what was asked; look, then try again.")
+	default:
+		return problem(http.StatusInternalServerError, "The bridge met an error that it did not expect; its log says which."), false
+	}
+	return p, true
+}
+
+// sentence writes an error as a sentence.
+func sentence(err error) string {
+	s := err.Error()
+	s = strings.ToUpper(s[:1]) + s[1:]
+	if !strings.HasSuffix(s, ".") && !strings.HasSuffix(s, "?") {
+		s += "."
+	}
+	return s
+}
+
+func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
+	if r.Context().Err() != nil {
+		return // nobody is there to read it
+	}
+	p, expected := problemOf(err)
+	if !expected {
+		h.log.Error("request failed", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(err))
+	}
+	if p.Status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", retryAfter)
+	}
+	write(w, p.Status, "application/problem+json", p)
+}
+
+// answer writes v as JSON.
+func answer(w http.ResponseWriter, v any) error {
+	write(w, http.StatusOK, "application/json", v)
+	return nil
+}
+
+// write ends a request. Whether the client is still there to read it is not our
+// business.
+func write(w http.ResponseWriter, status int, contentType string, v any) {
+	w.Header().Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	e := json.NewEncoder(w)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(v)
+}
+
+// list is how every list is sent. Next is the cursor of the following page.
+type list[T any] struct {
+	Items []T     `json:"items"`
+	Next  *string `json:"next"`
+}
+
+func listOf[T any](items []T, next string) list[T] {
+	l := list[T]{Items: items}
+	if l.Items == nil {
+		l.Items = []T{}
+	}
+	if next != "" {
+		l.Next = &next
+	}
+	return l
+}

@@ -1,0 +1,140 @@
+package api
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"go.uber.org/zap"
+)
+
+const (
+	// Group may open the unix socket, where the system has it.
+	Group = "presencebridge"
+	// socketMode lets the owner and the group in; connecting needs write permission.
+	socketMode fs.FileMode = 0o660
+	// maxSocketPath is the room for a path in sockaddr_un, less the final zero (unix(7)).
+	maxSocketPath = 107
+	// shutdownWait is how long requests under way may take to end.
+	shutdownWait = 5 * time.Second
+)
+
+// Server serves the API on a unix socket.
+type Server struct {
+	listener net.Listener
+	log      *zap.Logger
+}
+
+// Listen opens the unix socket at path. A socket that a killed bridge left behind
+// is taken over; one that is alive is an error.
+func Listen(ctx context.Context, path string, log *zap.Logger) (*Server, error) {
+	if err := makeWay(ctx, path); err != nil {
+		return nil, err
+	}
+	l, err := new(net.ListenConfig).Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", path, err)
+	}
+	if err := share(path, Group); err != nil {
+		if !errors.Is(err, fs.ErrPermission) {
+			_ = l.Close()
+			return nil, err
+		}
+		log.Warn("socket not given to its group, so only the bridge's own user can use it; add that user to the group", zap.String("group", Group), zap.Error(err))
+	}
+	return &Server{listener: l, log: log}, nil
+}
+
+// makeWay makes sure that path can be listened on.
+func makeWay(ctx context.Context, path string) error {
+	if len(path) > maxSocketPath {
+		return fmt.Errorf("the path of the socket %s is longer than %d bytes: set http.socket to a shorter one", path, maxSocketPath)
+	}
+	if _, err := os.Stat(filepath.Dir(path)); err != nil {
+		return fmt.Errorf("the folder for the socket %s cannot be used: make it, or set http.socket to another path: %w", path, err)
+	}
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("look at the socket: %w", err)
+	case info.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("%s is in the way and is no socket: move it, or set http.socket to another path", path)
+	}
+	dialer := net.Dialer{Timeout: time.Second}
+	c, err := dialer.DialContext(ctx, "unix", path)
+	if err != nil {
+		// Nobody listens: it was left behind by a bridge that was killed.
+		if err := os.Remove(path); err != nil {
+			return fmt.Errorf("remove the socket that an earlier bridge left behind: %w", err)
+		}
+		return nil
+	}
+	defer func() { _ = c.Close() }()
+	return fmt.Errorf("another program%s answers on %s: stop it, or set http.socket to another path", peer(c), path)
+}
+
+// share lets the group in.
+func share(path, group string) error {
+	if g, err := user.LookupGroup(group); err == nil {
+		gid, err := strconv.Atoi(g.Gid)
+		if err != nil {
+			return fmt.Errorf("group %s has the odd id %q: %w", group, g.Gid, err)
+		}
+		if err := os.Chown(path, -1, gid); err != nil {
+			return fmt.Errorf("give the socket to group %s: %w", group, err)
+		}
+	}
+	if err := os.Chmod(path, socketMode); err != nil {
+		return fmt.Errorf("set the mode of the socket: %w", err)
+	}
+	return nil
+}
+
+// Run serves h until ctx ends, lets requests under way end, and removes the socket.
+func (s *Server) Run(ctx context.Context, h *Handler) error {
+	return s.run(ctx, h, shutdownWait)
+}
+
+func (s *Server) run(ctx context.Context, h *Handler, patience time.Duration) error {
+	server := &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second, // longer than a call of the bridge may take
+		WriteTimeout:      time.Minute,      // an event stream sets its own
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          zap.NewStdLog(s.log.Named("http")),
+	}
+	server.RegisterOnShutdown(h.EndStreams)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(s.listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve on %s: %w", s.listener.Addr(), err)
+	case <-ctx.Done():
+	}
+	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	err := server.Shutdown(wait)
+	if err != nil {
+		_ = server.Close()
+		err = fmt.Errorf("requests on %s did not end within %s and were cut: %w", s.listener.Addr(), patience, err)
+	}
+	if e := <-served; !errors.Is(e, http.ErrServerClosed) {
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+// Close gives the socket back without ever having served.
+func (s *Server) Close() error { return s.listener.Close() }

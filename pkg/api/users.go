@@ -1,0 +1,172 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/presencebridge/presencebridge/pkg/bridge"
+	"github.com/presencebridge/presencebridge/pkg/presence"
+	"github.com/presencebridge/presencebridge/pkg/store"
+)
+
+// How many items a page of a list has, unless ?limit says otherwise.
+const (
+	usersPage   = 500
+	historyPage = 100
+	maxPage     = 5000
+)
+
+func (h *Handler) users(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	limit, err := limitOf(q, usersPage)
+	if err != nil {
+		return err
+	}
+	keep, err := filter(q)
+	if err != nil {
+		return err
+	}
+	all := h.bridge.Users()
+	if after := presence.UserID(q.Get("cursor")); after != "" {
+		i := slices.IndexFunc(all, func(u bridge.User) bool { return u.ID == after })
+		if i < 0 {
+			return problem(http.StatusBadRequest, "The cursor is of a user that is no longer there; start again without cursor.")
+		}
+		all = all[i+1:]
+	}
+	var page []bridge.User
+	for _, u := range all {
+		if !keep(&u) {
+			continue
+		}
+		if len(page) == limit {
+			return answer(w, listOf(page, string(page[limit-1].ID)))
+		}
+		page = append(page, u)
+	}
+	return answer(w, listOf(page, ""))
+}
+
+// filter reads ?status, ?base and ?q. Any status type will do: somebody may still
+// have one that the mapping has lost.
+func filter(q url.Values) (keep func(*bridge.User) bool, err error) {
+	status, base, text := presence.TypeID(q.Get("status")), presence.Base(q.Get("base")), strings.ToLower(q.Get("q"))
+	if base != "" && !slices.Contains(presence.Bases(), base) {
+		return nil, problem(http.StatusUnprocessableEntity, fmt.Sprintf("%q is no base; take one of %v.", base, presence.Bases()))
+	}
+	return func(u *bridge.User) bool {
+		switch {
+		case (status != "" || base != "") && u.Status == nil:
+			return false
+		case status != "" && u.Status.Type != status, base != "" && u.Status.Base != base:
+			return false
+		}
+		return text == "" || mentions(u, text)
+	}, nil
+}
+
+// mentions tells whether u's id, name or one of the numbers has text in it, which
+// is in lower case.
+func mentions(u *bridge.User, text string) bool {
+	return strings.Contains(strings.ToLower(string(u.ID)), text) ||
+		strings.Contains(strings.ToLower(u.Name), text) ||
+		slices.ContainsFunc(u.Extensions, func(x bridge.UserExtension) bool { return strings.Contains(x.Extension, text) })
+}
+
+func limitOf(q url.Values, standard int) (int, error) {
+	s := q.Get("limit")
+	if s == "" {
+		return standard, nil
+	}
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 1 || n > maxPage {
+		return 0, problem(http.StatusUnprocessableEntity, fmt.Sprintf("limit is %q; give a number from 1 to %d.", s, maxPage))
+	}
+	return n, nil
+}
+
+func userID(r *http.Request) presence.UserID { return presence.UserID(r.PathValue("id")) }
+
+func (h *Handler) user(w http.ResponseWriter, r *http.Request) error {
+	u, err := h.bridge.User(userID(r))
+	if err != nil {
+		return err
+	}
+	return answer(w, u)
+}
+
+func (h *Handler) explain(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := h.call(r)
+	defer cancel()
+	e, err := h.bridge.Explain(ctx, userID(r))
+	if err != nil {
+		return err
+	}
+	if e.Extensions == nil {
+		e.Extensions = []presence.Reasoning{}
+	}
+	return answer(w, e)
+}
+
+func (h *Handler) history(w http.ResponseWriter, r *http.Request) error {
+	q := r.URL.Query()
+	limit, err := limitOf(q, historyPage)
+	if err != nil {
+		return err
+	}
+	var before int64
+	if c := q.Get("cursor"); c != "" {
+		if before, err = strconv.ParseInt(c, 10, 64); err != nil || before < 1 {
+			return problem(http.StatusBadRequest, "The cursor is not one that this bridge gave; start again without cursor.")
+		}
+	}
+	ctx, cancel := h.call(r)
+	defer cancel()
+	// One more than asked for tells whether there is another page.
+	entries, err := h.bridge.History(ctx, store.Query{User: userID(r), Before: before, Limit: limit + 1})
+	if err != nil {
+		return err
+	}
+	if len(entries) == 0 {
+		// A user that the mapping has lost keeps the history; one that never was has none.
+		if _, err := h.bridge.User(userID(r)); err != nil {
+			return err
+		}
+	}
+	next := ""
+	if len(entries) > limit {
+		entries = entries[:limit]
+		next = strconv.FormatInt(entries[limit-1].ID, 10)
+	}
+	return answer(w, listOf(entries, next))
+}
+
+func (h *Handler) statuses(w http.ResponseWriter, _ *http.Request) error {
+	return answer(w, listOf(h.bridge.Types(), ""))
+}
+
+func (h *Handler) pbxs(w http.ResponseWriter, _ *http.Request) error {
+	return answer(w, listOf(h.bridge.PBXs(), ""))
+}
+
+// reload answers with every fault, for it is people who correct them.
+func (h *Handler) reload(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := h.call(r)
+	defer cancel()
+	err := h.bridge.Reload(ctx)
+	if err == nil {
+		w.WriteHeader(http.StatusNoContent)
+		return nil
+	}
+	if errors.Is(err, bridge.ErrUnsaved) || errors.Is(err, bridge.ErrStopping) || ctx.Err() != nil {
+		return err
+	}
+	p := problem(http.StatusUnprocessableEntity, "Nothing was taken over and the bridge goes on as before; correct the faults and reload again.")
+	p.Errors = strings.Split(strings.TrimSpace(err.Error()), "\n")
+	return p
+}
