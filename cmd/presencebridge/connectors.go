@@ -1,0 +1,95 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/hex"
+	"fmt"
+	"os"
+
+	"go.uber.org/zap"
+
+	"github.com/presencebridge/presencebridge/config"
+	"github.com/presencebridge/presencebridge/pkg/ami"
+	"github.com/presencebridge/presencebridge/pkg/bridge"
+	"github.com/presencebridge/presencebridge/pkg/connector/asterisk"
+	"github.com/presencebridge/presencebridge/pkg/store/sqlite"
+)
+
+// This file is the one place that knows concrete connectors and stores.
+
+// connect makes a connector for every PBX of cfg. A further kind of connector is
+// one more line here.
+func connect(cfg *config.Config, log *zap.Logger) ([]bridge.PBXConnector, error) {
+	pbxs := make([]bridge.PBXConnector, 0, len(cfg.Daemon.PBX))
+	for _, p := range cfg.Daemon.PBX {
+		c, err := connectAsterisk(p, instance(cfg), log)
+		if err != nil {
+			return nil, err
+		}
+		pbxs = append(pbxs, bridge.PBXConnector{Name: p.Name, Connector: c})
+	}
+	return pbxs, nil
+}
+
+func connectAsterisk(p config.PBX, instance string, log *zap.Logger) (*asterisk.Connector, error) {
+	encrypted, err := tlsConfig(p.AMI.TLS)
+	if err != nil {
+		return nil, fmt.Errorf("pbx %s: %w", p.Name, err)
+	}
+	return asterisk.New(asterisk.Config{
+		Name:       p.Name,
+		Presentity: p.Presentity,
+		Instance:   instance,
+		AMI: ami.Config{
+			Address:  p.AMI.Address,
+			Username: p.AMI.Username,
+			Secret:   ami.NewSecret(p.AMI.Secret.Reveal()),
+			Plain:    p.AMI.PlainLogin,
+			TLS:      encrypted,
+		},
+	}, log)
+}
+
+// tlsConfig returns nil where TLS is off.
+func tlsConfig(t config.TLS) (*tls.Config, error) {
+	if !t.Enabled {
+		return nil, nil
+	}
+	c := &tls.Config{ServerName: t.ServerName, MinVersion: tls.VersionTLS12}
+	if t.CAFile == "" {
+		return c, nil
+	}
+	pem, err := os.ReadFile(t.CAFile)
+	if err != nil {
+		return nil, fmt.Errorf("tls.ca_file: %w", err)
+	}
+	c.RootCAs = x509.NewCertPool()
+	if !c.RootCAs.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("tls.ca_file: %s has no certificate in PEM form", t.CAFile)
+	}
+	return c, nil
+}
+
+// instance tells the canaries of several bridges on one PBX apart, the same after
+// every start: it comes from the host's name and the place of the store.
+func instance(cfg *config.Config) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown" // the store's place still tells bridges of one host apart
+	}
+	sum := sha256.Sum256([]byte(host + "\x00" + cfg.Daemon.Store.DSN))
+	return hex.EncodeToString(sum[:4])
+}
+
+// openStore opens the store of cfg. A further dialect is one more case here.
+func openStore(ctx context.Context, cfg *config.Config, log *zap.Logger) (bridge.Store, error) {
+	switch driver := cfg.Daemon.Store.Driver; driver {
+	case "sqlite":
+		return sqlite.Open(ctx, cfg.Daemon.Store.DSN, log)
+	default:
+		return nil, fmt.Errorf("store.driver %q is not known: set it to sqlite", driver)
+	}
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/presencebridge/presencebridge/pkg/presence"
+)
+
+func (m *Main) explainCommand() *cobra.Command {
+	return m.reads(&cobra.Command{
+		Use: "explain USER", Short: "Tell why a user's status is what it is",
+		Long: `Explain tells which extension decides a user's status, by which rule, and why the
+others do not; and for each extension what it shows, what was said on it, what
+was last heard of it, and what became of that.`,
+		Example: `  presencebridge explain alice
+  presencebridge explain alice --json`,
+		Args:              takes(1, 1),
+		ValidArgsFunction: m.completeUser,
+		RunE:              func(c *cobra.Command, args []string) error { return m.explain(c.Context(), args[0]) },
+	})
+}
+
+func (m *Main) explain(ctx context.Context, user string) error {
+	c, err := m.client()
+	if err != nil {
+		return err
+	}
+	var e presence.Explanation
+	if err := c.get(ctx, userPath(user, "/explain"), &e); err != nil {
+		return err
+	}
+	if m.json {
+		return m.printJSON(e)
+	}
+	m.printf("%s\n%s\n%s\n", m.outcome(&e), why(&e), target(&e))
+	for i := range e.Extensions {
+		m.printReasoning(&e.Extensions[i])
+	}
+	return nil
+}
+
+// outcome tells what the status is.
+func (m *Main) outcome(e *presence.Explanation) string {
+	user := plain(string(e.User))
+	s := e.Status
+	if s == nil {
+		return user + " has no status."
+	}
+	text := fmt.Sprintf("%s is %s", user, plain(s.Type.Name))
+	if s.Message != "" {
+		text += " " + quoted(s.Message)
+	}
+	text += fmt.Sprintf(" since %s (%s), set by %s", m.clock(s.Since), age(m.Now().Sub(s.Since)), plain(s.By))
+	if !s.Until.IsZero() {
+		text += ", until " + m.clock(s.Until)
+	}
+	switch {
+	case s.Removed:
+		text += "; the mapping no longer has that status"
+	case s.Stale:
+		text += "; none of the extensions can be reached"
+	}
+	return text + "."
+}
+
+// why tells which rule decided.
+func why(e *presence.Explanation) string {
+	for _, x := range e.Extensions {
+		if x.Won {
+			return fmt.Sprintf("By the method %q %s decides: %s.", e.Incoming, x.Extension, e.Rule)
+		}
+	}
+	if e.Rule == presence.WonHold {
+		return "No extension decides: " + string(e.Rule) + ". That ends when somebody sets another presence."
+	}
+	return fmt.Sprintf("By the method %q no extension decides: %s.", e.Incoming, e.Rule)
+}
+
+// target tells where a chosen status goes.
+func target(e *presence.Explanation) string {
+	switch {
+	case !e.Sync:
+		return "Synchronisation is off for this user, so phones are neither listened to nor written."
+	case e.Outgoing == presence.ToAll:
+		return "A status chosen in the panel is written to all extensions."
+	default:
+		return "A status chosen in the panel is written to the default extension."
+	}
+}
+
+func (m *Main) printReasoning(x *presence.Reasoning) {
+	title := plain(x.Extension.String())
+	if x.Default {
+		title += ", the default extension"
+	}
+	if !x.Reachable {
+		title += ", unreachable"
+		if !x.AwaySince.IsZero() {
+			title += " for " + age(m.Now().Sub(x.AwaySince))
+		}
+	}
+	verb := "loses"
+	if x.Won {
+		verb = "wins"
+	}
+	m.printf("\n%s\n", title)
+	row := func(name, text string) { m.printf("  %-8s %s\n", name, text) }
+	row(verb, string(x.Rule))
+	row("shows", presenceText(x.Shows))
+	row("said", m.said(x))
+	row("heard", m.heard(&x.Heard))
+	if x.Wish != nil {
+		row("pending", m.wish(x.Wish))
+	}
+}
+
+func (m *Main) said(x *presence.Reasoning) string {
+	if x.Type == nil {
+		return "nothing that counts"
+	}
+	text := plain(x.Type.Name)
+	if x.Message != "" {
+		text += " " + quoted(x.Message)
+	}
+	text += fmt.Sprintf(", %s, by %s", m.since(x.Since), plain(x.By))
+	if !x.Until.IsZero() {
+		text += ", until " + m.clock(x.Until)
+	}
+	return text
+}
+
+func (m *Main) since(t time.Time) string {
+	return fmt.Sprintf("%s (%s)", ago(m.Now().Sub(t)), m.clock(t))
+}
+
+// verdicts tell what became of a report.
+var verdicts = map[presence.Verdict]string{
+	presence.Echo:      "the echo of what was written, so nobody's opinion",
+	presence.Repeat:    "a repeat of what it showed already, so no change",
+	presence.Older:     "older than what was written since, so not taken over",
+	presence.LeftAlone: "synchronisation is off, so not taken over",
+	presence.Unmapped:  "no status is mapped to it, so not taken over",
+	presence.Accepted:  "taken over as what was said",
+	presence.Reverted:  "the PBX had forgotten what it showed, so that was written back",
+}
+
+func (m *Main) heard(h *presence.Heard) string {
+	if h.At.IsZero() {
+		return "nothing yet"
+	}
+	verdict, ok := verdicts[h.As]
+	if !ok {
+		verdict = plain(string(h.As)) // a newer bridge has words of its own
+	}
+	return fmt.Sprintf("%s %s: %s", presenceText(&h.Presence), m.since(h.At), verdict)
+}
+
+func (m *Main) wish(w *presence.WishInfo) string {
+	text := fmt.Sprintf("%s, wished %s, ", presenceText(&w.Presence), m.since(w.Since))
+	if w.Sent {
+		text += "sent and not seen yet"
+	} else {
+		text += "not sent yet"
+	}
+	if w.Refusals > 0 {
+		text += ", refused " + count(w.Refusals, "time", "times")
+	}
+	return text
+}

@@ -1,0 +1,260 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+
+	"github.com/presencebridge/presencebridge/pkg/api"
+	"github.com/presencebridge/presencebridge/pkg/api/apitest"
+	"github.com/presencebridge/presencebridge/pkg/presence"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		// The phones of these tests use amigo, which leaves its reader behind.
+		goleak.IgnoreAnyFunction("github.com/ivahaev/amigo.(*amiAdapter).reader.func1"))
+}
+
+// console is a Main whose output can be read while it runs.
+type console struct {
+	Main
+	out, err lockedBuffer
+}
+
+func newConsole(args ...string) *console {
+	c := &console{}
+	c.Main = Main{
+		Args: args, In: strings.NewReader(""), Out: &c.out, Err: &c.err,
+		Env: func(string) string { return "" }, Now: func() time.Time { return apitest.Now }, Zone: time.UTC,
+		Open: openService, Notify: func(string) {}, Terminal: func() (int, int, error) { return 0, 0, errors.New("a pipe") },
+	}
+	return c
+}
+
+// onTerminal gives the console a screen.
+func (c *console) onTerminal(width, height int) *console {
+	c.Terminal = func() (int, int, error) { return width, height, nil }
+	return c
+}
+
+// folder is a folder whose path is short enough for a socket.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "pb")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// serve puts b behind a unix socket until the test ends or stop is called.
+func serve(t *testing.T, b api.Bridge, path string) (stop func()) {
+	t.Helper()
+	s, err := api.Listen(t.Context(), path, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		if err := s.Run(ctx, api.New(b, api.Options{Now: func() time.Time { return apitest.Now }})); err != nil {
+			t.Error(err)
+		}
+	}()
+	stop = func() { cancel(); <-done }
+	t.Cleanup(stop)
+	return stop
+}
+
+// eventually waits for what a running command does.
+func eventually(t *testing.T, what string, done func() bool) {
+	t.Helper()
+	for end := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("it never came to pass that " + what)
+		}
+	}
+}
+
+func TestCommandsPrintWhatTheGoldenFilesSay(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		args    string
+		prepare func(*apitest.Bridge, *console)
+	}{
+		{name: "status", args: "status"},
+		{name: "status-colour", args: "status", prepare: func(_ *apitest.Bridge, c *console) { c.onTerminal(110, 30) }},
+		{name: "status-narrow", args: "status", prepare: func(_ *apitest.Bridge, c *console) { c.onTerminal(48, 30) }},
+		{name: "status-no-colour", args: "status alice", prepare: func(_ *apitest.Bridge, c *console) {
+			c.onTerminal(80, 30).Env = func(name string) string { return map[string]string{"NO_COLOR": "1"}[name] }
+		}},
+		{name: "status-json", args: "status --json"},
+		{name: "status-alice", args: "status alice"},
+		{name: "status-alice-json", args: "status alice --json"},
+		{name: "status-carol", args: "status carol"},
+		{name: "status-hostile", args: "status eve/../x"},
+		{name: "status-odd", args: "status", prepare: func(b *apitest.Bridge, _ *console) {
+			u := apitest.Users()[1]
+			u.Status.Removed, u.Status.Stale, u.Status.Base, u.Status.Since = true, true, presence.Offline, apitest.Now.Add(-50*time.Hour)
+			b.Put(u)
+			u = apitest.Users()[0]
+			u.Status.Base = presence.InCall
+			u.Status.Since = apitest.Now
+			b.Put(u)
+		}},
+		{name: "status-unknown", args: "status alcie"},
+		{name: "set", args: "set alice dnd --message Busy --until 14:00"},
+		{name: "set-json", args: "set alice dnd --json"},
+		{name: "set-overruled", args: "set bob lunch"},
+		{name: "set-unknown-status", args: "set bob lunsh"},
+		{name: "set-bad-until", args: "set bob lunch --until soon"},
+		{name: "explain-alice", args: "explain alice"},
+		{name: "explain-bob", args: "explain bob"},
+		{name: "explain-carol", args: "explain carol"},
+		{name: "explain-nothing", args: "explain eve/../x"},
+		{name: "explain-held", args: "explain alice", prepare: func(b *apitest.Bridge, _ *console) {
+			e := b.Explanations["alice"]
+			e.Rule, e.Status.Removed = presence.WonHold, true
+			e.Extensions[0].Won, e.Extensions[0].Rule = false, presence.LostHold
+			e.Extensions[0].Heard.As = "something new"
+			e.Extensions[0].Until = apitest.Now.Add(24 * time.Hour)
+			e.Extensions[1].Wish.Sent, e.Extensions[1].Wish.Refusals = false, 1
+			b.Explanations["alice"] = e
+			e = b.Explanations["bob"]
+			e.Status.Stale = true
+		}},
+		{name: "explain-json", args: "explain carol --json"},
+		{name: "explain-unknown", args: "explain zoe"},
+		{name: "history", args: "history alice"},
+		{name: "history-limit", args: "history alice --limit 1"},
+		{name: "history-none", args: "history bob"},
+		{name: "history-json", args: "history alice --limit 1 --json"},
+		{name: "history-bad-limit", args: "history alice --limit -1"},
+		{name: "reload", args: "reload"},
+		{name: "reload-faults", args: "reload", prepare: func(b *apitest.Bridge, _ *console) {
+			b.ReloadErr = apitest.Faults{"mapping.yaml:3: sync.incoming: unknown: use latest", "mapping.yaml:9: users: twice: remove one"}
+		}},
+		{name: "complete-user", args: "__complete status al"},
+		{name: "complete-no-more", args: "__complete status alice b"},
+		{name: "complete-status", args: "__complete set alice d"},
+		{name: "wrong-command", args: "statsu"},
+		{name: "wrong-flag", args: "status --jsno"},
+		{name: "wrong-arguments", args: "set alice"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			socket := filepath.Join(folder(t), "s")
+			b := apitest.New()
+			c := newConsole(append(strings.Fields(tc.args), "--socket", socket)...)
+			if strings.HasPrefix(tc.args, "__complete") {
+				c.Args = append([]string{"--socket", socket}, strings.Fields(tc.args)...)
+			}
+			if tc.prepare != nil {
+				tc.prepare(b, c)
+			}
+			serve(t, b, socket)
+			c.golden(t, tc.name, tc.args, socket)
+		})
+	}
+}
+
+// golden runs the command and compares all it said with a file; where is written
+// as WHERE there.
+func (c *console) golden(t *testing.T, name, args, where string) {
+	t.Helper()
+	code := c.Run(t.Context())
+	got := fmt.Sprintf("$ presencebridge %s\n%s%s[exit code %d]\n", args, c.out.String(), c.err.String(), code)
+	got = strings.ReplaceAll(strings.ReplaceAll(got, where, "WHERE"), "\x1b", "␛")
+	path := filepath.Join("../../testdata/cmd", name+".txt")
+	if *update {
+		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v: run go test -update", err)
+	}
+	if !bytes.Equal([]byte(got), want) {
+		t.Errorf("%s differs, got:\n%s", path, got)
+	}
+}
+
+func TestCheckPrintsEveryFault(t *testing.T) {
+	const daemon = "pbx: [{name: main, ami: {address: \"127.0.0.1:5038\", username: u, secret_file: secret}}]\n"
+	const mapping = `sync: {incoming: latest, outgoing: all}
+statuses: [{id: available, base: connected, asterisk: available}]
+users: [{id: alice, extensions: ["1001"]}]
+`
+	for _, tc := range []struct{ name, args, daemon, mapping string }{
+		{"check-clean", "check", daemon, mapping},
+		{"check-clean-json", "check --json", daemon, mapping},
+		{"check-warning", "check", daemon, strings.Replace(mapping, "latest", "priority", 1)},
+		{"check-errors", "check", strings.Replace(daemon, "username", "usrname", 1), strings.Replace(mapping, "latest", "newest", 1)},
+		{"check-errors-json", "check --json", daemon, strings.Replace(mapping, "latest", "newest", 1)},
+		{"run-errors", "run", daemon, strings.Replace(mapping, "latest", "newest", 1)},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := writeConfig(t, tc.daemon, tc.mapping)
+			newConsole(append(strings.Fields(tc.args), "--config", filepath.Join(dir, "presencebridge.yaml"))...).golden(t, tc.name, tc.args, dir)
+		})
+	}
+}
+
+func writeConfig(t *testing.T, daemon, mapping string) (dir string) {
+	t.Helper()
+	dir = folder(t)
+	for name, text := range map[string]string{"presencebridge.yaml": daemon, "mapping.yaml": mapping, "secret": "x"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestWithoutAConfigurationEveryCommandSaysWhatToDo(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, args := range []string{"check", "run", "status", "status --watch", "reload", "set alice lunch", "explain alice", "history alice"} {
+		c := newConsole(strings.Fields(args)...)
+		if code := c.Run(t.Context()); code != exitWrong || !strings.Contains(c.err.String(), "--config FILE") {
+			t.Errorf("%s: exit code %d, %q", args, code, c.err.String())
+		}
+	}
+	c := newConsole("__complete", "status", "")
+	if code := c.Run(t.Context()); code != exitDone || !strings.HasPrefix(c.out.String(), ":") {
+		t.Errorf("completion without a bridge: exit code %d, %q", code, c.out.String())
+	}
+}
+
+func TestEveryCommandHasAnExample(t *testing.T) {
+	for _, c := range newConsole().root().Commands() {
+		if c.Example == "" || c.Short == "" || !strings.Contains(c.Example, "presencebridge "+c.Name()) {
+			t.Errorf("%s: example %q", c.Name(), c.Example)
+		}
+	}
+}
+
+func TestVersionComesFromTheBuild(t *testing.T) {
+	c := newConsole("version")
+	if code := c.Run(t.Context()); code != exitDone || !strings.HasPrefix(c.out.String(), "presencebridge ") {
+		t.Errorf("exit code %d, %q", code, c.out.String())
+	}
+	c = newConsole("version", "--json")
+	if code := c.Run(t.Context()); code != exitDone || !strings.Contains(c.out.String(), `"go": "go`) {
+		t.Errorf("exit code %d, %q", code, c.out.String())
+	}
+}
