@@ -1,0 +1,35 @@
+# The two commands of the README are `make demo` and `make test`.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+CACHE ?= $(if $(filter 0,$(shell id -u)),/var/cache/presencebridge,$(HOME)/.cache/presencebridge)
+GOLANGCI := v2.15.0
+GO ?= go
+
+help: ## show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+build: ## build ./presencebridge
+	CGO_ENABLED=0 $(GO) build -trimpath -o presencebridge ./cmd/presencebridge
+
+demo: build ## show the bridge at work; PBX=host:5038 AMI_USER=… AMI_SECRET_FILE=… uses a real Asterisk
+	./presencebridge demo $(if $(PBX),--pbx $(PBX)) $(if $(AMI_USER),--ami-user $(AMI_USER)) \
+		$(if $(AMI_SECRET_FILE),--ami-secret-file $(AMI_SECRET_FILE)) $(DEMO_FLAGS)
+
+test: ## run everything, on a real Asterisk too (installs one where it may)
+	@.ci/test "$(CACHE)"
+
+soak: ## millions of simulated worlds: SEEDS=1000000 make soak
+	PRESENCEBRIDGE_SOAK_SEEDS=$${SEEDS:-1000000} $(GO) test -run TestSimulation -timeout 0 -v ./pkg/presence
+
+lint: ## gofmt, vet, golangci-lint, a tidy go.mod
+	@test -z "$$(gofmt -l .)" || { echo "gofmt these files:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+	$(GO) mod tidy -diff
+	@$(GO) version -m "$(CACHE)/bin/golangci-lint" 2>/dev/null | grep -q "golangci-lint/v2.$(GOLANGCI)" || \
+		{ echo "installing golangci-lint $(GOLANGCI)"; GOBIN="$(CACHE)/bin" $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI); }
+	"$(CACHE)/bin/golangci-lint" run ./...
+
+clean: ## remove what was built (not the cached Asterisk in CACHE)
+	rm -f presencebridge coverage.out
+
+.PHONY: help build demo test soak lint clean
