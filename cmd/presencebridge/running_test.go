@@ -24,19 +24,27 @@ import (
 // patience is how long anything may take on a busy machine before a test gives up.
 const patience = 60 * time.Second
 
+// built is where program puts the bridge; empty until it does.
+var built string
+
 // program builds the bridge once for all tests.
-var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "presencebridge-test-")
-	if err != nil {
+var program = sync.OnceValues(func() (path string, err error) {
+	if built, err = os.MkdirTemp("", "presencebridge-test-"); err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "presencebridge")
+	path = filepath.Join(built, "presencebridge")
 	out, err := exec.Command("go", "build", raceFlag, "-o", path, ".").CombinedOutput()
 	if err != nil {
 		err = fmt.Errorf("%w: %s", err, out)
 	}
 	return path, err
 })
+
+func removeProgram() {
+	if built != "" {
+		_ = os.RemoveAll(built)
+	}
+}
 
 // running is a bridge in a process of its own, as an operator runs it.
 type running struct {
