@@ -245,7 +245,7 @@ func (c *client) follow(ctx context.Context, last uint64, f feed) error {
 		case "id":
 			item.ID, err = strconv.ParseUint(value, 10, 64)
 		case "event":
-			item.Gone = value == "gone"
+			item.Gone, item.Reset = value == "gone", value == "reset"
 		case "data":
 			item.User = bridge.User{}
 			if err = json.Unmarshal([]byte(value), &item.User); err == nil {

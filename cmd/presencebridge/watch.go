@@ -27,6 +27,7 @@ type news struct {
 	users []bridge.User // everybody, after a connection was made
 	user  *bridge.User
 	gone  presence.UserID // left the mapping
+	reset bool            // everybody follows, one by one
 	lost  error           // the connection was lost, or never made
 }
 
@@ -103,10 +104,14 @@ func (w *watcher) follow(ctx context.Context, updates chan<- news) {
 		},
 		item: func(item bridge.FeedItem) error {
 			last = item.ID
-			if item.Gone {
+			switch {
+			case item.Reset:
+				return send(news{reset: true})
+			case item.Gone:
 				return send(news{gone: item.User.ID})
+			default:
+				return send(news{user: &item.User})
 			}
-			return send(news{user: &item.User})
 		},
 	}
 	for {
@@ -144,6 +149,9 @@ func (w *watcher) take(u news) error {
 		}
 	case u.user != nil:
 		w.put(*u.user)
+	case u.reset:
+		w.order = w.order[:0]
+		clear(w.users)
 	case u.gone != "":
 		w.order = slices.DeleteFunc(w.order, func(id presence.UserID) bool { return id == u.gone })
 		delete(w.users, u.gone)
@@ -180,7 +188,7 @@ func (w *watcher) tell(u news) {
 		_, _ = fmt.Fprintln(w.m.Err, w.lost)
 	case u.user != nil:
 		w.tellUser(u.user.ID)
-	case u.gone != "": // a pipe hears of users, not of their absence
+	case u.reset, u.gone != "": // a pipe hears of users, not of their absence
 	default:
 		if w.back {
 			_, _ = fmt.Fprintf(w.m.Err, "Connected again at %s.\n", w.m.Now().In(w.m.Zone).Format("15:04:05"))

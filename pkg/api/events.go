@@ -94,11 +94,14 @@ func (h *Handler) next(ctx context.Context, feed Feed) ([]bridge.FeedItem, error
 	return feed.Next(ctx)
 }
 
-// writeEvent writes one item: a user, or that a user is gone.
+// writeEvent writes one item: a user, that a user is gone, or that everybody follows.
 func writeEvent(buf *bytes.Buffer, item bridge.FeedItem) {
 	var data any = item.User
 	event := "user"
-	if item.Gone {
+	switch {
+	case item.Reset:
+		event, data = "reset", struct{}{}
+	case item.Gone:
 		event, data = "gone", map[string]any{"id": item.User.ID}
 	}
 	fmt.Fprintf(buf, "id: %d\nevent: %s\ndata: ", item.ID, event)

@@ -162,14 +162,14 @@ func (s *Subscription) poll() (items []FeedItem, news <-chan struct{}) {
 	bd.mu.RLock()
 	defer bd.mu.RUnlock()
 	if !s.known || s.seen+1 < bd.oldest || s.seen > bd.newest {
+		start := bd.oldest - 2 // whoever is cut off before the last one starts again
+		items = append(items, FeedItem{ID: start, Reset: true})
 		for _, id := range bd.order {
 			if u := bd.users[id]; u != nil {
-				items = append(items, FeedItem{ID: bd.oldest - 2, User: *u})
+				items = append(items, FeedItem{ID: start, User: *u})
 			}
 		}
-		if len(items) > 0 { // whoever is cut off before the last one starts again
-			items[len(items)-1].ID = bd.newest
-		}
+		items[len(items)-1].ID = bd.newest
 		s.known, s.seen = true, bd.newest
 		return items, bd.news
 	}

@@ -69,9 +69,10 @@ type PBX struct {
 
 // FeedItem is one change of one user. IDs rise through the whole feed.
 type FeedItem struct {
-	ID   uint64
-	User User
-	Gone bool // the mapping no longer has the user
+	ID    uint64
+	User  User
+	Gone  bool // the mapping no longer has the user
+	Reset bool // no user: everybody follows, and whoever does not is gone
 }
 
 // Errors that the API tells apart. Each wraps, or is, a sentence for people.

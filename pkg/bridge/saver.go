@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"slices"
 	"time"
 
@@ -27,8 +28,8 @@ const (
 type saver struct {
 	store   Store
 	timeout time.Duration
-	work    chan *store.Batch // to the goroutine
-	done    chan error        // its answer
+	work    chan job   // to the goroutine
+	done    chan error // its answer
 
 	busy    *store.Batch // under way; nil: none
 	saving  []*user      // whose rows busy.Users are, in the same order
@@ -40,18 +41,36 @@ type saver struct {
 	wait    time.Duration
 }
 
+// job is a batch whose views have still to be encoded, which is worth doing
+// outside of the owner loop: it takes longer than all the loop does for an event.
+type job struct {
+	batch *store.Batch
+	views []*presence.View // of batch.Users, in the same order; copies
+}
+
 func newSaver(st Store, timeout time.Duration) *saver {
-	return &saver{store: st, timeout: timeout, work: make(chan *store.Batch), done: make(chan error, 1)}
+	return &saver{store: st, timeout: timeout, work: make(chan job), done: make(chan error, 1)}
 }
 
 // run commits what comes until work is closed. ctx ends when nobody waits for a
 // commit any more.
 func (s *saver) run(ctx context.Context) {
-	for batch := range s.work {
-		limited, cancel := context.WithTimeout(ctx, s.timeout)
-		s.done <- s.store.Save(limited, batch)
-		cancel()
+	for j := range s.work {
+		s.done <- s.save(ctx, j)
 	}
+}
+
+func (s *saver) save(ctx context.Context, j job) error {
+	for i, v := range j.views {
+		view, err := json.Marshal(v)
+		if err != nil {
+			return fmt.Errorf("encode the view of %q: %w", v.User, err)
+		}
+		j.batch.Users[i].View = view
+	}
+	limited, cancel := context.WithTimeout(ctx, s.timeout)
+	defer cancel()
+	return s.store.Save(limited, j.batch)
 }
 
 // touch notes that u has to be saved.
@@ -76,14 +95,14 @@ func (b *Bridge) commit(now time.Time) {
 	if s.busy != nil || now.Before(s.retry) {
 		return
 	}
-	batch := &store.Batch{}
+	batch, views := &store.Batch{}, []*presence.View(nil)
 	n := min(len(s.dirty), maxBatch)
 	for _, u := range s.dirty[:n] {
 		u.dirty = false
-		if row, ok := b.row(u); ok {
-			batch.Users = append(batch.Users, row)
-			s.saving = append(s.saving, u)
-		}
+		v := u.view.Clone()
+		views = append(views, v)
+		s.saving = append(s.saving, u)
+		batch.Users = append(batch.Users, store.User{ID: u.mapped.ID, Name: u.mapped.Name, Email: u.mapped.Email, Version: v.Version, Status: v.Status})
 	}
 	s.dirty = slices.Delete(s.dirty, 0, n)
 	lines := min(len(s.history), maxBatch)
@@ -100,27 +119,7 @@ func (b *Bridge) commit(now time.Time) {
 		return
 	}
 	s.busy = batch
-	s.work <- batch // run is idle: it takes this at once
-}
-
-func (b *Bridge) row(u *user) (store.User, bool) {
-	view, err := json.Marshal(&u.view)
-	if err != nil { // cannot happen: a view has no type that JSON does not know
-		b.log.Error("view not encoded", zap.String("user", string(u.mapped.ID)), zap.Error(err))
-		return store.User{}, false
-	}
-	return store.User{
-		ID: u.mapped.ID, Name: u.mapped.Name, Email: u.mapped.Email,
-		Version: u.view.Version, Status: copied(u.view.Status), View: view,
-	}, true
-}
-
-func copied(s *presence.Status) *presence.Status {
-	if s == nil {
-		return nil
-	}
-	c := *s
-	return &c
+	s.work <- job{batch, views} // run is idle: it takes this at once
 }
 
 // committed takes the end of a commit. After a failure everything is dirty again;

@@ -201,7 +201,8 @@ func (s *step) decide() {
 	}
 	s.fx.Changed = true
 	if ok {
-		s.v.Status = &st
+		changed := st // so that st stays off the heap when nothing changes
+		s.v.Status = &changed
 	} else {
 		s.v.Status = nil
 	}

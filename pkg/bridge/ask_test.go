@@ -1,0 +1,64 @@
+package bridge
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/presencebridge/presencebridge/pkg/connector"
+	"github.com/presencebridge/presencebridge/pkg/presence"
+	"github.com/presencebridge/presencebridge/pkg/store"
+)
+
+func TestExplainSaysWhyAndWhyNot(t *testing.T) {
+	inWorld(t, []string{"alice 1001 1002"}, func(t *testing.T, w *world) {
+		w.press("1001", away)
+		w.press("1002", dnd)
+		e, err := w.b.Explain(t.Context(), "alice")
+		if err != nil || e.Status.Type.ID != "dnd" || e.Rule != presence.WonLatest {
+			t.Errorf("Explain = %+v, %v", e, err)
+		}
+		if x := e.Extensions; x[0].Won || x[0].Rule != presence.LostEarlier || !x[1].Won {
+			t.Errorf("extensions = %+v", x)
+		}
+		h, err := w.b.History(t.Context(), store.Query{User: "alice"})
+		if err != nil || len(h) != 2 || h[0].Type != "dnd" || h[0].Rule != presence.WonLatest {
+			t.Errorf("History = %+v, %v", h, err)
+		}
+	})
+}
+
+func TestAWrongNameIsAnsweredWithTheNearest(t *testing.T) {
+	inWorld(t, []string{"alice 1001", "bob 1002"}, func(t *testing.T, w *world) {
+		for _, tc := range []struct {
+			ask  func() error
+			is   error
+			want string
+		}{
+			{func() error { _, err := w.b.User("alcie"); return err }, ErrNoUser, `no such user "alcie", did you mean "alice"?`},
+			{func() error { _, err := w.b.Explain(t.Context(), "bo"); return err }, ErrNoUser, `no such user "bo", did you mean "bob"?`},
+			{func() error { _, err := w.b.User("zebra"); return err }, ErrNoUser, `no such user "zebra"`},
+			{func() error { _, err := w.b.Choose(t.Context(), "b", Choice{}); return err }, ErrNoUser, `no such user "b"`},
+			{func() error { _, err := w.b.Choose(t.Context(), "bob", Choice{Type: "lunhc"}); return err }, ErrNoStatus, `no such status type "lunhc", did you mean "lunch"?`},
+		} {
+			if err := tc.ask(); !errors.Is(err, tc.is) || err.Error() != tc.want {
+				t.Errorf("%v, want %s", err, tc.want)
+			}
+		}
+	})
+}
+
+func TestNotReadyNamesEveryReason(t *testing.T) {
+	inWorld(t, oneUser, func(t *testing.T, w *world) {
+		if err := w.b.Alive(t.Context()); err != nil {
+			t.Errorf("Alive = %v", err)
+		}
+		if r := w.b.NotReady(); r != nil {
+			t.Errorf("NotReady = %q", r)
+		}
+		w.main.do(func() { w.main.health = connector.Health{Reason: "nobody answers at 127.0.0.1:5038"} })
+		if r := w.b.NotReady(); len(r) != 1 || !strings.HasPrefix(r[0], "PBX main: nobody answers") {
+			t.Errorf("NotReady = %q", r)
+		}
+	})
+}
