@@ -48,7 +48,8 @@ func (b *Bridge) statusType(id presence.TypeID) error {
 }
 
 // Choose makes c the user's status and returns the user once that is in the
-// store. Errors are a *NearError, or wrap ErrBadInput, ErrUnsaved, ErrStopping.
+// store. Errors are a *NearError, or wrap ErrBadInput, ErrUnsaved (nothing was
+// changed), ErrPending (it may yet be saved) or ErrStopping.
 func (b *Bridge) Choose(ctx context.Context, id presence.UserID, c Choice) (User, error) {
 	if _, err := b.User(id); err != nil {
 		return User{}, err
@@ -97,11 +98,11 @@ func (b *Bridge) Choose(ctx context.Context, id presence.UserID, c Choice) (User
 		chosen.Saved = true
 		return chosen, nil
 	case <-limit.C:
-		err = fmt.Errorf("%w: it did not answer in %v", ErrUnsaved, b.opt.AcceptWait)
+		err = fmt.Errorf("the store did not answer in %v", b.opt.AcceptWait)
 	case <-ctx.Done():
-		err = fmt.Errorf("%w: %w", ErrUnsaved, ctx.Err())
+		err = ctx.Err()
 	}
-	return User{}, fmt.Errorf("%w; the status is shown and will be written once it is saved, unless the bridge stops before", err)
+	return User{}, fmt.Errorf("%w: %w; it will be kept and written to the phones once it is saved, unless the bridge stops before", ErrPending, err)
 }
 
 // Explain tells why a user's status is what it is.
@@ -164,17 +165,23 @@ func (b *Bridge) NotReady() []string {
 	return reasons
 }
 
+// storeErr is why nothing can be accepted now: the last commit failed, or the
+// present one does not end.
 func (b *Bridge) storeErr() error {
 	b.board.mu.RLock()
 	defer b.board.mu.RUnlock()
+	since := b.board.committing
+	if hung := b.opt.Now().Sub(since); !since.IsZero() && hung > b.opt.SaveTimeout {
+		return fmt.Errorf("a commit has not ended for %v", hung.Round(time.Second))
+	}
 	return b.board.storeErr
 }
 
-// LastReload returns the faults of the last reload, nil if it went well or there was none.
-func (b *Bridge) LastReload() (error, time.Time) { //nolint:revive,staticcheck // the error is the result here
+// Reloads tells how reloads went since the start.
+func (b *Bridge) Reloads() Reloads {
 	b.board.mu.RLock()
 	defer b.board.mu.RUnlock()
-	return b.board.fault, b.board.faultAt
+	return b.board.reloads
 }
 
 // public renders a user for the API. Owner loop only.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/presencebridge/presencebridge/pkg/connector"
 	"github.com/presencebridge/presencebridge/pkg/presence"
@@ -59,6 +60,32 @@ func TestNotReadyNamesEveryReason(t *testing.T) {
 		w.main.do(func() { w.main.health = connector.Health{Reason: "nobody answers at 127.0.0.1:5038"} })
 		if r := w.b.NotReady(); len(r) != 1 || !strings.HasPrefix(r[0], "PBX main: nobody answers") {
 			t.Errorf("NotReady = %q", r)
+		}
+	})
+}
+
+func TestAHangingStoreIsNotReadyAndAcceptsNothing(t *testing.T) {
+	inWorld(t, []string{"alice 1001"}, func(t *testing.T, w *world) {
+		w.opt.SaveTimeout = time.Minute
+		w.restart()
+		stall := make(chan struct{})
+		w.store.set(func() { w.store.stall = stall })
+		w.press("1001", away)
+		pass(61 * time.Second)
+		if reasons := w.b.NotReady(); len(reasons) != 1 || !strings.Contains(reasons[0], "store") {
+			t.Errorf("NotReady = %q", reasons)
+		}
+		if _, err := w.b.Choose(t.Context(), "alice", Choice{Type: "dnd"}); !errors.Is(err, ErrUnsaved) {
+			t.Errorf("Choose = %v", err)
+		}
+		if got := typeOf(w.user("alice")); got != "away" {
+			t.Errorf("alice is %q", got)
+		}
+		w.store.set(func() { w.store.stall = nil })
+		close(stall)
+		pass(time.Minute)
+		if reasons := w.b.NotReady(); len(reasons) != 0 {
+			t.Errorf("NotReady = %q", reasons)
 		}
 	})
 }

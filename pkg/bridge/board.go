@@ -25,8 +25,9 @@ type board struct {
 	news     chan struct{}         // closed by announce
 	fresh    bool                  // something was put up since announce
 	storeErr error
-	fault    error // of the last reload
-	faultAt  time.Time
+	// committing is since when a commit is under way, by the wall clock; zero: none is.
+	committing time.Time
+	reloads    Reloads
 }
 
 // feedEntry is one change: what a user shows now, or that the user is gone.
@@ -106,10 +107,22 @@ func (bd *board) storeError(err error) {
 	bd.storeErr = err
 }
 
-func (bd *board) reloaded(err error) {
+// commits notes that a commit began, or with zero that it ended.
+func (bd *board) commits(since time.Time) {
 	bd.mu.Lock()
 	defer bd.mu.Unlock()
-	bd.fault, bd.faultAt = err, time.Now()
+	bd.committing = since
+}
+
+func (bd *board) reloaded(err error, at time.Time) {
+	bd.mu.Lock()
+	defer bd.mu.Unlock()
+	bd.reloads.Fault, bd.reloads.At = err, at
+	if err != nil {
+		bd.reloads.Failed++
+	} else {
+		bd.reloads.Done++
+	}
 }
 
 // all returns everybody in the order of the mapping.

@@ -74,7 +74,7 @@ func TestNothingIsWrittenWhileTheCommitOfAChoiceHangs(t *testing.T) {
 		w.store.set(func() { w.store.stall = stall })
 		start := time.Now()
 		_, err := w.b.Choose(t.Context(), "alice", Choice{Type: "lunch", By: "cli"})
-		if !errors.Is(err, ErrUnsaved) || time.Since(start) != 5*time.Second {
+		if !errors.Is(err, ErrPending) || time.Since(start) != 5*time.Second {
 			t.Errorf("Choose = %v after %v", err, time.Since(start))
 		}
 		w.wantWrites()
@@ -96,7 +96,7 @@ func TestAChoiceWhoseCallerGoesAwayIsStillWritten(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err := w.b.Choose(ctx, "alice", Choice{Type: "dnd"})
-		if !errors.Is(err, ErrUnsaved) || !errors.Is(err, context.DeadlineExceeded) {
+		if !errors.Is(err, ErrPending) || !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Choose = %v", err)
 		}
 		w.store.set(func() { w.store.stall = nil })

@@ -116,6 +116,14 @@ func TestAClockThatStepsBackStopsNothing(t *testing.T) {
 		if w.main.reads == 0 {
 			t.Error("a write without an event is not read back")
 		}
+		if _, err := w.b.Choose(t.Context(), "alice", Choice{Type: "dnd", Until: w.opt.Now().Add(30 * time.Minute)}); err != nil {
+			t.Error(err)
+		}
+		pass(29 * time.Minute)
+		w.want("alice", "dnd") // by the time of day it has a minute left
+		pass(2 * time.Minute)
+		w.want("alice", "meeting")
+
 		w.store.set(func() { w.store.fail = errDisk })
 		w.press("1001", lunch)
 		w.store.set(func() { w.store.fail = nil })

@@ -194,3 +194,19 @@ func TestNextWaitsUntilItsContextEnds(t *testing.T) {
 		}
 	})
 }
+
+func TestVersionsAfterACrashAreSavedAlsoOfUsersWhomNothingHappensTo(t *testing.T) {
+	inWorld(t, []string{"alice 1001"}, func(t *testing.T, w *world) {
+		w.choose("alice", "away")
+		w.main.cut()
+		synctest.Wait()
+		left := w.store.copied()
+		w.crash(left)
+		synctest.Wait()
+		high := w.user("alice").Version
+		w.restart()
+		if v := w.user("alice").Version; v < high {
+			t.Errorf("version %d after a clean stop, %d before", v, high)
+		}
+	})
+}

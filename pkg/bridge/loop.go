@@ -73,7 +73,9 @@ var inputs = map[connector.Kind]presence.InputKind{
 func (b *Bridge) report(r *connector.Report) {
 	p := b.pbxs[r.PBX]
 	now := b.clock.next()
-	p.known.Heard = now
+	if fromPBX(r.Kind) {
+		p.known.Heard = now
+	}
 	switch r.Kind {
 	case connector.Alive:
 		p.dirty = true
@@ -97,6 +99,17 @@ func (b *Bridge) report(r *connector.Report) {
 	}
 }
 
+// fromPBX tells whether a report is a sign of life. A loss is none, and neither
+// is what the bridge may have told itself.
+func fromPBX(k connector.Kind) bool {
+	switch k {
+	case connector.Changed, connector.Acked, connector.Answered, connector.Snapshot, connector.Loaded, connector.Alive:
+		return true
+	default:
+		return false
+	}
+}
+
 func (b *Bridge) snapshot(p *pbx, r *connector.Report, now time.Time) {
 	newLife := p.known.Incarnation != "" && p.known.Incarnation != r.Incarnation
 	b.stepAll(p, &presence.Input{Kind: presence.Snapshot, PBX: p.name, Session: r.Session, NewLife: newLife, Shows: r.Shows}, now)
@@ -113,7 +126,7 @@ func (b *Bridge) down(p *pbx, now time.Time) {
 			b.step(u, &presence.Input{Kind: presence.Unsent, Extension: o.Extension, Ask: o.Ask}, now)
 		}
 	}
-	b.stepAll(p, &presence.Input{Kind: presence.Down, PBX: p.name}, now)
+	b.stepAll(p, &presence.Input{Kind: presence.Down, PBX: p.name, Heard: p.known.Heard}, now)
 	p.dirty = true
 }
 
@@ -189,11 +202,14 @@ func (b *Bridge) tick(now time.Time) {
 			b.due.schedule(u, gate)
 			continue
 		}
-		b.step(u, &presence.Input{Kind: presence.Tick}, now)
+		wall := b.opt.Now()
+		b.step(u, &presence.Input{Kind: presence.Tick, Wall: wall}, now)
 		if u.view.Due.IsZero() || u.view.Due.After(now) {
 			continue
 		}
-		b.due.schedule(u, now.Add(time.Millisecond)) // never spin, whatever the core wants
+		// A return time while the clocks differ, and ours may run at half speed; else
+		// never spin, whatever the core wants.
+		b.due.schedule(u, now.Add(max(u.view.Due.Sub(wall)/2, time.Millisecond)))
 	}
 }
 

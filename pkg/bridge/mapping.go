@@ -37,11 +37,13 @@ func (b *Bridge) wake(state store.State) error {
 		if err := json.Unmarshal(row.View, &v); err != nil {
 			return fmt.Errorf("the store's view of user %q cannot be read: %w", row.ID, err)
 		}
-		if !state.Clean {
-			v.Version = max(v.Version+crashGap, b.floor)
-		}
 		v.Wake(now, func(pbx string) time.Time { return heard[pbx] })
-		b.parked[row.ID] = &user{mapped: presence.MappedUser{ID: row.ID}, view: v, saved: v.Version}
+		u := &user{mapped: presence.MappedUser{ID: row.ID, Name: row.Name, Email: row.Email}, view: v, saved: v.Version}
+		if !state.Clean {
+			u.view.Version = max(v.Version+crashGap, b.floor)
+			b.saver.touch(u) // so that the next start knows, too
+		}
+		b.parked[row.ID] = u
 		b.clock.seen(newest(&v))
 	}
 	return nil
@@ -185,9 +187,8 @@ func (b *Bridge) Reload(ctx context.Context) error {
 		err = b.fits(m)
 	}
 	if err != nil {
-		b.log.Error("mapping not reloaded, the one before stays", zap.Error(err))
-		b.board.reloaded(err)
-		return err
+		b.board.reloaded(err, b.opt.Now())
+		return err // who asked for it tells the operator
 	}
 	err = b.run(ctx, func() {
 		b.apply(m)
@@ -198,7 +199,7 @@ func (b *Bridge) Reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.board.reloaded(nil)
+	b.board.reloaded(nil, b.opt.Now())
 	b.log.Info("mapping reloaded", zap.Int("users", len(m.Users)), zap.Int("statuses", len(m.Types.List())))
 	return nil
 }

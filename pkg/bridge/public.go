@@ -67,6 +67,13 @@ type PBX struct {
 	Pending    int `json:"pending"`    // extensions that are not known to show what they shall
 }
 
+// Reloads tells how reloads of the mapping went.
+type Reloads struct {
+	Done, Failed uint64
+	Fault        error // of the last one; nil: it went well, or there was none
+	At           time.Time
+}
+
 // FeedItem is one change of one user. IDs rise through the whole feed.
 type FeedItem struct {
 	ID    uint64
@@ -81,6 +88,7 @@ var (
 	ErrNoStatus = errors.New("no such status type")
 	ErrBadInput = errors.New("bad input")
 	ErrUnsaved  = errors.New("the store cannot be written")
+	ErrPending  = errors.New("the status is shown but not saved")
 	ErrStopping = errors.New("the bridge is stopping")
 )
 

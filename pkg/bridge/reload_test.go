@@ -30,8 +30,8 @@ func TestABadMappingChangesNothing(t *testing.T) {
 					t.Error("Reload = nil")
 				}
 				synctest.Wait()
-				if fault, at := w.b.LastReload(); fault == nil || fault.Error() != err.Error() || at.IsZero() {
-					t.Errorf("LastReload = %v, %v", fault, at)
+				if did := w.b.Reloads(); did.Fault == nil || did.Fault.Error() != err.Error() || did.At.IsZero() || did.Failed != 1 {
+					t.Errorf("Reloads = %+v", did)
 				}
 				if got := w.user("alice"); got.Version != before.Version || typeOf(got) != "dnd" {
 					t.Errorf("alice became %+v", got)
@@ -43,8 +43,8 @@ func TestABadMappingChangesNothing(t *testing.T) {
 				w.want("alice", "away")
 				w.badFile = nil
 				w.reload(mappingOf(statuses(), oneUser...))
-				if fault, _ := w.b.LastReload(); fault != nil {
-					t.Errorf("after a good one LastReload = %v", fault)
+				if did := w.b.Reloads(); did.Fault != nil || did.Done != 1 {
+					t.Errorf("after a good one Reloads = %+v", did)
 				}
 			})
 		})

@@ -119,6 +119,7 @@ func (b *Bridge) commit(now time.Time) {
 		return
 	}
 	s.busy = batch
+	b.board.commits(b.opt.Now())
 	s.work <- job{batch, views} // run is idle: it takes this at once
 }
 
@@ -128,6 +129,7 @@ func (b *Bridge) committed(err error, now time.Time) {
 	s := b.saver
 	batch, saving := s.busy, s.saving
 	s.busy, s.saving = nil, s.saving[:0]
+	b.board.commits(time.Time{})
 	if err != nil {
 		b.uncommitted(batch, saving, err, now)
 		return

@@ -233,3 +233,19 @@ func TestAModuleLoadIsNobodysKey(t *testing.T) {
 		}
 	})
 }
+
+// A PBX whose host lost power hangs up on nobody: the connector notices 15 s later.
+func TestWhatAKilledPBXForgotIsRestoredAlsoIfItsLossWasNoticedLate(t *testing.T) {
+	inWorld(t, []string{"alice 1001"}, func(t *testing.T, w *world) {
+		w.press("1001", available)
+		pass(time.Hour)
+		w.choose("alice", "dnd")
+		pass(15 * time.Second)
+		w.main.kill(map[string]presence.Presence{"1001": available})
+		w.main.taken()
+		w.main.attach()
+		synctest.Wait()
+		w.wantWrites("1001 dnd")
+		w.want("alice", "dnd")
+	})
+}

@@ -69,7 +69,7 @@ func (o *oracle) see(in *Input, now time.Time) {
 	case Chosen:
 		o.chosen(in, now)
 	case Tick:
-		o.tick(now)
+		o.tick(now, or(in.Wall, now))
 	case Reloaded:
 		o.reload(now)
 	case Snapshot, Down, Loaded:
@@ -92,7 +92,7 @@ func (o *oracle) pbx(x *truth, in *Input, now time.Time) {
 	case in.Kind == Loaded:
 	case in.Kind == Down && x.session == 0: // of a session that never began
 	case in.Kind == Down:
-		x.session, x.end, x.open = 0, now, nil
+		x.session, x.end, x.open = 0, or(in.Heard, now), nil
 	case x.session != in.Session:
 		x.session = in.Session
 		o.first(x, p, in.NewLife, now)
@@ -158,6 +158,11 @@ func (o *oracle) reload(now time.Time) {
 			o.opine(&x, x.shows, now)
 		}
 		o.exts = append(o.exts, x)
+	}
+	if h := o.hold; h != nil && o.r.Sync {
+		if t, _, _ := o.r.Types.Lookup(h.t); t.Asterisk != nil { // phones can show it now
+			o.chosen(&Input{Type: h.t, Message: h.p.Message, Until: h.until}, now.Add(time.Microsecond))
+		}
 	}
 	o.alone = !o.r.Sync
 }

@@ -420,3 +420,26 @@ func TestAnExtensionThatComesBackWithAReloadStartsWithItsSnapshot(t *testing.T) 
 	g.do(Input{Kind: Snapshot, PBX: "main", Session: g.x(desk).Session, Shows: map[string]Presence{"1002": dnd}})
 	g.status("dnd")
 }
+
+// A PBX whose host lost power closes no connection; only pings that stay
+// unanswered tell. What it can have forgotten is counted from its last sign of life.
+func TestWhatAKilledPBXForgotIsWrittenBackAlsoIfItsLossWasNoticedLate(t *testing.T) {
+	g := newRig(t, only(desk))
+	g.event(desk, available)
+	g.want("dnd")
+	g.fulfil()
+	heard := g.at
+	g.wait(15 * time.Second)
+	g.do(Input{Kind: Down, PBX: "main", Heard: heard})
+	for _, w := range []struct{ name string }{{"in this run"}, {"after a restart of the bridge"}} {
+		c := g.v.Clone()
+		if w.name != "in this run" {
+			c.Wake(g.at, func(string) time.Time { return heard })
+		}
+		var fx Effects
+		c.Step(&Input{Kind: Snapshot, PBX: "main", Session: 9, NewLife: true, Shows: map[string]Presence{"1001": available}}, g.r, g.at.Add(time.Hour), &fx)
+		if fx.Heard != Reverted || c.Status.Type.ID != "dnd" {
+			t.Errorf("%s: taken for %q, status %s", w.name, fx.Heard, c.Status.Type.ID)
+		}
+	}
+}

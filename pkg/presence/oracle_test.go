@@ -60,8 +60,8 @@ func (o *oracle) chosen(in *Input, now time.Time) {
 }
 
 // tick is "Return time" and the counting of repeats.
-func (o *oracle) tick(now time.Time) {
-	past := func(t time.Time) bool { return !t.IsZero() && !t.After(now) }
+func (o *oracle) tick(now, wall time.Time) {
+	past := func(t time.Time) bool { return !t.IsZero() && !t.After(wall) }
 	if o.hold != nil && past(o.hold.until) {
 		o.hold = nil
 	}
@@ -74,7 +74,7 @@ func (o *oracle) tick(now time.Time) {
 			x.repeat = time.Time{}
 			o.wish(x, goal{p: x.said().p})
 		}
-		if past(x.repeat) && past(x.repeat.Add(2*time.Second)) {
+		if !x.repeat.IsZero() && !x.repeat.Add(2*time.Second).After(now) {
 			x.stack, x.repeat = []opinion{{x.said().p, x.said().t, x.repeat, time.Time{}}}, time.Time{}
 		}
 	}

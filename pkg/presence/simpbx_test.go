@@ -155,9 +155,12 @@ func (p *simPBX) deliver() {
 		p.known, in.Ask = int(in.Ask), 0
 		p.w.synced[p.name] = true
 	}
+	if in.Kind == Down && in.Heard.Before(p.heard) {
+		in.Heard = p.heard
+	}
 	p.w.step(in)
-	p.heard = p.w.last
 	if in.Kind != Down {
+		p.heard = p.w.last
 		return
 	}
 	mail := p.mail
@@ -236,7 +239,11 @@ func (p *simPBX) cut(why string) {
 		p.tcp = p.tcp[1:]
 	}
 	keep := p.w.rng.IntN(len(p.wire) + 1)
-	p.wire = append(slices.Clone(p.wire[:keep]), Input{Kind: Down, PBX: p.name, Session: p.session})
+	down := Input{Kind: Down, PBX: p.name, Session: p.session, Heard: p.heard}
+	if p.heard.IsZero() || p.w.chance(50) { // it answered a ping just before
+		down.Heard = p.w.last
+	}
+	p.wire = append(slices.Clone(p.wire[:keep]), down)
 	if len(p.mail) > 0 && !p.mail[0].Read && p.mail[0].Session == p.session && p.w.chance(50) { // the sender notices first
 		unsent := Input{Kind: Unsent, Extension: p.mail[0].Extension, Ask: p.mail[0].Ask}
 		p.wire = slices.Insert(p.wire, p.w.rng.IntN(len(p.wire)), unsent)

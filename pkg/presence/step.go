@@ -18,10 +18,10 @@ const (
 	Unreadable                      // Extension: the reading failed
 	Snapshot                        // PBX, Session, NewLife, Shows
 	Loaded                          // PBX: its presence module was loaded again and repeated everything
-	Down                            // PBX: the connection is lost
+	Down                            // PBX, Heard: the connection is lost
 	Chosen                          // Type, Message, Until, By
 	Saved                           // Version: the view of this version is in the store
-	Tick                            // nothing but time has passed
+	Tick                            // Wall: nothing but time has passed
 	Reloaded                        // the rules are new
 )
 
@@ -40,6 +40,8 @@ type Input struct {
 	Until     time.Time
 	By        string
 	Version   uint64
+	Heard     time.Time // when the PBX was last heard of, as a loss may be noticed late; zero: now
+	Wall      time.Time // the time of day, by which return times are judged; zero: now. A clock that was set back is behind now
 }
 
 // Order asks the shell to write or read an extension on a session of its PBX.
@@ -299,16 +301,24 @@ func (s *step) lost() {
 		}
 		x.RepeatAt = time.Time{}
 		if s.in.Kind == Down && x.Session != 0 {
-			x.away(s.now)
+			x.away(s.now, or(s.in.Heard, s.now))
 			s.fx.Changed = true
 		}
 	}
 }
 
-// away takes the extension off its connection: writes that were not answered there never will be.
-func (x *Extension) away(now time.Time) {
+func or(t, otherwise time.Time) time.Time {
+	if t.IsZero() {
+		return otherwise
+	}
+	return t
+}
+
+// away takes the extension off its connection: writes that were not answered
+// there never will be. heard is the last sign of life of its PBX.
+func (x *Extension) away(now, heard time.Time) {
 	x.Session, x.AwayAt, x.Asked, x.Reading, x.RepeatAt = 0, now, nil, false, time.Time{}
-	x.forget(now)
+	x.forget(heard)
 	if x.Wish != nil {
 		x.Wish.Flying = false
 	}
@@ -319,13 +329,14 @@ func (x *Extension) away(now time.Time) {
 func (v *View) Wake(now time.Time, heard func(pbx string) time.Time) {
 	for i := range v.Extensions {
 		x := &v.Extensions[i]
-		at := x.AwayAt
+		at, end := x.AwayAt, time.Time{} // what it had to forget it forgot when it was lost
 		if at.IsZero() {
-			if at = heard(x.ID.PBX); at.IsZero() {
-				at = now
+			at = now
+			if end = heard(x.ID.PBX); !end.IsZero() {
+				at = end
 			}
 		}
-		x.away(at)
+		x.away(at, end)
 		if x.Wish != nil {
 			x.Wish.Saved, x.Wish.RetryAt = true, time.Time{}
 		}

@@ -12,26 +12,38 @@ import (
 func (s *step) choose() {
 	in, v := s.in, s.v
 	s.by = in.By
-	img, mapped := s.r.Types.image(in.Type)
-	if !mapped || !s.r.Sync || len(v.Extensions) == 0 {
+	v.Hold = nil
+	if !s.synced(in.Type) {
 		all, winner, _, _ := s.weigh()
 		over := pick(all, winner)
 		v.Hold = &Hold{Type: in.Type, Message: in.Message, Since: s.now, Until: in.Until, By: in.By, Over: over.id, OverAt: over.since}
 		return
 	}
-	v.Hold = nil
-	p := Presence{img.State, img.Subtype, in.Message}.Canonical()
-	for i := range v.Extensions {
+	s.target(in.Type, in.Message, s.now, in.Until, in.By)
+}
+
+// synced tells whether a choice of this type reaches phones.
+func (s *step) synced(id TypeID) bool {
+	_, mapped := s.r.Types.image(id)
+	return mapped && s.r.Sync && len(s.v.Extensions) > 0
+}
+
+// target makes a choice what the target extensions say, and shall show.
+func (s *step) target(id TypeID, message string, since, until time.Time, by string) {
+	img, _ := s.r.Types.image(id)
+	p := Presence{img.State, img.Subtype, message}.Canonical()
+	for i := range s.v.Extensions {
 		if s.r.Outgoing == ToDefault && i != s.r.Default {
 			continue
 		}
-		x := &v.Extensions[i]
-		said := Said{Presence: p, Type: in.Type, Since: s.now, Until: in.Until, By: in.By}
-		if !in.Until.IsZero() {
-			said.Before = before(x, in.Until)
+		x := &s.v.Extensions[i]
+		said := Said{Presence: p, Type: id, Since: since, Until: until, By: by}
+		if !until.IsZero() {
+			said.Before = before(x, until)
 		}
 		s.say(x, said)
 		s.wish(x, p, Choice)
+		x.Wish.Since = since
 	}
 }
 
@@ -163,12 +175,12 @@ func (s *step) meet(x *Extension, p Presence) {
 
 // tick does what is due: return times, repeats that count, writes without an event.
 func (s *step) tick() {
-	if h := s.v.Hold; h != nil && s.reached(h.Until) {
+	if h := s.v.Hold; h != nil && s.over(h.Until) {
 		s.v.Hold, s.by = nil, ByExpiry
 	}
 	for i := range s.v.Extensions {
 		x := &s.v.Extensions[i]
-		if s.reached(x.Said.Until) {
+		if s.over(x.Said.Until) {
 			s.expire(x)
 		}
 		if s.reached(after(x.RepeatAt, repeatWait)) {
@@ -194,7 +206,7 @@ const (
 func (s *step) expire(x *Extension) {
 	said := Said{}
 	b := x.Said.Before
-	for b != nil && s.reached(b.Until) {
+	for b != nil && s.over(b.Until) {
 		b = b.Before
 	}
 	if b != nil {
@@ -226,6 +238,9 @@ func (x *Extension) lastAcked() (ask uint64) {
 	}
 	return ask
 }
+
+// over tells whether a return time has come; zero never does.
+func (s *step) over(until time.Time) bool { return !until.IsZero() && !or(s.in.Wall, s.now).Before(until) }
 
 // reached tells whether a deadline has come; zero never does.
 func (s *step) reached(t time.Time) bool { return !t.IsZero() && !s.now.Before(t) }
@@ -278,6 +293,10 @@ func (s *step) reload() {
 		} else if s.v.Alone && x.Known && x.Shows != x.Said.Presence {
 			x.Heard = Heard{x.Shows, s.now, s.opinion(x, x.Shows)}
 		}
+	}
+	if h := s.v.Hold; h != nil && s.synced(h.Type) { // phones can show it now
+		s.v.Hold = nil
+		s.target(h.Type, h.Message, s.now.Add(time.Microsecond), h.Until, h.By)
 	}
 	s.fx.Durable = s.fx.Durable || s.v.Alone == s.r.Sync
 	s.v.Alone = !s.r.Sync

@@ -399,3 +399,50 @@ func TestChoicesWithAReturnTimeDoNotPileUpForEver(t *testing.T) {
 		t.Errorf("%d choices lie under one another", depth)
 	}
 }
+
+func TestAChoiceThatPhonesCouldNotShowIsWrittenOnceTheyCan(t *testing.T) {
+	for _, tc := range []struct {
+		name          string
+		before, after func(*Rules)
+	}{
+		{"its type gets a presence", func(r *Rules) { r.Types = NewTypes(unmappedDND(), nil) }, func(*Rules) {}},
+		{"sync is switched on", unsynced, func(*Rules) {}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := newRig(t, tc.before, only(desk, mobile))
+			g.event(desk, away)
+			g.choose("dnd")
+			g.wrote()
+			g.r = sample(tc.after, only(desk, mobile))
+			g.do(Input{Kind: Reloaded})
+			g.save()
+			g.wrote(write(desk, dnd), write(mobile, dnd))
+			g.fulfil()
+			g.status("dnd")
+			g.event(desk, available)
+			g.status("available")
+		})
+	}
+}
+
+func unmappedDND() []StatusType {
+	list := append([]StatusType(nil), allTypes...)
+	for i := range list {
+		if list[i].ID == "dnd" {
+			list[i].Asterisk = nil
+		}
+	}
+	return list
+}
+
+// A clock that was set back leaves the bridge's own ahead of it for a while.
+func TestAReturnTimeIsJudgedByTheTimeOfDay(t *testing.T) {
+	g := newRig(t, only(desk))
+	g.event(desk, away)
+	wall := g.at.Add(-time.Hour)
+	g.chooseUntil("dnd", wall.Add(30*time.Minute))
+	g.do(Input{Kind: Tick, Wall: wall})
+	g.status("dnd")
+	g.do(Input{Kind: Tick, Wall: wall.Add(30 * time.Minute)})
+	g.status("away")
+}

@@ -187,6 +187,9 @@ func (w *world) fatal(p *simPBX) {
 		p.drain()
 	}
 	p.kill()
+	if w.chance(40) { // nobody hung up: only pings that stay unanswered tell
+		w.ahead(time.Duration(w.rng.IntN(15_000)) * time.Millisecond)
+	}
 	if w.chance(60) {
 		p.connect()
 		p.drain()
@@ -266,8 +269,8 @@ func (w *world) choose() {
 		in.Message = pickOne(w.rng, []string{"x", "back at 2"})
 	}
 	if w.chance(25) {
-		in.Until = w.last.Add(time.Duration(1+w.rng.IntN(40)) * time.Second).Truncate(time.Second)
-		if !in.Until.After(w.last) {
+		in.Until = w.wall.Add(time.Duration(1+w.rng.IntN(40)) * time.Second).Truncate(time.Second)
+		if !in.Until.After(w.wall) {
 			in.Until = time.Time{}
 		}
 	}
@@ -411,5 +414,5 @@ func (w *world) tick() {
 			return
 		}
 	}
-	w.step(Input{Kind: Tick})
+	w.step(Input{Kind: Tick, Wall: w.wall})
 }
