@@ -29,7 +29,29 @@ lint: ## gofmt, vet, golangci-lint, a tidy go.mod
 		{ echo "installing golangci-lint $(GOLANGCI)"; GOBIN="$(CACHE)/bin" $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI); }
 	"$(CACHE)/bin/golangci-lint" run ./...
 
+# PREFIX is one that systemd searches: /usr/local or /usr. What is done only without
+# DESTDIR, a package does when it is installed.
+PREFIX ?= /usr/local
+BINARY ?= presencebridge
+install: ## install what was built, as root; PREFIX=/usr/local DESTDIR=
+	@test -x "$(BINARY)" || { echo "there is no $(BINARY): run make build first" >&2; exit 1; }
+	install -D -m 755 "$(BINARY)" "$(DESTDIR)$(PREFIX)/bin/presencebridge"
+	install -D -m 644 systemd/presencebridge.service "$(DESTDIR)$(PREFIX)/lib/systemd/system/presencebridge.service"
+	sed -i 's|/usr/local/bin/|$(PREFIX)/bin/|' "$(DESTDIR)$(PREFIX)/lib/systemd/system/presencebridge.service"
+	install -D -m 644 systemd/presencebridge.sysusers "$(DESTDIR)$(PREFIX)/lib/sysusers.d/presencebridge.conf"
+	install -D -m 644 systemd/presencebridge.tmpfiles "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/presencebridge.conf"
+	install -d "$(DESTDIR)/etc/presencebridge"
+	for f in presencebridge.yaml mapping.yaml; do \
+		test -e "$(DESTDIR)/etc/presencebridge/$$f" || install -m 640 "config/$$f" "$(DESTDIR)/etc/presencebridge/$$f" || exit 1; \
+	done
+	test -n "$(DESTDIR)" || { systemd-sysusers presencebridge.conf && systemd-tmpfiles --create presencebridge.conf; }
+	test -n "$(DESTDIR)" || test ! -d /run/systemd/system || systemctl daemon-reload
+	@echo 'Edit the two files in /etc/presencebridge. Then, as root:'
+	@echo '  install -m 600 /dev/stdin /etc/presencebridge/ami-secret   # paste the secret of the AMI account, Enter, Ctrl-D'
+	@echo '  presencebridge check'
+	@echo '  systemctl enable --now presencebridge'
+
 clean: ## remove what was built (not the cached Asterisk in CACHE)
 	rm -f presencebridge coverage.out
 
-.PHONY: help build demo test soak lint clean
+.PHONY: help build demo test soak lint install clean

@@ -50,6 +50,7 @@ type setup struct {
 // meanwhile.
 type service struct {
 	run, reload func(context.Context) error
+	alive       func(context.Context) error // returns when the owner loop has answered
 }
 
 func openService(ctx context.Context, s setup) (service, error) {
@@ -57,7 +58,7 @@ func openService(ctx context.Context, s setup) (service, error) {
 	if err != nil {
 		return service{}, err
 	}
-	return service{run: d.run, reload: d.bridge.Reload}, nil
+	return service{run: d.run, reload: d.bridge.Reload, alive: d.bridge.Alive}, nil
 }
 
 func (m *Main) run(ctx context.Context) error {
@@ -101,7 +102,8 @@ func (m *Main) run(ctx context.Context) error {
 	return nil
 }
 
-// attend runs s and makes it reload when it is told to, or a mapping was saved.
+// attend runs s, tells the watchdog of it, and makes it reload when it is told to,
+// or a mapping was saved.
 func (m *Main) attend(ctx context.Context, s service, hangUp <-chan os.Signal, mapping string, log *zap.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var helpers sync.WaitGroup
@@ -127,6 +129,7 @@ func (m *Main) attend(ctx context.Context, s service, hangUp <-chan os.Signal, m
 			}
 		}
 	})
+	helpers.Go(func() { m.feedWatchdog(ctx, s.alive, log) })
 	err = s.run(ctx)
 	cancel()
 	helpers.Wait()

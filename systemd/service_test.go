@@ -1,0 +1,291 @@
+package systemd_test
+
+import (
+	"encoding/json"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/presencebridge/presencebridge/pkg/pbxsim/pbxtest"
+)
+
+// installed boots a machine with the service of the samples, whose PBX is pbx.
+func installed(t *testing.T, pbx pbxtest.PBX) *machine {
+	t.Helper()
+	m := boot(t)
+	m.install()
+	account := pbx.User("bridge")
+	m.write("/etc/presencebridge/presencebridge.yaml", strings.NewReplacer(
+		"address: 127.0.0.1:5038", "address: "+pbx.Addr(),
+		"username: presencebridge", "username: "+account.Name,
+	).Replace(readFile(t, "../config/presencebridge.yaml")))
+	if out, code := m.feed(account.Secret+"\n", "install", "-m", "600", "/dev/stdin", "/etc/presencebridge/ami-secret"); code != 0 {
+		t.Fatal(out)
+	}
+	m.must("presencebridge", "check")
+	return m
+}
+
+// install runs `make install` in the machine.
+func (m *machine) install() {
+	m.t.Helper()
+	m.must("make", "-C", inSource, "install", "BINARY="+inBuilt+"/presencebridge")
+}
+
+func readFile(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// status is a user's status type and since when, "" while there is none.
+func (m *machine) status(user string) (status, since string) {
+	m.t.Helper()
+	out, code := m.run("presencebridge", "status", user, "--json")
+	if code != 0 {
+		return "", ""
+	}
+	var u struct{ Status *struct{ Type, Since string } }
+	if err := json.Unmarshal([]byte(out), &u); err != nil {
+		m.t.Fatalf("%v: %s", err, out)
+	}
+	if u.Status == nil {
+		return "", ""
+	}
+	return u.Status.Type, u.Status.Since
+}
+
+// shows waits until user has the status and returns since when.
+func (m *machine) shows(user, status string) (since string) {
+	m.t.Helper()
+	m.eventually(user+" is "+status, func() bool {
+		var s string
+		s, since = m.status(user)
+		return s == status
+	})
+	return since
+}
+
+func TestTheUnitIsCleanAndHardened(t *testing.T) {
+	m := boot(t)
+	m.install()
+	if out, code := m.run("systemd-analyze", "verify", "presencebridge.service"); code != 0 || out != "" {
+		t.Errorf("systemd-analyze verify: exit code %d: %s", code, out)
+	}
+	if out, code := m.run("systemd-analyze", "security", "--no-pager", "--offline=true", "--threshold=15", "presencebridge.service"); code != 0 {
+		t.Errorf("systemd-analyze security: exit code %d: %s", code, out)
+	}
+}
+
+func TestTheServiceFollowsPhonesAndLetsItsGroupIn(t *testing.T) {
+	pbxtest.Run(t, pbxtest.Options{}, func(t *testing.T, pbx pbxtest.PBX) {
+		phone := pbxtest.Observe(t, pbx)
+		m := installed(t, pbx)
+		m.must("useradd", "--groups=presencebridge", "panel")
+		m.must("useradd", "stranger")
+		m.must("systemctl", "enable", "--now", "presencebridge")
+		if out := m.must("systemctl", "is-active", "presencebridge"); out != "active\n" {
+			t.Errorf("is-active: %s", out)
+		}
+		if err := phone.Set("CustomPresence:1001", "away", "lunch", ""); err != nil {
+			t.Fatal(err)
+		}
+		m.shows("alice", "lunch")
+
+		store := "sqlite3 -readonly /var/lib/presencebridge/presencebridge.db \"select type from users where id = 'alice'\""
+		for _, tc := range []struct {
+			user, command string
+			want          string // in what it prints
+			code          int
+		}{
+			{"panel", "presencebridge set alice dnd", "", 0},
+			{"panel", "presencebridge status alice", "Do not disturb", 0},
+			{"panel", store, "dnd", 0},
+			{"panel", "echo '# mine' >>/etc/presencebridge/mapping.yaml", "", 0},
+			{"panel", "cat /etc/presencebridge/ami-secret", "Permission denied", 1},
+			{"panel", "mv -f /etc/presencebridge/mapping.yaml /etc/presencebridge/presencebridge.yaml", "not permitted", 1},
+			{"panel", "echo >>/var/lib/presencebridge/presencebridge.db", "Permission denied", 2},
+			{"presencebridge", "echo '# the page' >/etc/presencebridge/new && mv /etc/presencebridge/new /etc/presencebridge/mapping.yaml", "", 0},
+			{"stranger", "presencebridge --socket /run/presencebridge/presencebridge.sock status", "join its group", 3},
+			{"stranger", store, "unable to open", 1},
+			{"stranger", "cat /etc/presencebridge/presencebridge.yaml", "Permission denied", 1},
+		} {
+			out, code := m.run("runuser", "-u", tc.user, "--", "sh", "-c", tc.command)
+			if code != tc.code || !strings.Contains(out, tc.want) {
+				t.Errorf("%s runs %s: exit code %d, want %d with %q: %s", tc.user, tc.command, code, tc.code, tc.want, out)
+			}
+		}
+		if m.logged(pbx.User("bridge").Secret) {
+			t.Error("the secret stands in the journal")
+		}
+	})
+}
+
+func TestAPackageFindsAllBelowItsDestdir(t *testing.T) {
+	dir := t.TempDir()
+	program := filepath.Join(dir, "any")
+	if err := os.WriteFile(program, nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	c := exec.Command("make", "-C", "..", "install", "BINARY="+program, "PREFIX=/usr", "DESTDIR="+filepath.Join(dir, "root"))
+	out, err := c.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	if !strings.Contains(string(out), "systemctl enable --now presencebridge") {
+		t.Errorf("it does not say what to do next: %s", out)
+	}
+	var files []string
+	root := os.DirFS(filepath.Join(dir, "root"))
+	err = fs.WalkDir(root, ".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{
+		"etc/presencebridge/mapping.yaml", "etc/presencebridge/presencebridge.yaml", "usr/bin/presencebridge",
+		"usr/lib/systemd/system/presencebridge.service", "usr/lib/sysusers.d/presencebridge.conf", "usr/lib/tmpfiles.d/presencebridge.conf",
+	}; !slices.Equal(files, want) {
+		t.Errorf("installed are %q, want %q", files, want)
+	}
+	unit, err := fs.ReadFile(root, "usr/lib/systemd/system/presencebridge.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(string(unit), "ExecStart=/usr/bin/presencebridge run") || strings.Contains(string(unit), "/usr/local/") {
+		t.Errorf("the unit names another program:\n%s", unit)
+	}
+}
+
+func TestInstallingAgainKeepsTheFiles(t *testing.T) {
+	m := installed(t, pbxtest.NewSimulated(t, pbxtest.Options{}))
+	before := m.must("sh", "-c", "cd /etc/presencebridge && sha256sum * && stat -c '%A %U %G %n' . *")
+	m.install()
+	if after := m.must("sh", "-c", "cd /etc/presencebridge && sha256sum * && stat -c '%A %U %G %n' . *"); after != before {
+		t.Errorf("before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
+func TestAHangingBridgeIsReplacedAndAPBXThatIsAwayHarmsNothing(t *testing.T) {
+	pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
+	m := installed(t, pbx)
+	m.write("/etc/systemd/system/presencebridge.service.d/short.conf", "[Service]\nWatchdogSec=3\n")
+	m.must("systemctl", "daemon-reload")
+	m.must("systemctl", "start", "presencebridge")
+	m.must("presencebridge", "set", "alice", "meeting")
+	since := m.shows("alice", "meeting")
+	pbx.Stop()
+	for range 5 { // more than one limit
+		fed := m.property("WatchdogTimestampMonotonic")
+		m.eventually("the watchdog is fed without a PBX", func() bool { return m.property("WatchdogTimestampMonotonic") != fed })
+	}
+	if n := m.property("NRestarts"); n != "0" {
+		t.Fatalf("%s restarts while the PBX was away", n)
+	}
+
+	hanging := m.property("MainPID")
+	m.must("systemctl", "kill", "--kill-who=main", "--signal=SIGSTOP", "presencebridge")
+	m.eventually("systemd has replaced it", func() bool { return m.property("NRestarts") == "1" && m.active() })
+	if pid := m.property("MainPID"); pid == hanging {
+		t.Errorf("%s still runs", pid)
+	}
+	if !m.logged("Watchdog timeout") || !m.logged("goroutine 1 ") {
+		t.Error("the journal tells nothing of the watchdog and the stacks")
+	}
+	if again := m.shows("alice", "meeting"); again != since {
+		t.Errorf("alice's status is since %s, want %s", again, since)
+	}
+}
+
+func TestReloadTakesOverAGoodMappingAndRefusesABadOne(t *testing.T) {
+	m := installed(t, pbxtest.NewSimulated(t, pbxtest.Options{}))
+	m.must("systemctl", "start", "presencebridge")
+	pid := m.property("MainPID")
+	const mapping = "/etc/presencebridge/mapping.yaml"
+	good := m.must("cat", mapping) + "  - {id: carol, name: Carol, extensions: [\"1005\"]}\n"
+	m.write(mapping, good)
+	m.must("systemctl", "reload", "presencebridge")
+	m.must("presencebridge", "status", "carol")
+
+	m.write(mapping, good+"  - {id: carol, name: Carol, extensions: [\"1006\"]}\n  - {id: dave, fone: 7}\n")
+	if out, code := m.run("systemctl", "reload", "presencebridge"); code == 0 {
+		t.Errorf("reload of a bad mapping: exit code 0: %s", out)
+	}
+	for _, fault := range []string{"carol", "fone"} {
+		if !m.logged(fault) {
+			t.Errorf("the journal does not tell of %q", fault)
+		}
+	}
+	if !m.active() || m.property("MainPID") != pid {
+		t.Error("a bad mapping has ended the bridge")
+	}
+	m.must("presencebridge", "status", "carol")
+	if out, code := m.run("presencebridge", "status", "dave"); code == 0 {
+		t.Errorf("a user of the bad mapping is there: %s", out)
+	}
+}
+
+func TestAKilledBridgeIsBackWithItsStatuses(t *testing.T) {
+	pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
+	phone := pbxtest.Observe(t, pbx)
+	m := installed(t, pbx)
+	m.must("systemctl", "start", "presencebridge")
+	m.must("presencebridge", "set", "alice", "meeting")
+	since := m.shows("alice", "meeting")
+
+	m.must("systemctl", "kill", "--kill-who=main", "--signal=SIGKILL", "presencebridge")
+	m.eventually("systemd has started it again", func() bool { return m.property("NRestarts") == "1" && m.active() })
+	if again := m.shows("alice", "meeting"); again != since {
+		t.Errorf("alice's status is since %s, want %s", again, since)
+	}
+	if err := phone.Set("CustomPresence:1001", "away", "", ""); err != nil {
+		t.Fatal(err)
+	}
+	m.shows("alice", "away")
+}
+
+func TestAStoppedBridgeEndsInOrderAndDoesNotComeBackByItself(t *testing.T) {
+	m := installed(t, pbxtest.NewSimulated(t, pbxtest.Options{}))
+	m.must("systemctl", "start", "presencebridge")
+	m.must("presencebridge", "set", "alice", "meeting")
+	since := m.shows("alice", "meeting")
+	m.must("systemctl", "stop", "presencebridge")
+	for name, want := range map[string]string{"ActiveState": "inactive", "Result": "success", "ExecMainStatus": "0", "NRestarts": "0"} {
+		if got := m.property(name); got != want {
+			t.Errorf("%s is %s, want %s", name, got, want)
+		}
+	}
+	if !m.logged(`"stopped"`) {
+		t.Error("it was cut off")
+	}
+	m.must("test", "!", "-e", "/run/presencebridge")
+	if out, code := m.run("presencebridge", "status"); code != 3 || !strings.Contains(out, "systemctl start presencebridge") {
+		t.Errorf("status of a stopped bridge: exit code %d: %s", code, out)
+	}
+	m.must("systemctl", "start", "presencebridge")
+	if again := m.shows("alice", "meeting"); again != since {
+		t.Errorf("alice's status is since %s, want %s", again, since)
+	}
+}
+
+func TestAServiceWithoutItsSecretSaysSo(t *testing.T) {
+	m := installed(t, pbxtest.NewSimulated(t, pbxtest.Options{}))
+	m.must("rm", "/etc/presencebridge/ami-secret")
+	if out, code := m.run("systemctl", "start", "presencebridge"); code == 0 {
+		t.Errorf("it started: %s", out)
+	}
+	if !m.logged("ami-secret is empty") {
+		t.Error("the journal does not say why")
+	}
+}
