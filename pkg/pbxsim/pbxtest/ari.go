@@ -11,8 +11,11 @@ import (
 	"strings"
 )
 
-// ariModules are what a real Asterisk needs beside modules to set a variable over ARI.
-const ariModules = `load = res_http_websocket.so
+// ariModules are what a real Asterisk needs beside modules to set a variable over
+// ARI. res_websocket_client came with 22.5; an older one goes on without it.
+const ariModules = `load = res_sorcery_config.so
+load = res_http_websocket.so
+load = res_websocket_client.so
 load = res_stasis.so
 load = res_ari_model.so
 load = res_ari.so

@@ -46,7 +46,7 @@ func (p *Real) configure(o Options) error {
 	}
 	files := map[string]string{
 		"asterisk.conf":   directories + "[options]\nlive_dangerously = no\n",
-		"modules.conf":    modules,
+		"modules.conf":    o.Conf.modulesConf(),
 		"manager.conf":    p.managerConf(o),
 		"extensions.conf": "[general]\nstatic = yes\n[default]\nexten => 1001,hint,,CustomPresence:1001\n",
 		"logger.conf":     "[general]\n[logfiles]\nfull = notice,warning,error\n",
@@ -55,6 +55,7 @@ func (p *Real) configure(o Options) error {
 		files["modules.conf"] += ariModules
 		maps.Copy(files, p.ari())
 	}
+	maps.Copy(files, o.Conf.Files)
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(p.dir, "etc", name), []byte(text), 0o644); err != nil {
 			return err
@@ -87,12 +88,14 @@ func (p *Real) directories() (string, error) {
 func (p *Real) managerConf(o Options) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "[general]\nenabled = yes\nport = %d\nbindaddr = 127.0.0.1\n", p.port)
+	b.WriteString(p.text(o.Conf.General))
 	for _, u := range append([]pbxsim.User{p.probe}, o.Users...) {
 		fmt.Fprintf(&b, "[%s]\nsecret = %s\nread = %s\nwrite = %s\nwritetimeout = %d\n",
 			u.Name, u.Secret, u.Read, u.Write, o.WriteTimeout.Milliseconds())
 		if u.Name == "bridge" && major(p.version) >= 22 {
 			b.WriteString(filters)
 		}
+		b.WriteString(o.Conf.Account[u.Name])
 	}
 	return b.String()
 }

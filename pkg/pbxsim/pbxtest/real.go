@@ -33,7 +33,7 @@ type Real struct {
 	inside  string // the same as Asterisk sees it
 	version string
 	port    int
-	ariPort int        // of HTTP with ARI; 0: none
+	ariPort int         // of HTTP with ARI; 0: none
 	probe   pbxsim.User // an account that no other Asterisk has: an answer to it is ours
 
 	cmd    *exec.Cmd // nil: not running
@@ -259,12 +259,16 @@ func (p *Real) module(verb string, m pbxsim.Module) {
 	}
 }
 
+// AstDB is the file of the AstDB. Open it only while the PBX is stopped: a reader
+// makes Asterisk lose what it writes (main/db.c:1192).
+func (p *Real) AstDB() string { return filepath.Join(p.dir, "db", "astdb.sqlite3") }
+
 // Commit waits for the AstDB's transaction to end: SQLite's journal is there
 // exactly as long as it is open (main/db.c, db_sync_thread).
 func (p *Real) Commit() {
 	p.t.Helper()
 	Eventually(p.t, cliDeadline, "the AstDB commits", func() bool {
-		_, err := os.Stat(filepath.Join(p.dir, "db", "astdb.sqlite3-journal"))
+		_, err := os.Stat(p.AstDB() + "-journal")
 		return errors.Is(err, os.ErrNotExist)
 	})
 }
