@@ -235,3 +235,12 @@ func TestAViewKeepsEveryDecisionThroughJSON(t *testing.T) {
 		}
 	}
 }
+
+func TestNearestWord(t *testing.T) {
+	known := []string{"default", "latest", "priority"}
+	for word, want := range map[string]string{"lates": "latest", "Priority": "priority", "dfault": "default", "x": "", "something else": "", "": ""} {
+		if got := Nearest(word, known); got != want {
+			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
+		}
+	}
+}

@@ -240,7 +240,9 @@ func (x *Extension) lastAcked() (ask uint64) {
 }
 
 // over tells whether a return time has come; zero never does.
-func (s *step) over(until time.Time) bool { return !until.IsZero() && !or(s.in.Wall, s.now).Before(until) }
+func (s *step) over(until time.Time) bool {
+	return !until.IsZero() && !or(s.in.Wall, s.now).Before(until)
+}
 
 // reached tells whether a deadline has come; zero never does.
 func (s *step) reached(t time.Time) bool { return !t.IsZero() && !s.now.Before(t) }
