@@ -51,18 +51,13 @@ func CoreStatus() Action { return Action{name: "CoreStatus"} }
 // CoreSettings asks for the version of the PBX.
 func CoreSettings() Action { return Action{name: "CoreSettings"} }
 
+// ListCommands asks which actions exist and this account may use. Only the doctor
+// does, to find rights that the account should not have.
+func ListCommands() Action { return Action{name: "ListCommands"} }
+
 // PresenceStateList lists what every presentity shows; its complete event is
 // PresenceStateListComplete.
 func PresenceStateList() Action { return Action{name: "PresenceStateList"} }
-
-// PresenceState asks what a presentity shows according to Asterisk's cache. The
-// texts of the answer are not escaped.
-func PresenceState(presentity string) (Action, error) {
-	if err := checkPresentity(presentity); err != nil {
-		return Action{}, err
-	}
-	return newAction("PresenceState", "Provider", presentity)
-}
 
 // GetPresence asks for one field of what a presentity really is: value, subtype
 // or message. The answer's Value is base64 for the latter two, since a line

@@ -14,8 +14,8 @@ func TestActionsOnTheWire(t *testing.T) {
 		{Ping(), "Ping\n"},
 		{CoreStatus(), "CoreStatus\n"},
 		{CoreSettings(), "CoreSettings\n"},
+		{ListCommands(), "ListCommands\n"},
 		{PresenceStateList(), "PresenceStateList\n"},
-		{must(t)(PresenceState("CustomPresence:a_B-1.")), "PresenceState\nProvider: CustomPresence:a_B-1.\r\n"},
 		{must(t)(GetPresence("CustomPresence:101", "value")), "Getvar\nVariable: PRESENCE_STATE(CustomPresence:101,value)\r\n"},
 		{must(t)(GetPresence("CustomPresence:101", "message")), "Getvar\nVariable: PRESENCE_STATE(CustomPresence:101,message,e)\r\n"},
 		{must(t)(GetPresence("CustomPresence:101", "subtype")), "Getvar\nVariable: PRESENCE_STATE(CustomPresence:101,subtype,e)\r\n"},
@@ -41,7 +41,6 @@ func TestBadInputMakesNoAction(t *testing.T) {
 		"CustomPresence:" + strings.Repeat("x", 65), "DEVICE_STATE:1", "CustomPresence:1\x00",
 	} {
 		for _, make := range []func(string) (Action, error){
-			PresenceState,
 			func(p string) (Action, error) { return GetPresence(p, "value") },
 			func(p string) (Action, error) { return SetPresence(p, "away", "", "") },
 		} {
@@ -72,7 +71,6 @@ func FuzzNoInputReachesTheWireAsALine(f *testing.F) {
 	f.Add("CustomPresence:1\n", "dnd\r\n", "\x00", "é", "message,e)\r\n")
 	f.Fuzz(func(t *testing.T, presentity, state, subtype, message, text string) {
 		for _, build := range []func() (Action, error){
-			func() (Action, error) { return PresenceState(presentity) },
 			func() (Action, error) { return GetPresence(presentity, text) },
 			func() (Action, error) { return SetPresence(presentity, state, subtype, message) },
 			func() (Action, error) { return newAction("Login", "Username", text, "Secret", message) },

@@ -39,7 +39,8 @@ type Handler struct {
 
 	// Malformed is told of every frame that was dropped because no honest
 	// Asterisk sends it. What was forged around it may have been believed, so
-	// whoever keeps state should list it anew. The error holds nothing the peer sent.
+	// whoever keeps state should list it anew; an ErrInList comes within a list and
+	// would do so each time. The error holds nothing the peer sent.
 	Malformed func(error)
 }
 
@@ -53,6 +54,10 @@ var (
 
 	// ErrIncomplete says that a list ended without being whole.
 	ErrIncomplete = errors.New("incomplete list")
+
+	// ErrInList says that a dropped frame stood between the start and the end of
+	// a list, where Asterisk sends nothing but the list: it is part of an item.
+	ErrInList = errors.New("in a list")
 )
 
 // ResponseError is an answer other than success.

@@ -20,6 +20,7 @@ type Conn struct {
 	greeted chan struct{} // closed when version is set
 	version string
 	over    chan struct{} // closed by the reader as its last deed
+	listing *call         // reader only: the list whose items are coming; nil: none
 
 	writing sync.Mutex // one writer at a time; taken before mu
 	out     []byte     // under writing: the action on its way out
@@ -244,6 +245,9 @@ func (c *Conn) finish(p *call, response Response, err error) {
 		c.await(time.Now())
 	}
 	c.mu.Unlock()
+	if c.listing == p {
+		c.listing = nil
+	}
 	p.done(response, err)
 }
 

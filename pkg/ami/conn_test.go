@@ -19,14 +19,14 @@ const listComplete = "PresenceStateListComplete"
 func TestDoReturnsTheAnswer(t *testing.T) {
 	c := start(t, Handler{}, func(p *peer) {
 		a := p.action()
-		if a.name != "PresenceState" || a.headers["Provider"] != "CustomPresence:101" {
+		if a.name != "Ping" {
 			t.Errorf("asked %+v", a)
 		}
 		p.send("Response: Success\nActionID: %s\nMessage: Presence State\nState: away\nMessage: Back at 2\nPresenceMessage: Back at 2\n\n", a.id)
 		p.send("Response: Error\nActionID: %s\nMessage: Variable not set\n\n", p.action().id)
 		p.drain()
 	})
-	response, err := c.Do(t.Context(), must(t)(PresenceState("CustomPresence:101")))
+	response, err := c.Do(t.Context(), Ping())
 	if err != nil || !response.Success || response.Get("state") != "away" || response.Get("Message") != "Presence State" || response.Get("Subtype") != "" {
 		t.Errorf("response = %+v, %v", response, err)
 	}

@@ -83,6 +83,21 @@ func (e Event) Bytes(name string) []byte { return find(e.headers, name) }
 // Has tells whether there is such a header.
 func (e Event) Has(name string) bool { return e.Bytes(name) != nil }
 
+// EndsWith tells whether the last headers are those named, in that order: behind
+// what it prints of an event Asterisk prints nothing more.
+func (e Event) EndsWith(names ...string) bool {
+	before := len(e.headers) - len(names)
+	if before < 0 {
+		return false
+	}
+	for i, name := range names {
+		if !fold(e.headers[before+i].name, name) {
+			return false
+		}
+	}
+	return true
+}
+
 // Headers yields names and values in the order of the wire, repeated ones too.
 func (e Event) Headers() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {

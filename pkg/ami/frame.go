@@ -21,6 +21,7 @@ var (
 	errKind      = errors.New("frame is neither an event nor a response")
 	errPrivilege = errors.New("event without privilege that is in no list of ours")
 	errAnswer    = errors.New("response to no action of ours")
+	errBetween   = errors.New("live event between the items of a list")
 )
 
 // framer cuts a stream into frames within one buffer of fixed size.

@@ -173,7 +173,7 @@ func TestSecondAnswerToAListIsReported(t *testing.T) {
 		t.Error(err)
 	}
 	_ = c.Close()
-	if want := []string{"malformed " + errAnswer.Error()}; !slices.Equal(seen.lines, want) {
+	if want := []string{"malformed " + errAnswer.Error() + ", in a list"}; !slices.Equal(seen.lines, want) {
 		t.Errorf("seen %q, want %q", seen.lines, want)
 	}
 }

@@ -108,7 +108,13 @@ func (c *Conn) enter(ctx context.Context, cfg Config) error {
 	}
 	_, err = c.Do(ctx, login)
 	var refused *ResponseError
-	if errors.As(err, &refused) && !passing(refused.Message) {
+	if errors.As(err, &refused) {
+		// Whoever was sent the secret may repeat it.
+		if secret := cfg.Secret.reveal(); secret != "" {
+			refused.Message = strings.ReplaceAll(refused.Message, secret, redacted)
+		}
+	}
+	if refused != nil && !passing(refused.Message) {
 		return fmt.Errorf("%w: %w", ErrAuth, err)
 	}
 	return err

@@ -49,6 +49,9 @@ func (c *Conn) receive(h Handler) error {
 			return fmt.Errorf("read: %w", err)
 		}
 		if err != nil && h.Malformed != nil && !c.closing() {
+			if c.listing != nil {
+				err = fmt.Errorf("%w, %w", err, ErrInList)
+			}
 			h.Malformed(err)
 		}
 	}
@@ -76,6 +79,10 @@ func (c *Conn) greet() {
 //	yes    any       no                no         forged, or the item of no list
 //	no     yes       yes               any        an answer
 //	no     yes       no                any        not ours, or to an action that Asterisk could not read
+//
+// One thread of Asterisk writes a list in one go and the events behind it
+// (main/manager.c, process_message), so what looks like a live event within a list was
+// made by a line break in the name of one of its items. It would come with every list.
 func (c *Conn) take(lines []byte, f *frame, h Handler) error {
 	if err := f.parse(lines); err != nil {
 		return err
@@ -87,6 +94,8 @@ func (c *Conn) take(lines []byte, f *frame, h Handler) error {
 	switch {
 	case f.event >= 0 && p != nil && p.response != nil:
 		c.listed(p, Event{f.headers})
+	case f.event >= 0 && f.privileged && c.listing != nil:
+		return errBetween
 	case f.event >= 0 && f.privileged:
 		if h.Event != nil {
 			h.Event(Event{f.headers})
@@ -110,6 +119,7 @@ func (c *Conn) answered(p *call, response Response) {
 		c.finish(p, response, nil)
 	default:
 		p.response = &response
+		c.listing = p
 		c.moved(p)
 	}
 }

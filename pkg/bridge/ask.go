@@ -22,7 +22,7 @@ func (b *Bridge) User(id presence.UserID) (User, error) {
 	if u := b.board.users[id]; u != nil {
 		return *u, nil
 	}
-	return User{}, &NearError{ErrNoUser, string(id), nearest(string(id), b.board.order)}
+	return User{}, &NearError{ErrNoUser, string(id), string(presence.Nearest(string(id), b.board.order))}
 }
 
 // Types returns the status types of the mapping in its order.
@@ -44,7 +44,7 @@ func (b *Bridge) statusType(id presence.TypeID) error {
 	for i, t := range list {
 		ids[i] = t.ID
 	}
-	return &NearError{ErrNoStatus, string(id), nearest(string(id), ids)}
+	return &NearError{ErrNoStatus, string(id), string(presence.Nearest(string(id), ids))}
 }
 
 // Choose makes c the user's status and returns the user once that is in the
@@ -218,39 +218,3 @@ func optional(t time.Time) *time.Time {
 }
 
 func quote(s string) string { return strconv.Quote(s) }
-
-// nearest returns the name most like name, "" if none is like it.
-func nearest[T ~string](name string, names []T) string {
-	best, least := "", len(name)/2+1
-	for _, n := range names {
-		if d := distance(name, string(n), least); d < least {
-			best, least = string(n), d
-		}
-	}
-	return best
-}
-
-// distance is the number of letters to insert, remove or change to make b of a,
-// or some number not below limit.
-func distance(a, b string, limit int) int {
-	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
-		return limit
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, diagonal+1, row[j]+1)
-		}
-	}
-	return row[len(b)]
-}

@@ -79,6 +79,7 @@ func (b *Bridge) report(r *connector.Report) {
 	switch r.Kind {
 	case connector.Alive:
 		p.dirty = true
+	case connector.Heard: // that was all
 	case connector.Snapshot:
 		b.snapshot(p, r, now)
 	case connector.Loaded:
@@ -103,7 +104,7 @@ func (b *Bridge) report(r *connector.Report) {
 // is what the bridge may have told itself.
 func fromPBX(k connector.Kind) bool {
 	switch k {
-	case connector.Changed, connector.Acked, connector.Answered, connector.Snapshot, connector.Loaded, connector.Alive:
+	case connector.Changed, connector.Acked, connector.Answered, connector.Snapshot, connector.Loaded, connector.Alive, connector.Heard:
 		return true
 	default:
 		return false

@@ -64,6 +64,7 @@ const (
 	Alive                      // the canary was seen: events flow
 	Down                       // Session, Err: the session is over; none of its orders will be answered any more
 	Unsent                     // Extension, Ask, Err: Write said that nothing was sent; the bridge tells itself so
+	Heard                      // the PBX has answered: it lives, whatever its events do
 )
 
 // Report is one thing a connector has to tell. Presences are canonical.
@@ -86,8 +87,7 @@ type Health struct {
 	Connected bool   `json:"connected"` // logged in
 	Ready     bool   `json:"ready"`     // has a complete snapshot and its canary was seen
 	Version   string `json:"version"`   // of the PBX, "" until known
-	Reason    string `json:"reason"`    // why it is not ready and what to do, one sentence; "" when ready
-	Since     int64  `json:"-"`         // unix microseconds of the last change of Ready
+	Reason    string `json:"reason"`    // why it is not ready, or what is wrong although it is, and what to do; one sentence, "" if nothing is
 	Malformed uint64 `json:"malformed"` // frames refused since the start
 	Sessions  uint64 `json:"sessions"`  // sessions begun since the start
 }

@@ -81,6 +81,7 @@ type Connector struct {
 	entries int      // of the last snapshot
 	trouble string   // the last one logged; "" since a session was ready
 	away    bool     // the last try to log in did not succeed
+	damaged bool     // the last list was
 }
 
 var _ connector.Connector = (*Connector)(nil)
@@ -104,7 +105,6 @@ func New(cfg Config, log *zap.Logger) (*Connector, error) {
 		health: connector.Health{
 			PBX:    cfg.Name,
 			Reason: "not connected yet",
-			Since:  time.Now().UnixMicro(),
 		},
 	}, nil
 }
@@ -205,7 +205,25 @@ func (c *Connector) opened(s *session) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.current, c.trouble = s, ""
-	c.health.Ready, c.health.Reason, c.health.Since = true, "", time.Now().UnixMicro()
+	c.health.Ready, c.health.Reason = true, ""
+}
+
+// listing notes, of a session that is ready, whether the list is damaged. It logs
+// that once, however often the bridge connects, until the damage is gone.
+func (c *Connector) listing(damaged bool) {
+	c.mu.Lock()
+	before := c.damaged
+	c.damaged, c.health.Reason = damaged, ""
+	if damaged {
+		c.health.Reason = reason(errDamaged)
+	}
+	c.mu.Unlock()
+	switch {
+	case damaged && !before:
+		c.log.Warn("the list of presences is damaged", zap.Error(errDamaged), zap.String("hint", advice(errDamaged)))
+	case before && !damaged:
+		c.log.Info("the list of presences is intact again")
+	}
 }
 
 // closed takes s away again; orders for it are refused from now on.
@@ -214,7 +232,7 @@ func (c *Connector) closed(s *session, why error) {
 	defer c.mu.Unlock()
 	if c.current == s {
 		c.current = nil
-		c.health.Ready, c.health.Since = false, time.Now().UnixMicro()
+		c.health.Ready = false
 	}
 	c.health.Connected, c.health.Reason = false, reason(why)
 }

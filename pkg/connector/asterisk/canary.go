@@ -46,7 +46,7 @@ func (s *session) pulse(ctx context.Context) error {
 	for {
 		select {
 		case <-ping.C:
-			if err := s.conn.Send(ami.Ping(), func(ami.Response, error) {}); err != nil {
+			if err := s.conn.Send(ami.Ping(), s.answers); err != nil {
 				return err // without an answer in time the connection ends
 			}
 			continue
@@ -111,26 +111,34 @@ func (s *session) canarySeen(nonce string) {
 		if f.deliver != nil {
 			f.deliver()
 		}
-		s.alive()
+		s.sign(connector.Alive)
 		close(f.seen)
 	case opened:
 		// func_presencestate.so was loaded again and has published every row
 		// (funcs/func_presencestate.c:841), or somebody else writes our canary.
 		if !repeated && !s.stranger {
 			s.stranger = true
-			s.c.log.Warn("somebody else writes the canary of this bridge: give every bridge on this PBX its own instance id",
+			s.c.log.Warn("somebody else writes the canary of this bridge: two bridges with one store path and host name must not run on one PBX; move the store of one",
 				zap.String("canary", s.c.canary))
 		}
 		s.report(connector.Report{Kind: connector.Loaded})
 	}
 }
 
-// alive reports that events flow, once the session is open.
-func (s *session) alive() {
+// answers reports that the PBX lives, which after a loss tells how much of what it
+// was told it can have forgotten.
+func (s *session) answers(_ ami.Response, err error) {
+	if err == nil {
+		s.sign(connector.Heard)
+	}
+}
+
+// sign reports a sign of life, once the session is open.
+func (s *session) sign(k connector.Kind) {
 	s.mu.Lock()
 	opened := s.opened
 	s.mu.Unlock()
 	if opened {
-		s.report(connector.Report{Kind: connector.Alive})
+		s.report(connector.Report{Kind: k})
 	}
 }

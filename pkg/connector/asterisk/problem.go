@@ -25,8 +25,16 @@ var (
 	errBroken   = errors.New("a malformed frame came during the snapshot")
 	errInvalid  = errors.New("the PBX has no valid presence there")
 	errTorn     = errors.New("the presence changed while it was read")
-	errFields   = errors.New("presence event without all of its headers")
+	errFields   = errors.New("presence event with other headers than Asterisk writes")
 )
+
+// errDamaged is no reason not to be ready: all is known, but dearly. The rows
+// survive a restart, and no command of Asterisk's CLI can name them.
+var errDamaged error = &problem{
+	errors.New("somebody has put line breaks into names of presentities, which forge frames in every list; all extensions are read one by one instead"),
+	`stop Asterisk, run sqlite3 astdb.sqlite3 "DELETE FROM astdb WHERE key LIKE '/CustomPresence/%' AND (instr(key, char(10)) OR instr(key, char(13)))" ` +
+		"in its astdbdir, start it, and find out who may set variables over ARI or what in the dialplan builds names from what callers send",
+}
 
 // advice returns what to do about err, "" where time will do.
 func advice(err error) string {

@@ -2,6 +2,7 @@ package asterisk
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -154,21 +155,20 @@ func (s *session) changed(e ami.Event) {
 	}
 }
 
-// fields returns the headers that Asterisk puts into every PresenceStateChange,
-// or nil if one is missing: then somebody has put a line break into a
-// presentity, which Asterisk does not escape (main/presencestate.c:528).
+// fields returns what Asterisk prints last in every PresenceStateChange, or nil if
+// it is not there: then somebody has put a line break into a presentity, which
+// Asterisk does not escape (main/presencestate.c:528).
 func fields(e ami.Event) (presentity, status, subtype, message []byte) {
-	presentity, status = e.Bytes("Presentity"), e.Bytes("Status")
-	subtype, message = e.Bytes("Subtype"), e.Bytes("Message")
-	if status == nil || subtype == nil || message == nil {
+	if !e.EndsWith("Presentity", "Status", "Subtype", "Message") {
 		return nil, nil, nil, nil
 	}
-	return presentity, status, subtype, message
+	return e.Bytes("Presentity"), e.Bytes("Status"), e.Bytes("Subtype"), e.Bytes("Message")
 }
 
 // refuse notes a frame that no honest Asterisk sends. A snapshot that is being
-// taken is not to be trusted then, and a new one is wanted at once, so that what
-// was forged around the frame does not stand. It runs on the reader.
+// taken is not to be trusted then. A new one is wanted at once, so that what
+// was forged around the frame does not stand; but not because of a frame in a
+// list, which the next list would have again. It runs on the reader.
 func (s *session) refuse(err error) {
 	s.c.mu.Lock()
 	s.c.health.Malformed++
@@ -176,12 +176,16 @@ func (s *session) refuse(err error) {
 	if s.malformed.Add(1) == 1 {
 		s.c.log.Warn("frame refused, further ones of this session are only counted", zap.Error(err))
 	}
+	listed := errors.Is(err, ami.ErrInList)
 	s.mu.Lock()
-	if s.snapshot != nil {
-		s.snapshot.broken = true
+	if n := s.snapshot; n != nil {
+		n.damaged = n.damaged || listed
+		n.broken = n.broken || !listed
 	}
 	s.mu.Unlock()
-	s.relist()
+	if !listed {
+		s.relist()
+	}
 }
 
 // ignore notes a report of a state that is none.

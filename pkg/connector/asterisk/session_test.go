@@ -148,6 +148,9 @@ func TestCanaryKeepsBeating(t *testing.T) {
 		if n := count(w, connector.Alive); n < 20 || n > 23 {
 			t.Errorf("%d beats in ten minutes, want one every 30 s and one for each snapshot", n)
 		}
+		if n := count(w, connector.Heard); n < 55 || n > 60 {
+			t.Errorf("%d answers to pings in ten minutes, want one every 10 s", n)
+		}
 		if n := count(w, connector.Snapshot); n < 2 || n > 3 {
 			t.Errorf("%d snapshots in ten minutes", n)
 		}
@@ -238,7 +241,7 @@ func TestSomebodyElsesCanaryIsNamed(t *testing.T) {
 		_, twin := b.connect()
 		twin.Ready()
 		w.AwaitKind(connector.Loaded)
-		if !strings.Contains(b.log.String(), "its own instance id") {
+		if !strings.Contains(b.log.String(), "somebody else writes the canary") {
 			t.Error("two bridges of one instance id were not told")
 		}
 	})

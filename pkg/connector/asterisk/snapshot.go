@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -23,12 +25,21 @@ import (
 //	list asked for ... items ... list complete ... canary written ... canary seen
 //	|<----------- events go to live, and win over the list ------------>| deliver
 type snapshot struct {
-	shows  map[string]presence.Presence // from the list; the reader's until the list is complete
-	torn   map[string]struct{}          // listed twice, differently
-	live   map[string]presence.Presence // reader only
-	broken bool                         // under session.mu
-	done   chan error                   // of one place: nil when delivered
+	shows   map[string]presence.Presence // from the list; the reader's until the list is complete, and while settle waits
+	torn    map[string]struct{}          // listed twice, differently
+	live    map[string]presence.Presence // reader only
+	wary    bool                         // read everything, since malformed frames keep coming; constant
+	damaged bool                         // under session.mu: a frame of the list was refused
+	broken  bool                         // under session.mu: another frame was
+	done    chan error                   // of one place: nil when delivered
 }
+
+const (
+	// maxBroken is how many snapshots in a row malformed frames may spoil.
+	maxBroken = 3
+	// restFactor is by how much a pause is longer than the snapshot before it.
+	restFactor = 4
+)
 
 // follow takes snapshots until the session ends: one at first, then now and
 // then, and whenever one is wanted. It starts pulse when the PBX is up.
@@ -39,12 +50,18 @@ func (s *session) follow(ctx context.Context, tasks *sync.WaitGroup) error {
 	}
 	s.awaitBoot(ctx)
 	tasks.Go(func() { s.end(s.pulse(ctx)) })
+	broken := 0 // snapshots in a row
 	for {
 		select { // this one answers whatever was wanted until now
 		case <-s.lists:
 		default:
 		}
-		err := s.takeSnapshot(ctx, incarnation)
+		began := time.Now()
+		err := s.takeSnapshot(ctx, incarnation, broken == maxBroken)
+		broken++
+		if !errors.Is(err, errBroken) {
+			broken = 0
+		}
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -54,8 +71,9 @@ func (s *session) follow(ctx context.Context, tasks *sync.WaitGroup) error {
 			s.c.complain("no snapshot", s.c.unanswered(err))
 			s.relist()
 		}
-		// Whoever forges frames must not make Asterisk list without a pause.
-		sleep(ctx, s.c.cfg.Times.Retry)
+		// Whoever forges frames must not make Asterisk list without a pause, and a
+		// list of 100,000 takes one of its cores a second.
+		sleep(ctx, max(s.c.cfg.Times.Retry, restFactor*time.Since(began)))
 		next := time.NewTimer(jitter(s.c.cfg.Times.Snapshot))
 		select {
 		case <-s.lists:
@@ -102,11 +120,11 @@ func (s *session) awaitBoot(ctx context.Context) {
 }
 
 // takeSnapshot lists, fences and delivers one snapshot, or tells why it could not.
-func (s *session) takeSnapshot(ctx context.Context, incarnation string) error {
+func (s *session) takeSnapshot(ctx context.Context, incarnation string, wary bool) error {
 	defer s.watch(nil)
-	n, err := s.list(ctx)
+	n, err := s.list(ctx, wary)
 	if err == nil && len(n.shows) == 0 && s.c.known() > 0 {
-		n, err = s.list(ctx) // a PBX that has forgotten everybody says so twice
+		n, err = s.list(ctx, wary) // a PBX that has forgotten everybody says so twice
 	}
 	if err != nil {
 		return err
@@ -131,23 +149,33 @@ func (s *session) watch(n *snapshot) {
 }
 
 // list collects the whole list into a new snapshot.
-func (s *session) list(ctx context.Context) (*snapshot, error) {
+func (s *session) list(ctx context.Context, wary bool) (*snapshot, error) {
 	n := &snapshot{
 		shows: make(map[string]presence.Presence, s.c.known()),
 		torn:  make(map[string]struct{}),
 		live:  make(map[string]presence.Presence),
+		wary:  wary,
 		done:  make(chan error, 1),
 	}
 	s.watch(n)
 	_, err := s.conn.List(ctx, ami.PresenceStateList(), "PresenceStateListComplete", func(e ami.Event) { s.listed(n, e) })
+	if s.isDamaged(n) && errors.Is(err, ami.ErrIncomplete) && !fatal(err) {
+		return n, nil // it counts the items that were refused; see settle
+	}
 	return n, err
+}
+
+func (s *session) isDamaged(n *snapshot) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return n.damaged
 }
 
 // listed takes one item of the list. It runs on the reader.
 func (s *session) listed(n *snapshot, e ami.Event) {
 	presentity, status, subtype, message := fields(e)
 	if presentity == nil {
-		s.refuse(errFields)
+		s.refuse(fmt.Errorf("%w, %w", errFields, ami.ErrInList))
 		return
 	}
 	number := s.translate.number(presentity)
@@ -165,32 +193,47 @@ func (s *session) listed(n *snapshot, e ami.Event) {
 	n.shows[number] = p
 }
 
-// settle reads what was listed twice with different values: custompresence:1001
-// and CustomPresence:1001 are two entries of Asterisk's cache (main/stasis_cache.c
-// compares exactly) but one row of its store, which is right. Among events there
-// is nothing to settle: each is a write to that row, and the last one holds.
+// settle reads what the list alone cannot tell. Of a list that is intact this is
+// what is there twice with different values: custompresence:1001 and
+// CustomPresence:1001 are two entries of Asterisk's cache (main/stasis_cache.c
+// compares exactly) but one row of its store, which is right. Of a damaged list
+// nothing is believed but the names: whoever makes an item may make it look like
+// another's, but cannot make another's disappear. Among events there is nothing
+// to settle: each is a write to that row, and the last one holds.
 func (s *session) settle(ctx context.Context, n *snapshot) error {
-	for number := range n.torn {
-		type answer struct {
-			presence presence.Presence
-			err      error
-		}
-		answers := make(chan answer, 1)
+	suspects := slices.Collect(maps.Keys(n.torn))
+	if n.wary || s.isDamaged(n) {
+		suspects = slices.Collect(maps.Keys(n.shows))
+	}
+	settled := make(chan error, len(suspects))
+	for _, number := range suspects {
 		reading, err := s.c.reading(number)
 		if err != nil {
 			return err
 		}
-		s.read(reading, func(p presence.Presence, err error) { answers <- answer{p, err} })
-		select {
-		case a := <-answers:
-			if errors.Is(a.err, errInvalid) {
+		if err := s.enter(ctx); err != nil {
+			return err
+		}
+		s.read(reading, func(p presence.Presence, err error) {
+			s.leave()
+			switch {
+			case err == nil:
+				n.shows[number] = p
+			case errors.Is(err, errInvalid):
 				delete(n.shows, number)
-				continue
+			case !errors.Is(err, errTorn): // the event of what changed it comes before the fence, and wins
+				settled <- fmt.Errorf("read extension %s: %w", number, err)
+				return
 			}
-			if a.err != nil {
-				return fmt.Errorf("read extension %s, which is listed twice: %w", number, a.err)
+			settled <- nil
+		})
+	}
+	for range suspects {
+		select {
+		case err := <-settled:
+			if err != nil {
+				return err
 			}
-			n.shows[number] = a.presence
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -201,12 +244,12 @@ func (s *session) settle(ctx context.Context, n *snapshot) error {
 // deliver reports a snapshot whose fence has been seen. It runs on the reader.
 func (s *session) deliver(n *snapshot, incarnation string) {
 	s.mu.Lock()
-	if n.broken {
+	if n.broken && !n.wary {
 		s.mu.Unlock()
 		n.done <- errBroken
 		return
 	}
-	first := !s.opened
+	first, damaged := !s.opened, n.damaged
 	s.opened, s.snapshot = true, nil
 	s.mu.Unlock()
 
@@ -218,6 +261,7 @@ func (s *session) deliver(n *snapshot, incarnation string) {
 		s.c.opened(s) // first: the sink may answer with an order at once
 		s.c.log.Info("ready", zap.Int("extensions", len(n.shows)), zap.String("started", incarnation))
 	}
+	s.c.listing(damaged)
 	s.report(connector.Report{
 		Kind: connector.Snapshot, Session: s.number, First: first,
 		Incarnation: incarnation, Shows: n.shows,

@@ -223,7 +223,7 @@ func (w *Watch) tail() string {
 }
 
 func kindName(k connector.Kind) string {
-	names := []string{"nothing", "Changed", "Acked", "Refused", "Answered", "Unreadable", "Snapshot", "Loaded", "Alive", "Down"}
+	names := []string{"nothing", "Changed", "Acked", "Refused", "Answered", "Unreadable", "Snapshot", "Loaded", "Alive", "Down", "Unsent", "Heard"}
 	if int(k) < len(names) {
 		return names[k]
 	}
