@@ -88,7 +88,7 @@ const (
 // when there is at least one error; the faults hold warnings as well.
 func Load(path string, overrides Overrides) (*Config, Faults) {
 	doc, root := open(path)
-	doc.overrides = overrides.read(doc)
+	doc.overrides, doc.checking = overrides.read(doc), overrides.Checking
 	if root.broken {
 		return nil, doc.faults.sorted()
 	}
@@ -103,21 +103,6 @@ func Load(path string, overrides Overrides) (*Config, Faults) {
 		return nil, append(faults, Fault{File: path, What: err.Error(), Do: "start in a folder that exists"})
 	}
 	return cfg, faults
-}
-
-// LoadMapping reads a mapping alone; pbxs are the names of the PBXs, in their
-// order. The Mapping is nil when there is at least one error. Only Load can
-// check that a number fits the presentity of its PBX.
-func LoadMapping(path string, pbxs []string) (*presence.Mapping, Faults) {
-	if len(pbxs) == 0 {
-		return nil, Faults{{File: path, What: "there is no PBX that its extensions could be on", Do: "name one under pbx in presencebridge.yaml"}}
-	}
-	list := make([]PBX, len(pbxs))
-	for i, name := range pbxs {
-		list[i] = PBX{Name: name, Presentity: defaultPresentity}
-	}
-	m, faults := loadMapping(path, list)
-	return m, faults.sorted()
 }
 
 // absolute makes paths independent of the working directory. Faults show them as

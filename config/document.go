@@ -21,6 +21,7 @@ const maxFile = 16 << 20
 type document struct {
 	file      string
 	overrides map[string]override // by the path of the setting
+	checking  bool                // Overrides.Checking
 	faults    Faults
 }
 

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
 // Fault is one thing that is wrong, or surprising, in a file.
@@ -80,7 +82,7 @@ func (f Faults) sorted() Faults {
 
 // suggest tells what to write instead of word: the nearest of the known words, or all of them.
 func suggest(word string, known []string) string {
-	if near := nearest(word, known); near != "" {
+	if near := presence.Nearest(word, known); near != "" {
 		return "did you mean " + near + "?"
 	}
 	return "use " + either(known)
@@ -93,40 +95,4 @@ func either(words []string) string {
 		return strings.Join(words, "")
 	}
 	return strings.Join(words[:last], ", ") + " or " + words[last]
-}
-
-// nearest returns the known word that word is most likely a misspelling of, "" if none is near.
-func nearest(word string, known []string) string {
-	best, least := "", max(1, len(word)/2)+1
-	for _, k := range known {
-		if d := distance(strings.ToLower(word), strings.ToLower(k)); d < least {
-			best, least = k, d
-		}
-	}
-	return best
-}
-
-// distance counts the bytes to insert, delete or replace to make b of a
-// (Levenshtein). A word far longer than the other is far from it.
-func distance(a, b string) int {
-	if d := len(a) - len(b); d > 8 || d < -8 {
-		return 9
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		corner := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			replaced := corner
-			if a[i] != b[j] {
-				replaced++
-			}
-			corner = row[j+1]
-			row[j+1] = min(replaced, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }

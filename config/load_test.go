@@ -292,27 +292,10 @@ func TestSecretDoesNotPrint(t *testing.T) {
 	}
 }
 
-func TestLoadMappingAlone(t *testing.T) {
-	folder(t)
-	write(t, "mapping.yaml", statuses+"users: [{id: a, extensions: [1, {pbx: branch, extension: 1}]}]")
-	m, faults := LoadMapping("mapping.yaml", []string{"main", "branch"})
-	if m == nil || len(faults) > 0 {
-		t.Fatal(faults)
-	}
-	if got := m.Users[0].Rules.Extensions; got[0].PBX != "main" || got[1].PBX != "branch" {
-		t.Errorf("extensions %v", got)
-	}
-	for path, pbxs := range map[string][]string{"mapping.yaml": nil, "nowhere.yaml": {"main"}, ".": {"main"}} {
-		if m, faults := LoadMapping(path, pbxs); m != nil || len(faults) != 1 {
-			t.Errorf("%s: %v %v", path, m, faults)
-		}
-	}
-}
-
 func TestFileThatIsTooLongIsRefused(t *testing.T) {
 	folder(t)
 	write(t, "mapping.yaml", strings.Repeat("#", maxFile+1))
-	if m, faults := LoadMapping("mapping.yaml", []string{"main"}); m != nil || faults.Error() != "mapping.yaml: the file is longer than 16 MiB: split the users over several bridges" {
+	if m, faults := loadMapping("mapping.yaml", []PBX{{Name: "main", Presentity: defaultPresentity}}); m != nil || faults.Error() != "mapping.yaml: the file is longer than 16 MiB: split the users over several bridges" {
 		t.Errorf("%v %v", m, faults)
 	}
 }
@@ -347,15 +330,6 @@ func TestFindLooksInTheUsualPlaces(t *testing.T) {
 	}
 }
 
-func TestNearestWord(t *testing.T) {
-	known := []string{"default", "latest", "priority"}
-	for word, want := range map[string]string{"lates": "latest", "Priority": "priority", "dfault": "default", "x": "", "something else": "", "": ""} {
-		if got := nearest(word, known); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
-		}
-	}
-}
-
 func TestManyFaultsMakeABoundedError(t *testing.T) {
 	faults := make(Faults, 1000)
 	text := faults.Error()
@@ -385,6 +359,12 @@ func FuzzLoad(f *testing.F) {
 		cfg, faults := Load(dir+"/presencebridge.yaml", Overrides{})
 		if (cfg == nil) != (len(faults.Errors()) > 0) {
 			t.Fatalf("config %v with faults:\n%v", cfg, faults)
+		}
+		if _, again := Load(dir+"/presencebridge.yaml", Overrides{}); again.Error() != faults.Error() {
+			t.Fatalf("the second time the faults are\n%v\nat first they were\n%v", again, faults)
+		}
+		if strings.Contains(faults.Error(), "hunter2") && !strings.Contains(daemon+mapping, "hunter2") {
+			t.Fatalf("a fault shows the secret: %v", faults)
 		}
 		if cfg == nil {
 			return

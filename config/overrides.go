@@ -19,6 +19,10 @@ const (
 // that is empty counts as not set.
 type Overrides struct {
 	Flags map[string]*pflag.Flag // by the path of the setting, such as log.level
+
+	// Checking is for who only looks: a secret that this user may not read is no
+	// fault then. Who edits the mapping sees no secret.
+	Checking bool
 }
 
 // overridable lists the settings that are neither in a list nor a block.
