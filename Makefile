@@ -21,6 +21,9 @@ test: ## run everything, on a real Asterisk too (installs one where it may)
 soak: ## millions of simulated worlds: SEEDS=1000000 make soak
 	PRESENCEBRIDGE_SOAK_SEEDS=$${SEEDS:-1000000} $(GO) test -run TestSimulation -timeout 0 -v ./pkg/presence
 
+fuzz: ## every fuzz target for an hour: FUZZ_SECONDS=3600 make fuzz
+	.ci/fuzz $${FUZZ_SECONDS:-3600}
+
 lint: ## gofmt, vet, golangci-lint, a tidy go.mod
 	@test -z "$$(gofmt -l .)" || { echo "gofmt these files:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
@@ -54,4 +57,4 @@ install: ## install what was built, as root; PREFIX=/usr/local DESTDIR=
 clean: ## remove what was built (not the cached Asterisk in CACHE)
 	rm -f presencebridge coverage.out
 
-.PHONY: help build demo test soak lint install clean
+.PHONY: help build demo test soak fuzz lint install clean

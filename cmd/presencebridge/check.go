@@ -38,7 +38,9 @@ func (m *Main) check() error {
 	if err != nil {
 		return &exit{exitWrong, err}
 	}
-	cfg, faults := config.Load(file, m.overrides())
+	look := m.overrides()
+	look.Checking = true
+	cfg, faults := config.Load(file, look)
 	if m.json {
 		list := []fault{}
 		for _, f := range faults {

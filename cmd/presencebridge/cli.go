@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"time"
@@ -93,8 +94,8 @@ status, shows it live, and writes a status that is chosen here back to Asterisk.
 
 Exit codes:
   0  done
-  1  it failed, or was refused (check: there are warnings)
-  2  the command line or the configuration is wrong
+  1  it failed, or was refused (check, doctor: there are warnings)
+  2  the command line or the configuration is wrong (doctor: or something does not work)
   3  the bridge does not run, or may not be talked to`
 
 func (m *Main) root() *cobra.Command {
@@ -108,10 +109,25 @@ func (m *Main) root() *cobra.Command {
 	flags := root.PersistentFlags()
 	flags.StringVar(&m.config, "config", "", "configuration `FILE` (default ./presencebridge.yaml, then /etc/presencebridge/presencebridge.yaml)")
 	flags.StringVar(&m.socket, "socket", "", "unix socket `PATH` of the running bridge (default: what the configuration says)")
+	root.PersistentPreRunE = func(*cobra.Command, []string) error { return m.absoluteSocket() }
 	m.settings = map[string]*pflag.Flag{"http.socket": flags.Lookup("socket")}
 	root.AddCommand(m.runCommand(), m.checkCommand(), m.reloadCommand(), m.statusCommand(), m.setCommand(),
-		m.explainCommand(), m.historyCommand(), m.demoCommand(), m.versionCommand())
+		m.explainCommand(), m.historyCommand(), m.doctorCommand(), m.demoCommand(), m.versionCommand())
 	return root
+}
+
+// absoluteSocket makes --socket mean the same to every command: what is typed is
+// relative to where it is typed, what stands in a file to that file.
+func (m *Main) absoluteSocket() error {
+	if m.socket == "" {
+		return nil
+	}
+	path, err := filepath.Abs(m.socket)
+	if err != nil {
+		return &exit{exitWrong, fmt.Errorf("--socket %s: %w", m.socket, err)}
+	}
+	m.socket = path
+	return nil
 }
 
 // takes checks how many arguments a command got.

@@ -119,6 +119,32 @@ func (c *client) get(ctx context.Context, path string, v any) error {
 	return c.do(ctx, http.MethodGet, path, nil, v)
 }
 
+// readiness is what a bridge says of itself under /readyz.
+type readiness struct {
+	Ready    bool     `json:"ready"`
+	Reasons  []string `json:"reasons"`  // why not
+	Warnings []string `json:"warnings"` // what is wrong all the same
+}
+
+// readiness asks a bridge how it is. Not to be ready is an answer, too.
+func (c *client) readiness(ctx context.Context) (is readiness, err error) {
+	ctx, cancel := context.WithTimeout(ctx, answerWait)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://presencebridge/readyz", nil)
+	if err != nil {
+		return is, err
+	}
+	answer, err := c.http.Do(r)
+	if err != nil {
+		return is, c.unreachable(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if err := json.NewDecoder(io.LimitReader(answer.Body, 1<<20)).Decode(&is); err != nil {
+		return is, fmt.Errorf("what listens at %s is no bridge of this version", c.path)
+	}
+	return is, nil
+}
+
 // page is one page of a list.
 type page[T any] struct {
 	Items []T     `json:"items"`

@@ -25,7 +25,7 @@ import (
 func connect(cfg *config.Config, log *zap.Logger) ([]bridge.PBXConnector, error) {
 	pbxs := make([]bridge.PBXConnector, 0, len(cfg.Daemon.PBX))
 	for _, p := range cfg.Daemon.PBX {
-		c, err := connectAsterisk(p, instance(cfg), log)
+		c, err := connectAsterisk(p, instance(cfg, p.Name), log)
 		if err != nil {
 			return nil, err
 		}
@@ -73,14 +73,15 @@ func tlsConfig(t config.TLS) (*tls.Config, error) {
 	return c, nil
 }
 
-// instance tells the canaries of several bridges on one PBX apart, the same after
-// every start: it comes from the host's name and the place of the store.
-func instance(cfg *config.Config) string {
+// instance tells canaries on one Asterisk apart, of several bridges and of several
+// entries under pbx, the same after every start: it comes from the host's name,
+// the place of the store, and the entry.
+func instance(cfg *config.Config, pbx string) string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown" // the store's place still tells bridges of one host apart
 	}
-	sum := sha256.Sum256([]byte(host + "\x00" + cfg.Daemon.Store.DSN))
+	sum := sha256.Sum256([]byte(host + "\x00" + cfg.Daemon.Store.DSN + "\x00" + pbx))
 	return hex.EncodeToString(sum[:4])
 }
 

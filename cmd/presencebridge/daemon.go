@@ -31,13 +31,13 @@ func openDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Co
 	if err != nil {
 		return nil, err
 	}
-	server, err := api.Listen(ctx, cfg.Daemon.HTTP.Socket, log)
+	st, err := openStore(ctx, cfg, log) // first, since its lock tells two bridges apart for certain
 	if err != nil {
 		return nil, err
 	}
-	st, err := openStore(ctx, cfg, log)
+	server, err := api.Listen(ctx, cfg.Daemon.HTTP.Socket, log)
 	if err != nil {
-		return nil, errors.Join(err, server.Close())
+		return nil, errors.Join(err, st.Close(ctx, false))
 	}
 	b, err := bridge.Open(ctx, bridge.Options{
 		Mapping: cfg.Mapping,
@@ -81,6 +81,9 @@ func reload(old *config.Config, load func() (*config.Config, error), log *zap.Lo
 	cfg, err := load()
 	if err != nil {
 		return nil, err
+	}
+	if cfg.MappingPath != old.MappingPath {
+		return nil, fmt.Errorf("%s: mapping is another file now, %s: restart presencebridge to use it", cfg.Path, cfg.MappingPath)
 	}
 	if !slices.EqualFunc(cfg.Daemon.PBX, old.Daemon.PBX, func(a, b config.PBX) bool { return a.Name == b.Name && a.Presentity == b.Presentity }) {
 		return nil, fmt.Errorf("%s: the list of PBXs has changed: restart presencebridge to apply it", cfg.Path)

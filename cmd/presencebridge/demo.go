@@ -104,7 +104,7 @@ func (m *Main) demo(ctx context.Context, o demoOptions) (err error) {
 		if secret, err = filepath.Abs(o.secretFile); err != nil {
 			return &exit{exitFailed, fmt.Errorf("find the secret file: %w", err)}
 		}
-		s.note = `In the Asterisk CLI, type: presencestate change CustomPresence:1001 away,lunch`
+		s.note = `A panel chooses statuses for 1001 to 1012 of that PBX now and then. In the Asterisk CLI, type: presencestate change CustomPresence:1001 away,lunch`
 	}
 	load, err := s.write(address, user, secret)
 	if err != nil {
@@ -115,7 +115,8 @@ func (m *Main) demo(ctx context.Context, o demoOptions) (err error) {
 
 // write writes the files of the demo's bridge and returns how to read them.
 func (s *stage) write(address, user, secretFile string) (load func() (*config.Config, error), err error) {
-	text := fmt.Sprintf("pbx:\n  - name: main\n    ami: {address: %q, username: %q, secret_file: %q}\n", address, user, secretFile)
+	// insecure: the address was typed a moment ago by who will watch; a service needs TLS or says so itself.
+	text := fmt.Sprintf("pbx:\n  - name: main\n    ami: {address: %q, username: %q, secret_file: %q, insecure: true}\n", address, user, secretFile)
 	file := filepath.Join(s.dir, "presencebridge.yaml")
 	for name, text := range map[string]string{file: text, filepath.Join(s.dir, "mapping.yaml"): demoMapping(s.people)} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {

@@ -82,6 +82,22 @@ func TestDemoRunsOnAPBXOfYours(t *testing.T) {
 	})
 }
 
+func TestDemoTakesAPBXOnAnotherMachine(t *testing.T) {
+	dir := t.TempDir()
+	secret := filepath.Join(dir, "secret")
+	if err := os.WriteFile(secret, []byte("s"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := &stage{dir: dir, socket: filepath.Join(dir, "s"), people: 6}
+	load, err := s.write("192.0.2.10:5038", "u", secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := load(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestDemoSaysWhatItNeeds(t *testing.T) {
 	leavesNothing(t)
 	for args, want := range map[string]string{

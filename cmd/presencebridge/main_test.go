@@ -17,6 +17,7 @@ import (
 
 	"github.com/presencebridge/presencebridge/pkg/api"
 	"github.com/presencebridge/presencebridge/pkg/api/apitest"
+	"github.com/presencebridge/presencebridge/pkg/bridge"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -108,6 +109,10 @@ func TestCommandsPrintWhatTheGoldenFilesSay(t *testing.T) {
 			c.onTerminal(80, 30).Env = func(name string) string { return map[string]string{"NO_COLOR": "1"}[name] }
 		}},
 		{name: "status-json", args: "status --json"},
+		{name: "status-with-concerns", args: "status", prepare: func(b *apitest.Bridge, _ *console) {
+			b.Reasons = []string{"PBX branch: connection refused; is it running?"}
+			b.Reloaded = bridge.Reloads{Failed: 1, Fault: errors.New("mapping.yaml:3: users: a fault: mend it\nmapping.yaml:9: another"), At: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)}
+		}},
 		{name: "status-alice", args: "status alice"},
 		{name: "status-alice-json", args: "status alice --json"},
 		{name: "status-carol", args: "status carol"},

@@ -29,13 +29,27 @@ func openMapWatch(path string) (*mapWatch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("watch files: %w", err)
 	}
-	if err := watcher.Add(filepath.Dir(path)); err != nil {
-		_ = watcher.Close()
-		return nil, fmt.Errorf("watch a folder: %w", err)
-	}
 	w := &mapWatch{watcher: watcher, path: path, quiet: settle}
+	if err := w.follow(); err != nil {
+		_ = watcher.Close()
+		return nil, err
+	}
 	w.seen = w.look()
 	return w, nil
+}
+
+// follow watches the folder of the file and, where it is a link, of what it leads to.
+func (w *mapWatch) follow() error {
+	folders := []string{filepath.Dir(w.path)}
+	if target, err := filepath.EvalSymlinks(w.path); err == nil {
+		folders = append(folders, filepath.Dir(target))
+	}
+	for _, folder := range folders {
+		if err := w.watcher.Add(folder); err != nil {
+			return fmt.Errorf("watch a folder: %w", err)
+		}
+	}
+	return nil
 }
 
 // run tells saved of every new version until ctx ends.
@@ -62,6 +76,9 @@ func (w *mapWatch) run(ctx context.Context, saved chan<- struct{}, log *zap.Logg
 				continue // in the middle of being replaced
 			}
 			w.seen = now
+			if err := w.follow(); err != nil {
+				log.Warn("the mapping leads to a folder that cannot be watched; after the next change send SIGHUP", zap.Error(err))
+			}
 			select {
 			case saved <- struct{}{}:
 			default: // a reload is due already and will read this version

@@ -135,7 +135,7 @@ func TestABadMappingChangesNothingAndAGoodOneIsTakenOverWhenSaved(t *testing.T) 
 
 func TestASecondBridgeIsToldWhatIsInUse(t *testing.T) {
 	r, _ := simulated(t)
-	r.says(1, "run", "socket")
+	r.says(1, "run", "in use")
 	other := *r
 	other.dir = t.TempDir()
 	for _, name := range []string{"secret-main", "mapping.yaml"} {
@@ -151,6 +151,8 @@ func TestASecondBridgeIsToldWhatIsInUse(t *testing.T) {
 	}
 	other.write("presencebridge.yaml", string(text)+fmt.Sprintf("store: {dsn: %q}\n", filepath.Join(r.dir, "presencebridge.db")))
 	other.says(1, "run", "in use")
+	other.write("presencebridge.yaml", strings.Replace(string(text), "socket: s", "socket: "+filepath.Join(r.dir, "s"), 1))
+	other.says(1, "run", "answers on")
 	r.set("alice", "away", "") // the first one goes on
 }
 

@@ -68,8 +68,8 @@ func TestRunReloadsOnHangUpAndTellsSystemd(t *testing.T) {
 	if got, want := s.list(), []string{"READY=1", "RELOADING=1", "READY=1", "STOPPING=1"}; !slices.Equal(got, want) {
 		t.Errorf("systemd was told %q, want %q", got, want)
 	}
-	if b.Reloads() != 1 {
-		t.Errorf("%d reloads", b.Reloads())
+	if b.AskedToReload() != 1 {
+		t.Errorf("%d reloads", b.AskedToReload())
 	}
 }
 
@@ -80,7 +80,7 @@ func TestRunReloadsASavedMappingAndLogsItsFaults(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "mapping.yaml"), []byte("# new\n"+plainMapping), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it reloaded", func() bool { return b.Reloads() == 1 })
+	eventually(t, "it reloaded", func() bool { return b.AskedToReload() == 1 })
 	eventually(t, "the faults were logged", func() bool { return strings.Contains(c.err.String(), "mapping.yaml:2: another") })
 }
 
@@ -174,6 +174,26 @@ func TestTheMappingIsWatched(t *testing.T) {
 			<-done
 		})
 	}
+}
+
+func TestAMappingInAnotherFolderIsWatchedThroughItsLink(t *testing.T) {
+	target, path := filepath.Join(t.TempDir(), "shared.yaml"), filepath.Join(t.TempDir(), "mapping.yaml")
+	if err := errors.Join(os.WriteFile(target, []byte("one"), 0o600), os.Symlink(target, path)); err != nil {
+		t.Fatal(err)
+	}
+	w, err := openMapWatch(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	saved, done := make(chan struct{}, 1), make(chan struct{})
+	go func() { defer close(done); w.run(ctx, saved, zap.NewNop()) }()
+	if err := os.WriteFile(target, []byte("more"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	<-saved
+	cancel()
+	<-done
 }
 
 func TestAFolderThatIsNotThereCannotBeWatched(t *testing.T) {

@@ -54,6 +54,8 @@ type running struct {
 	cmd    *exec.Cmd
 	log    *lockedBuffer
 	gone   chan error
+
+	secrets []string // that nothing may show
 }
 
 // lockedBuffer collects the log of a process.
@@ -85,6 +87,7 @@ func configure(t *testing.T, mapping string, pbxs ...pbxtest.PBX) *running {
 		account := p.User("bridge")
 		name := []string{"main", "branch"}[i]
 		r.write("secret-"+name, account.Secret+"\n")
+		r.secrets = append(r.secrets, account.Secret)
 		fmt.Fprintf(&list, "  - {name: %s, ami: {address: %q, username: %s, secret_file: secret-%s}}\n", name, p.Addr(), account.Name, name)
 	}
 	r.write("presencebridge.yaml", "pbx:\n"+list.String()+"http: {socket: s}\nlog: {level: debug}\n")
@@ -145,9 +148,20 @@ func (r *running) cleanup() {
 	if r.t.Failed() {
 		r.t.Logf("log of the bridge:\n%s", text)
 	}
-	for _, bad := range []string{"DATA RACE", "panic:", "bridge-secret"} {
+	for _, bad := range []string{"DATA RACE", "panic:"} {
 		if strings.Contains(text, bad) {
 			r.t.Errorf("the bridge's output has %q:\n%s", bad, text)
+		}
+	}
+	r.keeps("the bridge's output", text)
+}
+
+// keeps fails the test where an output shows a secret.
+func (r *running) keeps(what, text string) {
+	r.t.Helper()
+	for _, secret := range r.secrets {
+		if strings.Contains(text, secret) {
+			r.t.Errorf("%s shows the secret %q:\n%s", what, secret, text)
 		}
 	}
 }
@@ -181,7 +195,8 @@ func (r *running) status(path string) int {
 		return 0
 	}
 	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, resp.Body)
+	text, _ := io.ReadAll(resp.Body) // a feed that was cut is as good
+	r.keeps(path, string(text))
 	return resp.StatusCode
 }
 
@@ -193,7 +208,12 @@ func (r *running) get(path string, into any) {
 		r.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if err := json.NewDecoder(resp.Body).Decode(into); err != nil {
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		r.t.Fatalf("GET %s: %v", path, err)
+	}
+	r.keeps(path, string(text))
+	if err := json.Unmarshal(text, into); err != nil {
 		r.t.Fatalf("GET %s: %v", path, err)
 	}
 }
@@ -281,5 +301,6 @@ func (r *running) run(args ...string) (out string, code int) {
 	if err != nil && cmd.ProcessState == nil {
 		r.t.Fatal(err)
 	}
+	r.keeps(strings.Join(args, " "), string(text))
 	return string(text), cmd.ProcessState.ExitCode()
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -60,6 +61,18 @@ func (m *Main) status(ctx context.Context, only string) error {
 		return m.printJSON(page[bridge.User]{Items: users})
 	}
 	m.print(m.userTable(users, false))
+	return m.printConcerns(ctx, c)
+}
+
+// printConcerns tells, below the statuses, why they may not be the truth.
+func (m *Main) printConcerns(ctx context.Context, c *client) error {
+	is, err := c.readiness(ctx)
+	if err != nil {
+		return err
+	}
+	for _, text := range append(is.Reasons, is.Warnings...) {
+		_, _ = fmt.Fprintln(m.Err, "! "+plainLines(text))
+	}
 	return nil
 }
 

@@ -34,6 +34,7 @@ type Bridge interface {
 	// Reload takes over the files again. The text of its error has one fault a line.
 	Reload(ctx context.Context) error
 	NotReady() []string // the reasons; empty: ready
+	Reloads() bridge.Reloads
 }
 
 // Feed is a subscription to changes of users. A slow reader costs no memory: of

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"time"
 )
 
 //go:embed openapi.json
@@ -26,17 +27,22 @@ func (h *Handler) healthz(w http.ResponseWriter, _ *http.Request) error {
 
 // readiness is the answer of /readyz.
 type readiness struct {
-	Ready   bool     `json:"ready"`
-	Reasons []string `json:"reasons"` // why not
+	Ready    bool     `json:"ready"`
+	Reasons  []string `json:"reasons"`  // why not
+	Warnings []string `json:"warnings"` // what is wrong and does not matter to readiness
 }
 
 func (h *Handler) readyz(w http.ResponseWriter, _ *http.Request) error {
-	reasons := h.bridge.NotReady()
+	reasons, warnings := h.bridge.NotReady(), []string{}
+	if did := h.bridge.Reloads(); did.Fault != nil {
+		fault, _, _ := strings.Cut(did.Fault.Error(), "\n")
+		warnings = append(warnings, "the mapping was not taken over at "+did.At.UTC().Format(time.RFC3339)+", the one before is in force: "+fault)
+	}
 	if len(reasons) == 0 {
-		return answer(w, readiness{true, []string{}})
+		return answer(w, readiness{true, []string{}, warnings})
 	}
 	w.Header().Set("Retry-After", retryAfter)
-	write(w, http.StatusServiceUnavailable, "application/json", readiness{false, reasons})
+	write(w, http.StatusServiceUnavailable, "application/json", readiness{false, reasons, warnings})
 	return nil
 }
 
@@ -51,6 +57,10 @@ func (h *Handler) metrics(w http.ResponseWriter, _ *http.Request) error {
 		}
 	}
 	fmt.Fprintf(&b, "# HELP presencebridge_users Users in the mapping.\n# TYPE presencebridge_users gauge\npresencebridge_users %d\n", len(h.bridge.Users()))
+	did := h.bridge.Reloads()
+	fmt.Fprintf(&b, "# HELP presencebridge_reloads_total Reloads of the mapping since the start.\n# TYPE presencebridge_reloads_total counter\n")
+	fmt.Fprintf(&b, "presencebridge_reloads_total{result=\"done\"} %d\npresencebridge_reloads_total{result=\"refused\"} %d\n", did.Done, did.Failed)
+	fmt.Fprintf(&b, "# HELP presencebridge_reload_refused Whether the last reload was refused and an older mapping is in force.\n# TYPE presencebridge_reload_refused gauge\npresencebridge_reload_refused %d\n", truth(did.Fault != nil))
 	family("presencebridge_pbx_connected", "gauge", "Whether the bridge is logged in to the PBX.", func(i int) uint64 { return truth(pbxs[i].Connected) })
 	family("presencebridge_pbx_ready", "gauge", "Whether the PBX has a complete snapshot and its canary was seen.", func(i int) uint64 { return truth(pbxs[i].Ready) })
 	family("presencebridge_pbx_extensions", "gauge", "Extensions of users on the PBX.", func(i int) uint64 { return uint64(pbxs[i].Extensions) })

@@ -48,6 +48,8 @@ func problemOf(err error) (p *Problem, ok bool) {
 		p = problem(http.StatusUnprocessableEntity, sentence(err))
 	case errors.Is(err, bridge.ErrUnsaved):
 		p = problem(http.StatusServiceUnavailable, "The bridge cannot write its store, so nothing was changed; look at its log and free the disk or repair the database, then try again.")
+	case errors.Is(err, bridge.ErrPending):
+		p = problem(http.StatusServiceUnavailable, sentence(err)+" Look at GET /readyz and at the user before you try again.")
 	case errors.Is(err, bridge.ErrStopping):
 		p = problem(http.StatusServiceUnavailable, "The bridge is stopping; try again when it is back.")
 	case errors.Is(err, context.DeadlineExceeded):

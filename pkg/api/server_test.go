@@ -102,8 +102,8 @@ func TestARequestThatDoesNotEndIsCut(t *testing.T) {
 	}()
 	<-b.begun
 	cancel()
-	if err := <-done; err == nil || !strings.Contains(err.Error(), "did not end") {
-		t.Errorf("got %v", err)
+	if err := <-done; err != nil {
+		t.Errorf("a client that does not end makes the stop fail: %v", err)
 	}
 	if err := <-asked; err == nil {
 		t.Error("the request was answered")

@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"go.uber.org/zap"
+
 	"github.com/presencebridge/presencebridge/pkg/bridge"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 	"github.com/presencebridge/presencebridge/pkg/store"
@@ -166,6 +168,7 @@ func (h *Handler) reload(w http.ResponseWriter, r *http.Request) error {
 	if errors.Is(err, bridge.ErrUnsaved) || errors.Is(err, bridge.ErrStopping) || ctx.Err() != nil {
 		return err
 	}
+	h.log.Error("mapping not taken over, the one before stays", zap.Error(err))
 	p := problem(http.StatusUnprocessableEntity, "Nothing was taken over and the bridge goes on as before; correct the faults and reload again.")
 	p.Errors = strings.Split(strings.TrimSpace(err.Error()), "\n")
 	return p

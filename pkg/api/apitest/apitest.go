@@ -21,6 +21,7 @@ type Bridge struct {
 	StatusTypes  []presence.StatusType
 	Conditions   []bridge.PBX
 	Reasons      []string // why it is not ready
+	Reloaded     bridge.Reloads
 	ChooseErr    error
 	ReloadErr    error
 	ExplainErr   error
@@ -175,6 +176,9 @@ func (b *Bridge) Types() []presence.StatusType { return b.StatusTypes }
 // PBXs are the Conditions.
 func (b *Bridge) PBXs() []bridge.PBX { return b.Conditions }
 
+// Reloads are what is set.
+func (b *Bridge) Reloads() bridge.Reloads { return b.Reloaded }
+
 // NotReady are the Reasons.
 func (b *Bridge) NotReady() []string { return b.Reasons }
 
@@ -186,8 +190,8 @@ func (b *Bridge) Reload(context.Context) error {
 	return b.ReloadErr
 }
 
-// Reloads tells how often Reload was called.
-func (b *Bridge) Reloads() int {
+// AskedToReload tells how often Reload was called.
+func (b *Bridge) AskedToReload() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.reloads
