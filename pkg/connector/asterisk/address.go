@@ -88,10 +88,14 @@ func (t *translator) number(presentity []byte) string {
 	if number, ok := t.numbers[string(presentity)]; ok {
 		return number
 	}
-	number := string(t.where.number(presentity))
-	if number != "" {
-		t.numbers[string(presentity)] = number
+	found := t.where.number(presentity)
+	if found == nil {
+		return ""
 	}
+	name := string(presentity)
+	start := len(provider) + len(t.where.before)
+	number := name[start : start+len(found)] // one string for both
+	t.numbers[name] = number
 	return number
 }
 

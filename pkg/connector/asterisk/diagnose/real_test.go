@@ -1,22 +1,16 @@
 package diagnose
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"flag"
 	"fmt"
 	"maps"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -72,15 +66,15 @@ const brief = 300 * time.Millisecond
 func TestWrongSetupsOfARealAsterisk(t *testing.T) {
 	for _, f := range pbxtest.Reals(t) {
 		t.Run(f.Name, func(t *testing.T) {
-			port := freePort(t)
-			pair := certificate(t, "pbx.example.com", time.Now().Add(24*365*time.Hour))
+			port := strconv.Itoa(pbxtest.FreePort(t))
+			pair := pbxtest.NewCertificate(t, "pbx.example.com", time.Now().Add(24*365*time.Hour))
 			ills := map[string]string{
 				"deny": "deny = 0.0.0.0/0.0.0.0\npermit = 192.0.2.1/255.255.255.255\n", "alone": "allowmultiplelogin = no\n", "filtered": hides,
 			}
 			pbx := f.Start(t, pbxtest.Options{Users: accounts(), Conf: pbxtest.Conf{
 				General: "tlsenable = yes\ntlsbindaddr = 127.0.0.1:" + port + "\ntlscertfile = {etc}/pbx.pem\ntlsprivatekey = {etc}/pbx.pem\n",
 				Account: ills,
-				Files:   map[string]string{"pbx.pem": pair.pem},
+				Files:   map[string]string{"pbx.pem": pair.PEM},
 			}})
 			cures := maps.Clone(ills)
 			encrypted := "127.0.0.1:" + port
@@ -107,13 +101,13 @@ func TestWrongSetupsOfARealAsterisk(t *testing.T) {
 					t.Cleanup(func() { _ = other.Close() })
 				}},
 				{"tls", func(c *Config) {
-					c.AMI.Address, c.AMI.Username, c.AMI.TLS = encrypted, "good", &tls.Config{RootCAs: pair.pool, ServerName: "pbx.example.com"}
+					c.AMI.Address, c.AMI.Username, c.AMI.TLS = encrypted, "good", &tls.Config{RootCAs: pair.Trusted, ServerName: "pbx.example.com"}
 				}},
-				{"tls-other-name", func(c *Config) { c.AMI.Address, c.AMI.TLS = encrypted, &tls.Config{RootCAs: pair.pool} }},
+				{"tls-other-name", func(c *Config) { c.AMI.Address, c.AMI.TLS = encrypted, &tls.Config{RootCAs: pair.Trusted} }},
 				{"tls-unknown-ca", func(c *Config) {
 					c.AMI.Address, c.AMI.TLS = encrypted, &tls.Config{RootCAs: x509.NewCertPool(), ServerName: "pbx.example.com"}
 				}},
-				{"tls-on-the-plain-port", func(c *Config) { c.AMI.TLS = &tls.Config{RootCAs: pair.pool} }},
+				{"tls-on-the-plain-port", func(c *Config) { c.AMI.TLS = &tls.Config{RootCAs: pair.Trusted} }},
 				{"plain-on-the-tls-port", func(c *Config) { c.AMI.Address, c.AMI.Timeout = encrypted, time.Second }},
 			} {
 				t.Run(tc.name, func(t *testing.T) {
@@ -239,14 +233,6 @@ func text(steps []Step) string {
 	return b.String()
 }
 
-func freePort(t *testing.T) string {
-	t.Helper()
-	l := listen(t, func(net.Conn) {})
-	_ = l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
-}
-
 // listen serves connections until the test ends.
 func listen(t *testing.T, serve func(net.Conn)) net.Listener {
 	t.Helper()
@@ -268,43 +254,4 @@ func listen(t *testing.T, serve func(net.Conn)) net.Listener {
 	}()
 	t.Cleanup(func() { _ = l.Close(); <-done })
 	return l
-}
-
-// keyPair is a self-signed certificate.
-type keyPair struct {
-	pem  string // with its key
-	tls  tls.Certificate
-	pool *x509.CertPool
-}
-
-func certificate(t *testing.T, name string, until time.Time) keyPair {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name},
-		NotBefore: until.Add(-10 * 365 * 24 * time.Hour), NotAfter: until,
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
-	}
-	if name != "" {
-		template.DNSNames = []string{name}
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	certificatePEM := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	keyPEM := pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
-	p := keyPair{pem: string(slices.Concat(keyPEM, certificatePEM)), pool: x509.NewCertPool()}
-	if p.tls, err = tls.X509KeyPair(certificatePEM, keyPEM); err != nil {
-		t.Fatal(err)
-	}
-	p.pool.AppendCertsFromPEM(certificatePEM)
-	return p
 }

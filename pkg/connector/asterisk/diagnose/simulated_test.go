@@ -155,13 +155,13 @@ func TestWhatListensInsteadOfAMI(t *testing.T) {
 	webTLS.StartTLS()
 	defer webTLS.Close()
 	pool := webTLS.Client().Transport.(*http.Transport).TLSClientConfig.RootCAs
-	expired := certificate(t, "pbx", time.Now().Add(-time.Hour))
-	early := certificate(t, "pbx", time.Now().Add(20*365*24*time.Hour))
-	nameless := certificate(t, "", time.Now().Add(time.Hour))
-	soon := certificate(t, "pbx", time.Now().Add(24*time.Hour))
-	server := func(p keyPair) string {
+	expired := pbxtest.NewCertificate(t, "pbx", time.Now().Add(-time.Hour))
+	early := pbxtest.NewCertificate(t, "pbx", time.Now().Add(20*365*24*time.Hour))
+	nameless := pbxtest.NewCertificate(t, "", time.Now().Add(time.Hour))
+	soon := pbxtest.NewCertificate(t, "pbx", time.Now().Add(24*time.Hour))
+	server := func(p pbxtest.Certificate) string {
 		return listen(t, func(c net.Conn) {
-			s := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{p.tls}})
+			s := tls.Server(c, &tls.Config{Certificates: []tls.Certificate{p.Pair}})
 			_, _ = io.WriteString(s, "Asterisk Call Manager/11.0.0\r\n")
 			_, _ = io.Copy(io.Discard, s)
 		}).Addr().String()
@@ -187,10 +187,10 @@ func TestWhatListensInsteadOfAMI(t *testing.T) {
 		{"a server that hangs up, with TLS", says(""), &tls.Config{}, "encryption", Failed, "no TLS handshake"},
 		{"a server that says nothing", silent, nil, "greeting", Failed, "says nothing"},
 		{"a server that says nothing, with TLS", silent, &tls.Config{}, "encryption", Failed, "does not answer a TLS handshake"},
-		{"an expired certificate", server(expired), &tls.Config{RootCAs: expired.pool, ServerName: "pbx"}, "encryption", Failed, "ended on"},
-		{"a certificate of the future", server(early), &tls.Config{RootCAs: early.pool, ServerName: "pbx"}, "encryption", Failed, "good only from"},
-		{"a certificate for nobody", server(nameless), &tls.Config{RootCAs: nameless.pool, ServerName: "pbx"}, "encryption", Failed, "for no name"},
-		{"a certificate that ends soon", server(soon), &tls.Config{RootCAs: soon.pool, ServerName: "pbx"}, "encryption", Warning, "good until"},
+		{"an expired certificate", server(expired), &tls.Config{RootCAs: expired.Trusted, ServerName: "pbx"}, "encryption", Failed, "ended on"},
+		{"a certificate of the future", server(early), &tls.Config{RootCAs: early.Trusted, ServerName: "pbx"}, "encryption", Failed, "good only from"},
+		{"a certificate for nobody", server(nameless), &tls.Config{RootCAs: nameless.Trusted, ServerName: "pbx"}, "encryption", Failed, "for no name"},
+		{"a certificate that ends soon", server(soon), &tls.Config{RootCAs: soon.Trusted, ServerName: "pbx"}, "encryption", Warning, "good until"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			c := config(tc.address, "good")
