@@ -91,6 +91,9 @@ func loadSecret(v value, path string) Secret {
 	}
 	if err != nil {
 		f := unreadable(path, err)
+		if errors.Is(err, fs.ErrPermission) { // to let a group read it would show it to who edits the mapping
+			f.Do = "run this as root, or as the user of the bridge if that one may"
+		}
 		v.fault(path+": "+f.What, f.Do)
 		return Secret{}
 	}

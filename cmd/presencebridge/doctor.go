@@ -23,7 +23,7 @@ directions, the modules, the event filter and the clock. For what is wrong it
 prints the lines to write, and into which file.
 
 It logs in once to each PBX and sets the presence of a presentity of its own. A
-running bridge is not disturbed. Run it as the user of the bridge, or as root.
+running bridge is not disturbed. Run it as the user of the bridge; of a service, as root.
 
 Exit codes: 0 all is well, 1 warnings only, 2 something does not work.`,
 		Example: `  presencebridge doctor
@@ -100,6 +100,9 @@ func (m *Main) examinePBXs(ctx context.Context, cfg *config.Config) []examined {
 }
 
 func (m *Main) examinePBX(ctx context.Context, cfg *config.Config, p config.PBX, refused string, begin func(string)) []diagnose.Step {
+	if p.AMI.Secret.Reveal() == "" {
+		return []diagnose.Step{found("login", diagnose.Warning, "nothing was tried: you may not read the secret", "run doctor as root")}
+	}
 	encrypted, err := tlsConfig(p.AMI.TLS)
 	if err != nil {
 		return []diagnose.Step{{Name: "encryption", Result: diagnose.Failed, Says: err.Error(), Do: "correct tls.ca_file of this PBX"}}

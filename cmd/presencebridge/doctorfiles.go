@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	stateFolder = "/var/lib/presencebridge" // STATE_DIRECTORY of the unit, which only the bridge itself is told
+	stateFolder   = "/var/lib/presencebridge" // STATE_DIRECTORY of the unit, which only the bridge itself is told
+	serviceFolder = "/etc/presencebridge"     // of the configuration that the unit names
 
 	// The store needs room for what is new and for SQLite's log beside it.
 	littleSpace = 256 << 20 // bytes
@@ -33,7 +34,9 @@ func found(name string, r diagnose.Result, says, do string) diagnose.Step {
 // examineFiles looks at everything on this machine. The Config is nil where the
 // files have errors.
 func (m *Main) examineFiles(ctx context.Context, file string) (*config.Config, []diagnose.Step) {
-	cfg, faults := config.Load(file, m.overrides())
+	look := m.overrides()
+	look.Checking = true // a secret that only root may read is as it should be
+	cfg, faults := config.Load(file, look)
 	steps := configurationSteps(file, faults)
 	socket, err := m.socketPath()
 	if err != nil {
@@ -66,10 +69,21 @@ func configurationSteps(file string, faults config.Faults) []diagnose.Step {
 	switch {
 	case err == nil && info.Mode().Perm()&changeByAll != 0:
 		steps = append(steps, found(name, diagnose.Failed, "everybody on this machine may change "+file+", and so send the secrets elsewhere", "run: chmod o-w "+file))
+	case err == nil && info.Mode().Perm()&changeByGroup != 0:
+		steps = append(steps, found(name, diagnose.Warning, "a whole group may change "+file+", and so send the secrets elsewhere", "run: chmod g-w "+file))
+	case replaceable(filepath.Dir(file)):
+		steps = append(steps, found(name, diagnose.Warning, "others may replace files in "+filepath.Dir(file)+", this configuration among them", "run: chmod +t "+filepath.Dir(file)+", or let only its owner write there"))
 	case len(steps) == 0:
 		steps = append(steps, found(name, diagnose.OK, file+" and its mapping have no faults", ""))
 	}
 	return steps
+}
+
+// replaceable tells whether somebody else than its owner may rename files in a
+// folder: the sticky bit keeps them from those that are not theirs.
+func replaceable(folder string) bool {
+	info, err := os.Stat(folder)
+	return err == nil && info.Mode()&fs.ModeSticky == 0 && info.Mode().Perm()&(changeByAll|changeByGroup) != 0
 }
 
 // secretSteps looks at the files that hold secrets. That nobody else may read them
@@ -86,6 +100,8 @@ func (m *Main) secretSteps(file string) []diagnose.Step {
 		switch {
 		case err != nil:
 			steps = append(steps, found(name, diagnose.Failed, "look at "+path+": "+err.Error(), "run doctor as root"))
+		case !readable(path):
+			steps = append(steps, found(name, diagnose.Info, "you may not read "+path+", which is as it should be unless you are the bridge's user", ""))
 		case info.Mode().Perm()&^secretMode != 0:
 			steps = append(steps, found(name, diagnose.Warning, fmt.Sprintf("more than its owner may change %s (mode %04o)", path, info.Mode().Perm()), "run: chmod 640 "+path))
 		default:
@@ -136,6 +152,14 @@ func (m *Main) secretPath(file, name string) string {
 	return filepath.Join(filepath.Dir(file), name)
 }
 
+func readable(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	return f.Close() == nil
+}
+
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
@@ -152,14 +176,15 @@ func mappingStep(path string) diagnose.Step {
 	case info.Mode().Perm()&changeByGroup != 0:
 		return found(name, diagnose.OK, "its owner and its group may edit "+path, "")
 	}
-	return found(name, diagnose.Info, "only its owner may edit "+path+"; chmod g+w, on its folder too, lets a group of administrators", "")
+	return found(name, diagnose.Info, "only its owner may edit "+path, "")
 }
 
 // storeSteps tells whether the store can be written. A user who may not is told
 // so only while no bridge runs: that one has its own user.
 func (m *Main) storeSteps(path string, runs bool) []diagnose.Step {
 	const name = "store"
-	if state := filepath.Join(stateFolder, filepath.Base(path)); !exists(path) && exists(state) {
+	state := filepath.Join(stateFolder, filepath.Base(path))
+	if !exists(path) && (exists(state) || filepath.Dir(path) == serviceFolder) {
 		path = state
 	}
 	folder := filepath.Dir(path)
@@ -174,6 +199,8 @@ func storeFault(path string, err error, runs bool) diagnose.Step {
 	const name = "store"
 	folder := filepath.Dir(path)
 	switch {
+	case errors.Is(err, fs.ErrNotExist) && folder == stateFolder:
+		return found(name, diagnose.Info, "systemd makes "+folder+" when it starts the bridge", "")
 	case errors.Is(err, fs.ErrNotExist):
 		return found(name, diagnose.Failed, "there is no folder "+folder, "make it, writable for the user of the bridge; or correct store.dsn")
 	case errors.Is(err, fs.ErrPermission) && runs:

@@ -38,6 +38,11 @@ func (h *Handler) readyz(w http.ResponseWriter, _ *http.Request) error {
 		fault, _, _ := strings.Cut(did.Fault.Error(), "\n")
 		warnings = append(warnings, "the mapping was not taken over at "+did.At.UTC().Format(time.RFC3339)+", the one before is in force: "+fault)
 	}
+	for _, p := range h.bridge.PBXs() {
+		if p.Ready && p.Reason != "" {
+			warnings = append(warnings, "PBX "+p.PBX+": "+p.Reason)
+		}
+	}
 	if len(reasons) == 0 {
 		return answer(w, readiness{true, []string{}, warnings})
 	}

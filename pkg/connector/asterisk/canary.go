@@ -95,6 +95,9 @@ func (s *session) beat(ctx context.Context) error {
 	return nil
 }
 
+// loadedPause is how often a session reports at most that the module was loaded.
+const loadedPause = time.Second
+
 // canarySeen takes an event of our canary. It runs on the reader.
 func (s *session) canarySeen(nonce string) {
 	s.mu.Lock()
@@ -121,7 +124,11 @@ func (s *session) canarySeen(nonce string) {
 			s.c.log.Warn("somebody else writes the canary of this bridge: two bridges with one store path and host name must not run on one PBX; move the store of one",
 				zap.String("canary", s.c.canary))
 		}
-		s.report(connector.Report{Kind: connector.Loaded})
+		// Whoever writes our canary without end shall not keep the bridge busy.
+		if now := time.Now(); now.Sub(s.loaded) >= loadedPause {
+			s.loaded = now
+			s.report(connector.Report{Kind: connector.Loaded})
+		}
 	}
 }
 

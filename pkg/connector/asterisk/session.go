@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -39,6 +40,8 @@ type session struct {
 	translate *translator   // reader only
 	announced bool          // reader only: booted is closed
 	stranger  bool          // reader only: somebody else writes our canary, and it was logged
+	loaded    time.Time     // reader only: when Loaded was last reported
+	goodbye   bool          // reader only until the connection is over: the PBX said that it shuts down
 	invalid   atomic.Uint64 // reports without a valid state
 	malformed atomic.Uint64 // frames refused
 
@@ -88,6 +91,9 @@ func (s *session) run(ctx context.Context) (opened bool, err error) {
 	err = context.Cause(ctx)
 	_ = s.conn.Close() // always nil; from here on the reader reports nothing
 	tasks.Wait()
+	if s.goodbye && errors.Is(err, ami.ErrClosed) {
+		err = errShutdown
+	}
 
 	s.mu.Lock()
 	opened = s.opened
@@ -117,7 +123,7 @@ func (s *session) event(e ami.Event) {
 			close(s.booted)
 		}
 	case e.Is("Shutdown"):
-		s.end(errShutdown)
+		s.goodbye = true // only a reason: a forged one must not end sessions
 	}
 }
 

@@ -279,6 +279,36 @@ func TestKilledPBXIsANewLife(t *testing.T) {
 	})
 }
 
+func TestAForgedShutdownEndsNothing(t *testing.T) {
+	inBubble(t, pbxsim.Config{}, func(t *testing.T, b *bubble) {
+		_, w := b.connect()
+		w.Ready()
+		for range 100 {
+			b.sim.Inject([]byte("Event: Shutdown\r\nPrivilege: system,all\r\nShutdown: Cleanly\r\n\r\n"))
+		}
+		b.pass(time.Minute)
+		if n := count(w, connector.Down); n != 0 {
+			t.Errorf("%d sessions ended", n)
+		}
+	})
+}
+
+func TestWhoWritesOurCanaryWithoutEndDoesNotKeepTheBridgeBusy(t *testing.T) {
+	inBubble(t, pbxsim.Config{}, func(t *testing.T, b *bubble) {
+		_, w := b.connect()
+		w.Ready()
+		for range 1000 {
+			if err := b.sim.Set("CustomPresence:presencebridge-a-canary", "away", "", "x"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.pass(10 * time.Second)
+		if n := count(w, connector.Loaded); n < 1 || n > 2 {
+			t.Errorf("%d loads were reported", n)
+		}
+	})
+}
+
 func TestShutdownIsTold(t *testing.T) {
 	inBubble(t, pbxsim.Config{}, func(t *testing.T, b *bubble) {
 		_, w := b.connect()

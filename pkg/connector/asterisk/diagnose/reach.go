@@ -139,10 +139,14 @@ func (x *examination) unencrypted() Step {
 	if !isTCP || addr.IP.IsLoopback() {
 		return ok("none, and none is needed on this machine")
 	}
+	host, _, err := net.SplitHostPort(x.cfg.AMI.Address) // its certificate will be for the name
+	if err != nil {
+		host = addr.IP.String()
+	}
 	return warning("none: whoever is on the network between here and there can read and change everything",
 		"let Asterisk offer TLS with a certificate of its own, "+reload+", and let the bridge use it",
 		Fix{"manager.conf", "[general]", encrypts("0.0.0.0:5039")},
-		x.setting("address: "+net.JoinHostPort(addr.IP.String(), "5039"), "tls: {enabled: true}"))
+		x.setting("address: "+net.JoinHostPort(host, "5039"), "tls: {enabled: true}"))
 }
 
 // noHandshake says why there was no handshake.
