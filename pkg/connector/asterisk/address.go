@@ -21,6 +21,9 @@ const (
 	maxName = 64
 	// maxTexts bounds the texts that are kept so as not to be allocated again.
 	maxTexts = 4096
+	// maxNumbers does the same for names: more than any Asterisk has extensions, as a
+	// PBX may be made to tell of names without end.
+	maxNumbers = 250_000
 )
 
 // address is the template of a presentity.
@@ -91,6 +94,9 @@ func (t *translator) number(presentity []byte) string {
 	found := t.where.number(presentity)
 	if found == nil {
 		return ""
+	}
+	if len(t.numbers) == maxNumbers {
+		clear(t.numbers)
 	}
 	name := string(presentity)
 	start := len(provider) + len(t.where.before)

@@ -1,6 +1,7 @@
 package asterisk
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -64,4 +65,21 @@ func FuzzTranslation(f *testing.F) {
 			t.Errorf("state %q is %v, %v", status, once.State, ok)
 		}
 	})
+}
+
+func TestNamesWithoutEndAreNotRememberedWithoutEnd(t *testing.T) {
+	where, err := parseAddress("CustomPresence:{extension}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := newTranslator(where)
+	for i := range 3 * maxNumbers {
+		names.number(fmt.Appendf(nil, "CustomPresence:%d", i))
+	}
+	if n := len(names.numbers); n > maxNumbers {
+		t.Errorf("%d names are remembered", n)
+	}
+	if got := names.number([]byte("CustomPresence:1001")); got != "1001" {
+		t.Errorf("1001 is %q", got)
+	}
 }
