@@ -195,17 +195,24 @@ func (b *Bridge) public(u *user) *User {
 		}
 	}
 	p.Extensions = make([]UserExtension, len(v.Extensions))
+	details := make([]struct { // what they point to, allocated together: a snapshot renders everybody
+		shows presence.Presence
+		since time.Time
+	}, len(v.Extensions))
 	for i := range v.Extensions {
-		x := &v.Extensions[i]
-		e := UserExtension{
+		x, e, d := &v.Extensions[i], &p.Extensions[i], &details[i]
+		*e = UserExtension{
 			PBX: x.ID.PBX, Extension: x.ID.Number, Default: i == u.mapped.Rules.Default,
-			Reachable: x.Session != 0, Since: optional(x.Said.Since), Pending: x.Wish != nil,
+			Reachable: x.Session != 0, Pending: x.Wish != nil,
 		}
 		if x.Known {
-			shows := x.Shows
-			e.Presence = &shows
+			d.shows = x.Shows
+			e.Presence = &d.shows
 		}
-		p.Extensions[i] = e
+		if !x.Said.Since.IsZero() {
+			d.since = x.Said.Since
+			e.Since = &d.since
+		}
 	}
 	return p
 }

@@ -74,18 +74,19 @@ type Bridge struct {
 	ended chan struct{} // closed when the owner loop takes no more commands
 
 	// Owner loop only, from here on.
-	clock   clock
-	types   *presence.Types
-	users   map[presence.UserID]*user
-	parked  map[presence.UserID]*user // whom the mapping does not have now
-	byExt   map[presence.ExtensionID]*user
-	pbxs    map[string]*pbx
-	due     dueHeap
-	saver   *saver
-	fx      presence.Effects
-	in      presence.Input // of report; here because an event needs no memory then
-	started time.Time
-	floor   uint64 // the version that new users start from
+	clock    clock
+	types    *presence.Types
+	users    map[presence.UserID]*user
+	parked   map[presence.UserID]*user // whom the mapping does not have now
+	byExt    map[presence.ExtensionID]*user
+	pbxs     map[string]*pbx
+	due      dueHeap
+	saver    *saver
+	fx       presence.Effects
+	in       presence.Input // of report; here because an event needs no memory then
+	started  time.Time
+	stopping bool   // what is lost from here on, we have cut ourselves
+	floor    uint64 // the version that new users start from
 }
 
 // user is one user in the owner loop.
@@ -170,6 +171,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 	saver := carry("the store's commit", func() { b.saver.run(saving) })
 
 	b.loop(ctx.Done())
+	b.stopping = true
 	close(b.ended)
 	stop()
 	err := b.end(carriers)

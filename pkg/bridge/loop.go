@@ -57,6 +57,9 @@ func (b *Bridge) reports(spare []connector.Report) []connector.Report {
 		}
 	}
 	clear(waiting)
+	if cap(waiting) > 2*mergeAbove {
+		return nil // after a burst it would hold 160 bytes for each report of it
+	}
 	return waiting
 }
 
@@ -83,7 +86,7 @@ func (b *Bridge) report(r *connector.Report) {
 	case connector.Snapshot:
 		b.snapshot(p, r, now)
 	case connector.Loaded:
-		b.log.Info("presence module loaded again", zap.String("pbx", p.name))
+		b.log.Debug("presence module loaded again", zap.String("pbx", p.name))
 		b.stepAll(p, &presence.Input{Kind: presence.Loaded, PBX: p.name}, now)
 	case connector.Down:
 		b.down(p, now)
@@ -127,8 +130,19 @@ func (b *Bridge) down(p *pbx, now time.Time) {
 			b.step(u, &presence.Input{Kind: presence.Unsent, Extension: o.Extension, Ask: o.Ask}, now)
 		}
 	}
-	b.stepAll(p, &presence.Input{Kind: presence.Down, PBX: p.name, Heard: p.known.Heard}, now)
+	for _, u := range p.users {
+		if b.stopping && !underWay(u) {
+			continue // the next start knows as much from when the PBX was heard of; see Wake
+		}
+		b.step(u, &presence.Input{Kind: presence.Down, PBX: p.name, Heard: p.known.Heard}, now)
+	}
 	p.dirty = true
+}
+
+// underWay tells whether something was written for the user that is not answered,
+// or waits to be.
+func underWay(u *user) bool {
+	return slices.ContainsFunc(u.view.Extensions, func(x presence.Extension) bool { return len(x.Asked) > 0 || x.Wish != nil })
 }
 
 func (b *Bridge) stepAll(p *pbx, in *presence.Input, now time.Time) {

@@ -108,13 +108,15 @@ func (b *Bridge) adopt(mapped presence.MappedUser) {
 		u = &user{view: presence.View{User: mapped.ID, Version: b.floor}}
 	}
 	delete(b.parked, mapped.ID)
-	rules := *mapped.Rules
-	rules.Types = b.types
-	mapped.Rules = &rules
+	if mapped.Rules.Types != b.types { // else all may share what they have: 100,000 copies are 12 MB
+		rules := *mapped.Rules
+		rules.Types = b.types
+		mapped.Rules = &rules
+	}
 	u.mapped = mapped
 	b.users[mapped.ID] = u
 	seen := map[string]bool{}
-	for _, x := range rules.Extensions {
+	for _, x := range mapped.Rules.Extensions {
 		b.byExt[x] = u
 		if !seen[x.PBX] {
 			seen[x.PBX] = true

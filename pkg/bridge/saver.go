@@ -2,8 +2,6 @@ package bridge
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"slices"
 	"time"
 
@@ -19,6 +17,8 @@ const (
 	// maxHistory bounds the history that waits for a store which is away; the
 	// oldest lines go first, and the log tells.
 	maxHistory = 50_000
+	// viewSize is a little more than the JSON of a user with two extensions takes.
+	viewSize = 1024
 	// retryFirst and retryMost are how long to wait after a failed commit.
 	retryFirst, retryMost = 100 * time.Millisecond, 5 * time.Second
 )
@@ -62,11 +62,7 @@ func (s *saver) run(ctx context.Context) {
 
 func (s *saver) save(ctx context.Context, j job) error {
 	for i, v := range j.views {
-		view, err := json.Marshal(v)
-		if err != nil {
-			return fmt.Errorf("encode the view of %q: %w", v.User, err)
-		}
-		j.batch.Users[i].View = view
+		j.batch.Users[i].View = v.AppendJSON(make([]byte, 0, viewSize))
 	}
 	limited, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
@@ -107,7 +103,9 @@ func (b *Bridge) commit(now time.Time) {
 	s.dirty = slices.Delete(s.dirty, 0, n)
 	lines := min(len(s.history), maxBatch)
 	batch.History = append(batch.History, s.history[:lines]...)
-	s.history = slices.Delete(s.history, 0, lines)
+	if s.history = slices.Delete(s.history, 0, lines); len(s.history) == 0 {
+		s.history = nil // after a burst it would hold 10 MB for good
+	}
 	for _, p := range b.pbxs {
 		// A PBX's new life counts as seen once every view it changed is in.
 		if (p.dirty || len(batch.Users) > 0) && len(s.dirty) == 0 {
@@ -128,7 +126,7 @@ func (b *Bridge) commit(now time.Time) {
 func (b *Bridge) committed(err error, now time.Time) {
 	s := b.saver
 	batch, saving := s.busy, s.saving
-	s.busy, s.saving = nil, s.saving[:0]
+	s.busy, s.saving = nil, nil
 	b.board.commits(time.Time{})
 	if err != nil {
 		b.uncommitted(batch, saving, err, now)
@@ -142,6 +140,7 @@ func (b *Bridge) committed(err error, now time.Time) {
 		b.log.Warn("history lost, the store was away or slow for too long", zap.Int("lines", s.dropped))
 	}
 	s.failing, s.retry, s.wait, s.dropped = nil, time.Time{}, 0, 0
+	b.commit(now) // the store goes on while those of this one are told
 	for i, u := range saving {
 		b.saved(u, batch.Users[i].Version)
 	}
@@ -155,7 +154,9 @@ func (b *Bridge) saved(u *user, version uint64) {
 		u.view.Step(&in, u.mapped.Rules, b.clock.next(), &b.fx)
 		return
 	}
-	b.step(u, &in, b.clock.next())
+	if underWay(u) { // else there is nothing that could have waited for it
+		b.step(u, &in, b.clock.next())
+	}
 	b.accept(u, version)
 	if u.view.Version == version {
 		b.board.saved(u.mapped.ID, version)

@@ -72,8 +72,14 @@ func NewTypes(list, removed []StatusType) *Types {
 	return t
 }
 
-// WithRemoved returns a table that also looks up types which t no longer has.
-func (t *Types) WithRemoved(removed []StatusType) *Types { return NewTypes(t.list, removed) }
+// WithRemoved returns a table that also looks up types which t no longer has: t
+// itself if there are none.
+func (t *Types) WithRemoved(removed []StatusType) *Types {
+	if len(removed) == 0 && len(t.removed) == 0 {
+		return t
+	}
+	return NewTypes(t.list, removed)
+}
 
 // List returns the types in the order of the mapping. The caller must not change it.
 func (t *Types) List() []StatusType { return t.list }
