@@ -24,13 +24,17 @@ soak: ## millions of simulated worlds: SEEDS=1000000 make soak
 fuzz: ## every fuzz target for an hour: FUZZ_SECONDS=3600 make fuzz
 	.ci/fuzz $${FUZZ_SECONDS:-3600}
 
+bench: ## measure against floors and peers, as in BENCHMARKS.md
+	$(GO) test -run '^$$' -bench 'Ingest|Wire|Commit|Snapshot|Heap|Restart' -benchtime 3x -timeout 30m ./testdata/bench
+	$(GO) test -run '^$$' -bench Stall -benchtime 1x -timeout 10m ./testdata/bench
+
 lint: ## gofmt, vet, golangci-lint, a tidy go.mod
 	@test -z "$$(gofmt -l .)" || { echo "gofmt these files:"; gofmt -l .; exit 1; }
-	$(GO) vet ./...
+	$(GO) vet ./... ./testdata/bench
 	$(GO) mod tidy -diff
 	@$(GO) version -m "$(CACHE)/bin/golangci-lint" 2>/dev/null | grep -q "golangci-lint/v2.$(GOLANGCI)" || \
 		{ echo "installing golangci-lint $(GOLANGCI)"; GOBIN="$(CACHE)/bin" $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI); }
-	"$(CACHE)/bin/golangci-lint" run ./...
+	"$(CACHE)/bin/golangci-lint" run ./... ./testdata/bench
 
 # PREFIX is one that systemd searches: /usr/local or /usr. What is done only without
 # DESTDIR, a package does when it is installed.
@@ -57,4 +61,4 @@ install: ## install what was built, as root; PREFIX=/usr/local DESTDIR=
 clean: ## remove what was built (not the cached Asterisk in CACHE)
 	rm -f presencebridge coverage.out
 
-.PHONY: help build demo test soak fuzz lint install clean
+.PHONY: help build demo test soak fuzz bench lint install clean

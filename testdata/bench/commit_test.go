@@ -1,0 +1,158 @@
+package bench
+
+import (
+	"context"
+	"database/sql"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/presencebridge/presencebridge/pkg/bridge"
+	"github.com/presencebridge/presencebridge/pkg/connector"
+	"github.com/presencebridge/presencebridge/pkg/presence"
+	"github.com/presencebridge/presencebridge/pkg/store"
+)
+
+const commitUsers = 20_000
+
+// loader is a connector without a PBX: a benchmark tells it what to report.
+type loader struct{ sink chan connector.Sink }
+
+func newLoader() *loader { return &loader{sink: make(chan connector.Sink, 1)} }
+
+func (l *loader) Run(ctx context.Context, sink connector.Sink) error {
+	sink(connector.Report{Kind: connector.Snapshot, Session: 1, First: true, Incarnation: "one"})
+	l.sink <- sink
+	<-ctx.Done()
+	return nil
+}
+
+func (l *loader) Write(context.Context, connector.Order) error { return connector.ErrDown }
+func (l *loader) Read(context.Context, connector.Order) error  { return connector.ErrDown }
+func (l *loader) Resync()                                      {}
+func (l *loader) Health() connector.Health                     { return connector.Health{Ready: true} }
+
+// recorder notes what is saved.
+type recorder struct {
+	bridge.Store
+	mu      sync.Mutex
+	batches []*store.Batch
+}
+
+func (r *recorder) Save(ctx context.Context, batch *store.Batch) error {
+	err := r.Store.Save(ctx, batch)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.batches = append(r.batches, batch)
+	return err
+}
+
+// take returns what was saved since the last call, and how many users and lines that were.
+func (r *recorder) take() (batches []*store.Batch, users, lines int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	batches, r.batches = r.batches, nil
+	for _, batch := range batches {
+		users += len(batch.Users)
+		lines += len(batch.History)
+	}
+	return batches, users, lines
+}
+
+// BenchmarkCommit lets everybody's status change at once and takes the time until all
+// of it is in the store. The floor is a loop that writes the same rows in the same
+// transactions, with what it needs for that ready in memory.
+func BenchmarkCommit(b *testing.B) {
+	for name, dir := range disks(b) {
+		b.Run(name, func(b *testing.B) { commit(b, dir) })
+	}
+}
+
+func commit(b *testing.B, dir string) {
+	l, rec := newLoader(), &recorder{Store: openStore(b, dir)}
+	r := open(b, commitUsers, bridge.PBXConnector{Name: "main", Connector: l}, rec)
+	r.run()
+	sink := <-l.sink
+	raw := openRaw(b, dir)
+	var bridged, looped, ratio samples
+	round := 0
+	once := func() time.Duration {
+		round++
+		message := "round " + strconv.Itoa(round)
+		start := time.Now()
+		for i := range commitUsers {
+			sink(connector.Report{Kind: connector.Changed, Extension: presence.ExtensionID{PBX: "main", Number: number(perUser * i)},
+				Presence: presence.Presence{State: presence.DND, Message: message}})
+		}
+		until(b, "the last decision", func() bool {
+			u, _ := r.bridge.User(userID(commitUsers - 1))
+			return u.Status != nil && u.Status.Message == message
+		})
+		r.saved()
+		return time.Since(start)
+	}
+	until(b, "the first snapshot", func() bool { u, _ := r.bridge.User(userID(commitUsers - 1)); return u.Saved })
+	once()
+	rec.take()
+	for b.Loop() {
+		took := once()
+		batches, users, lines := rec.take()
+		if users < commitUsers || lines != commitUsers {
+			b.Fatalf("saved %d users and %d lines", users, lines)
+		}
+		start := time.Now()
+		for _, batch := range batches {
+			raw(batch)
+		}
+		floor := time.Since(start)
+		bridged = append(bridged, commitUsers/took.Seconds())
+		looped = append(looped, commitUsers/floor.Seconds())
+		ratio = append(ratio, floor.Seconds()/took.Seconds())
+	}
+	b.Logf("| bridge, user changes/s | %s |", bridged)
+	b.Logf("| raw batch loop | %s |", looped)
+	b.Logf("| ratio | %s |", ratio)
+	r.stop()
+}
+
+// openRaw makes a database with the schema of the store, and returns what writes a batch to it.
+func openRaw(b *testing.B, dir string) func(*store.Batch) {
+	name := filepath.Join(dir, "raw")
+	check(b, os.Mkdir(name, 0o700))
+	st := openStore(b, name)
+	check(b, st.Close(b.Context(), true))
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(name, "bench.db")+"?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
+	check(b, err)
+	b.Cleanup(func() { _ = db.Close() })
+	db.SetMaxOpenConns(1)
+	user, err := db.Prepare(`INSERT INTO users VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+		version = excluded.version, type = excluded.type, type_name = excluded.type_name, base = excluded.base, color = excluded.color,
+		message = excluded.message, since = excluded.since, until = excluded.until, set_by = excluded.set_by,
+		removed = excluded.removed, stale = excluded.stale, view = excluded.view`)
+	check(b, err)
+	line, err := db.Prepare(`INSERT INTO history (user_id, version, at, ordinal, type, name, base, message, since, until, set_by, rule)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+	check(b, err)
+	const layout = "2006-01-02T15:04:05.000000Z07:00"
+	return func(batch *store.Batch) {
+		tx, err := db.Begin()
+		check(b, err)
+		u, h := tx.Stmt(user), tx.Stmt(line)
+		defer func() { _, _ = u.Close(), h.Close() }()
+		for _, row := range batch.Users {
+			st := row.Status
+			_, err := u.Exec(string(row.ID), row.Name, row.Email, row.Version, string(st.Type.ID), st.Type.Name, string(st.Type.Base),
+				st.Type.Color, st.Message, st.Since.Format(layout), nil, st.By, false, false, string(row.View))
+			check(b, err)
+		}
+		for _, e := range batch.History {
+			_, err := h.Exec(string(e.User), e.Version, e.At.Format(layout), 0, string(e.Type), e.Name, string(e.Base), e.Message,
+				e.Since.Format(layout), nil, e.By, string(e.Rule))
+			check(b, err)
+		}
+		check(b, tx.Commit())
+	}
+}

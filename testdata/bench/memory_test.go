@@ -1,0 +1,166 @@
+package bench
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const memoryUsers = 100_000
+
+// BenchmarkHeap is what the bridge keeps alive for a user with two extensions, all
+// of whom have said something.
+func BenchmarkHeap(b *testing.B) {
+	sim := startChild(b, fmt.Sprint("sim ", perUser*memoryUsers))
+	var perOne samples
+	for b.Loop() {
+		dir := b.TempDir()
+		st := openStore(b, dir)
+		before := heap()
+		r := open(b, memoryUsers, asteriskAt(b, sim.addr), st)
+		r.run()
+		r.decided()
+		r.saved()
+		r.settled()
+		perOne = append(perOne, (heap()-before)*1e6/memoryUsers)
+		r.stop()
+	}
+	b.Logf("| heap, bytes/user | %s |", perOne)
+}
+
+// BenchmarkRestart starts the program itself, with 100,000 users in its files, its
+// store and on the PBX, and waits until it says that it is ready.
+func BenchmarkRestart(b *testing.B) {
+	program := filepath.Join(b.TempDir(), "presencebridge")
+	out, err := exec.CommandContext(b.Context(), "go", "build", "-o", program, "../../cmd/presencebridge").CombinedOutput()
+	if err != nil {
+		b.Fatalf("%v: %s", err, out)
+	}
+	figures := map[string]samples{}
+	note := func(what string, f float64) { figures[what] = append(figures[what], f) }
+	for _, users := range []int{1, memoryUsers} {
+		sim := startChild(b, fmt.Sprint("sim ", perUser*users))
+		dir := b.TempDir()
+		writeFiles(b, dir, sim.addr, users)
+		d := startDaemon(b, program, dir)
+		d.ready()
+		d.idle()
+		d.end(syscall.SIGTERM)
+		if users == 1 {
+			note("rss of one user, MB", d.rss)
+			continue
+		}
+		note("rss after the first start, MB", d.rss)
+		for b.Loop() {
+			for name, how := range map[string]syscall.Signal{"stopped": syscall.SIGTERM, "killed": syscall.SIGKILL} {
+				d := startDaemon(b, program, dir)
+				note("ready when started, s; then "+name, d.ready())
+				d.idle()
+				note("rss, MB", d.rss)
+				note("peak, MB", d.peak)
+				note("rss, bytes/user", (d.rss-figures["rss of one user, MB"][0])*1e6/memoryUsers)
+				d.end(how)
+			}
+		}
+	}
+	for what, s := range figures {
+		b.Logf("| %s | %s |", what, s)
+	}
+}
+
+// daemon is a running presencebridge.
+type daemon struct {
+	b         *testing.B
+	cmd       *exec.Cmd
+	started   time.Time
+	client    http.Client
+	rss, peak float64 // MB
+}
+
+func writeFiles(b *testing.B, dir, addr string, users int) {
+	var m strings.Builder
+	m.WriteString(`sync: {enabled: true, incoming: latest, outgoing: all}
+statuses:
+  - {id: available, name: Available, base: connected, color: "#2e7d32", asterisk: available}
+  - {id: lunch, name: Lunch, base: absent, color: "#ef6c00", asterisk: {state: away, subtype: lunch}}
+  - {id: dnd, name: Do not disturb, base: busy, color: "#b71c1c", asterisk: dnd}
+users:
+`)
+	for i := range users {
+		fmt.Fprintf(&m, "  - {id: %s, name: User Number %d, extensions: [%s, %s]}\n", userID(i), i, number(perUser*i), number(perUser*i+1))
+	}
+	for name, text := range map[string]string{
+		"mapping.yaml": m.String(),
+		"secret":       "bridge-secret\n",
+		"presencebridge.yaml": fmt.Sprintf("pbx:\n  - name: main\n    ami: {address: %q, username: bridge, secret_file: secret}\n"+
+			"http: {socket: s}\nstore: {driver: sqlite, dsn: bench.db}\nlog: {level: error}\n", addr),
+	} {
+		check(b, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
+	}
+}
+
+func startDaemon(b *testing.B, program, dir string) *daemon {
+	d := &daemon{b: b, started: time.Now()}
+	d.cmd = exec.CommandContext(b.Context(), program, "run", "--config", filepath.Join(dir, "presencebridge.yaml"))
+	d.cmd.Stderr = os.Stderr
+	d.client.Transport = &http.Transport{
+		DisableKeepAlives: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(dir, "s"))
+		},
+	}
+	check(b, d.cmd.Start())
+	return d
+}
+
+// ready waits until the bridge says so and tells the seconds since its start.
+func (d *daemon) ready() float64 {
+	until(d.b, "the bridge to be ready", func() bool {
+		answer, err := d.client.Get("http://bridge/readyz")
+		if err != nil {
+			time.Sleep(5 * time.Millisecond)
+			return false
+		}
+		_ = answer.Body.Close()
+		return answer.StatusCode == http.StatusOK
+	})
+	return time.Since(d.started).Seconds()
+}
+
+// idle waits until the bridge has nothing to do, and notes its memory.
+func (d *daemon) idle() {
+	var cpu string
+	until(d.b, "the bridge to be idle", func() bool {
+		before := cpu
+		fields := strings.Fields(d.proc("stat"))
+		cpu = strings.Join(fields[13:15], " ")
+		time.Sleep(time.Second)
+		return cpu == before
+	})
+	in := bufio.NewScanner(strings.NewReader(d.proc("status")))
+	for in.Scan() {
+		_, _ = fmt.Sscanf(in.Text(), "VmRSS: %f kB", &d.rss)
+		_, _ = fmt.Sscanf(in.Text(), "VmHWM: %f kB", &d.peak)
+	}
+	d.rss, d.peak = d.rss*1024/1e6, d.peak*1024/1e6
+}
+
+func (d *daemon) proc(file string) string {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/%s", d.cmd.Process.Pid, file))
+	check(d.b, err)
+	return string(text)
+}
+
+func (d *daemon) end(how os.Signal) {
+	check(d.b, d.cmd.Process.Signal(how))
+	_ = d.cmd.Wait()
+}
