@@ -42,6 +42,8 @@ func TestListPassesItsItemsInOrder(t *testing.T) {
 	}
 }
 
+// I7. Catches: a list that is believed without its count (drop the comparison with
+// ListItems in listed).
 func TestNoListIsWholeThatIsNot(t *testing.T) {
 	whole := listAnswer("ID")
 	drop := func(part string) string {
@@ -74,6 +76,7 @@ func TestNoListIsWholeThatIsNot(t *testing.T) {
 	}
 }
 
+// I7. Catches: a list that ends with its connection and counts as whole.
 func TestListCutAnywhereIsIncomplete(t *testing.T) {
 	size := len(strings.ReplaceAll(listAnswer("ID"), "\n", "\r\n"))
 	for cut := 0; cut <= size; cut++ {

@@ -302,7 +302,7 @@ func resync(t *testing.T, b *bench) {
 	}
 }
 
-// nothingIncomplete cuts connections at every byte, or at so many of them that
+// nothingIncomplete is I7: it cuts connections at every byte, or at so many of them that
 // it does not take too long, of what comes until the first snapshot.
 func nothingIncomplete(t *testing.T, b *bench) {
 	want := make(map[string]presence.Presence)
