@@ -40,15 +40,13 @@ var oneInside = regexp.MustCompile(`(?m)^NSpid:\t\d+\t1$`)
 var built string
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		// The phones of these tests use amigo, which leaves its reader behind.
-		goleak.IgnoreAnyFunction("github.com/ivahaev/amigo.(*amiAdapter).reader.func1"),
+	goleak.VerifyTestMain(m, append(pbxtest.LeakOptions(),
 		goleak.Cleanup(func(code int) {
 			if built != "" {
 				_ = os.RemoveAll(built)
 			}
 			os.Exit(code)
-		}))
+		}))...)
 }
 
 // program builds the bridge, as `make build` does, once for all tests.

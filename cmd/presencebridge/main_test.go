@@ -18,19 +18,17 @@ import (
 	"github.com/presencebridge/presencebridge/pkg/api"
 	"github.com/presencebridge/presencebridge/pkg/api/apitest"
 	"github.com/presencebridge/presencebridge/pkg/bridge"
+	"github.com/presencebridge/presencebridge/pkg/pbxsim/pbxtest"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		// The phones of these tests use amigo, which leaves its reader behind.
-		goleak.IgnoreAnyFunction("github.com/ivahaev/amigo.(*amiAdapter).reader.func1"),
-		goleak.Cleanup(func(code int) {
-			removeProgram()
-			os.Exit(code)
-		}))
+	goleak.VerifyTestMain(m, append(pbxtest.LeakOptions(), goleak.Cleanup(func(code int) {
+		removeProgram()
+		os.Exit(code)
+	}))...)
 }
 
 // console is a Main whose output can be read while it runs.
