@@ -35,22 +35,23 @@ func connect(cfg *config.Config, log *zap.Logger) ([]bridge.PBXConnector, error)
 }
 
 func connectAsterisk(p config.PBX, instance string, log *zap.Logger) (*asterisk.Connector, error) {
-	encrypted, err := tlsConfig(p.AMI.TLS)
+	account, err := amiConfig(p.AMI)
 	if err != nil {
 		return nil, fmt.Errorf("pbx %s: %w", p.Name, err)
 	}
-	return asterisk.New(asterisk.Config{
-		Name:       p.Name,
-		Presentity: p.Presentity,
-		Instance:   instance,
-		AMI: ami.Config{
-			Address:  p.AMI.Address,
-			Username: p.AMI.Username,
-			Secret:   ami.NewSecret(p.AMI.Secret.Reveal()),
-			Plain:    p.AMI.PlainLogin,
-			TLS:      encrypted,
-		},
-	}, log)
+	return asterisk.New(asterisk.Config{Name: p.Name, Presentity: p.Presentity, Instance: instance, AMI: account}, log)
+}
+
+// amiConfig says how to log in to a PBX. An error is about the file of authorities.
+func amiConfig(a config.AMI) (ami.Config, error) {
+	encrypted, err := tlsConfig(a.TLS)
+	return ami.Config{
+		Address:  a.Address,
+		Username: a.Username,
+		Secret:   ami.NewSecret(a.Secret.Reveal()),
+		Plain:    a.PlainLogin,
+		TLS:      encrypted,
+	}, err
 }
 
 // tlsConfig returns nil where TLS is off.

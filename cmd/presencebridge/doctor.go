@@ -10,7 +10,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/presencebridge/presencebridge/config"
-	"github.com/presencebridge/presencebridge/pkg/ami"
 	"github.com/presencebridge/presencebridge/pkg/connector/asterisk/diagnose"
 )
 
@@ -103,7 +102,7 @@ func (m *Main) examinePBX(ctx context.Context, cfg *config.Config, p config.PBX,
 	if p.AMI.Secret.Reveal() == "" {
 		return []diagnose.Step{found("login", diagnose.Warning, "nothing was tried: you may not read the secret", "run doctor as root")}
 	}
-	encrypted, err := tlsConfig(p.AMI.TLS)
+	account, err := amiConfig(p.AMI)
 	if err != nil {
 		return []diagnose.Step{{Name: "encryption", Result: diagnose.Failed, Says: err.Error(), Do: "correct tls.ca_file of this PBX"}}
 	}
@@ -113,13 +112,7 @@ func (m *Main) examinePBX(ctx context.Context, cfg *config.Config, p config.PBX,
 		Instance:   "doctor-" + instance(cfg, p.Name),
 		Extensions: numbers(cfg, p.Name),
 		Refused:    refused,
-		AMI: ami.Config{
-			Address:  p.AMI.Address,
-			Username: p.AMI.Username,
-			Secret:   ami.NewSecret(p.AMI.Secret.Reveal()),
-			Plain:    p.AMI.PlainLogin,
-			TLS:      encrypted,
-		},
+		AMI:        account,
 	}, begin)
 }
 

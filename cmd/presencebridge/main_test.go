@@ -87,11 +87,7 @@ func serve(t *testing.T, b api.Bridge, path string) (stop func()) {
 // eventually waits for what a running command does.
 func eventually(t *testing.T, what string, done func() bool) {
 	t.Helper()
-	for end := time.Now().Add(patience); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatal("it never came to pass that " + what)
-		}
-	}
+	pbxtest.Eventually(t, patience, what, done)
 }
 
 func TestCommandsPrintWhatTheGoldenFilesSay(t *testing.T) {

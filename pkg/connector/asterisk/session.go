@@ -144,13 +144,8 @@ func (s *session) changed(e ami.Event) {
 		s.canarySeen(string(message))
 		return
 	}
-	number := s.translate.number(presentity)
-	if number == "" {
-		return
-	}
-	p, ok := s.translate.presence(status, subtype, message)
+	number, p, ok := s.said(presentity, status, subtype, message)
 	if !ok {
-		s.ignore(number, string(status))
 		return
 	}
 	if taking != nil {
@@ -159,6 +154,18 @@ func (s *session) changed(e ami.Event) {
 	if opened {
 		s.report(connector.Report{Kind: connector.Changed, Extension: s.extension(number), Presence: p})
 	}
+}
+
+// said translates what an event or item of a list says. ok is false where it says
+// nothing of an extension, or nothing valid.
+func (s *session) said(presentity, status, subtype, message []byte) (number string, p presence.Presence, ok bool) {
+	if number = s.translate.number(presentity); number == "" {
+		return "", presence.Presence{}, false
+	}
+	if p, ok = s.translate.presence(status, subtype, message); !ok {
+		s.ignore(number, string(status))
+	}
+	return number, p, ok
 }
 
 // fields returns what Asterisk prints last in every PresenceStateChange, or nil if

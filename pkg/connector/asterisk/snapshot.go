@@ -178,13 +178,8 @@ func (s *session) listed(n *snapshot, e ami.Event) {
 		s.refuse(fmt.Errorf("%w, %w", errFields, ami.ErrInList))
 		return
 	}
-	number := s.translate.number(presentity)
-	if number == "" {
-		return
-	}
-	p, ok := s.translate.presence(status, subtype, message)
+	number, p, ok := s.said(presentity, status, subtype, message)
 	if !ok {
-		s.ignore(number, string(status))
 		return
 	}
 	if old, ok := n.shows[number]; ok && old != p {
