@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -32,6 +34,7 @@ type Observer struct {
 	mu     sync.Mutex
 	client *amigo.Amigo // nil: the PBX is not there
 	seen   []pbxsim.Change
+	fences int // written by CatchUp
 }
 
 // Observe returns a connected observer with the account "phone".
@@ -143,6 +146,20 @@ func (o *Observer) Seen() []pbxsim.Change {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return append([]pbxsim.Change(nil), o.seen...)
+}
+
+// CatchUp waits until the events of everything that was written before have been
+// seen: Asterisk sends all through one queue, so that of a write made now comes last.
+func (o *Observer) CatchUp() {
+	o.t.Helper()
+	o.mu.Lock()
+	o.fences++
+	fence := pbxsim.Change{Presentity: "CustomPresence:observer-fence", State: "away", Message: strconv.Itoa(o.fences)}
+	o.mu.Unlock()
+	if err := o.Set(fence.Presentity, fence.State, "", fence.Message); err != nil {
+		o.t.Fatal(err)
+	}
+	Eventually(o.t, o.deadline, "the observer sees its own write", func() bool { return slices.Contains(o.Seen(), fence) })
 }
 
 // action asks with a fresh map (amigo writes into it) and a timer of its own
