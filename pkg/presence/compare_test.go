@@ -119,13 +119,13 @@ func (w *world) compare() string {
 			return fmt.Sprintf("the wish of %s is %+v, the oracle: %+v", x.ID, x.Wish, y.goal)
 		}
 	}
-	switch s := v.Status; {
+	switch s := v.chosen(); {
 	case (s == nil) != (o.is == nil):
 		return fmt.Sprintf("the status is %v, the oracle: %v", s, o.is)
 	case s != nil && (s.Type.ID != o.is.t || s.Message != o.is.p.Message || !s.Since.Equal(o.is.since) || !s.Until.Equal(o.is.until)):
 		return fmt.Sprintf("the status is %+v, the oracle: %+v", *s, *o.is)
 	}
-	return ""
+	return o.calls.compare(v)
 }
 
 // nameOf is an input as a line of the trace.
@@ -139,6 +139,8 @@ func nameOf(in *Input) string {
 		return fmt.Sprintf("snapshot %s session=%d new=%v %v", in.PBX, in.Session, in.NewLife, in.Shows)
 	case Tick, Reloaded, Down, Loaded:
 		return kindNames[in.Kind] + " " + in.PBX
+	case PhoneChanged, PhonesListed:
+		return fmt.Sprintf("%s %s%s %s %v", kindNames[in.Kind], in.PBX, in.Extension, in.Phone, in.Phones)
 	default:
 		return fmt.Sprintf("%s %s %v ask=%d", kindNames[in.Kind], in.Extension, in.Presence, in.Ask)
 	}
@@ -146,7 +148,7 @@ func nameOf(in *Input) string {
 
 var kindNames = map[InputKind]string{
 	Event: "event", Acked: "acked", Refused: "refused", Unsent: "unsent", Answered: "answered", Unreadable: "unreadable",
-	Loaded: "loaded", Down: "down", Tick: "tick", Reloaded: "reloaded",
+	PhoneChanged: "phone", PhonesListed: "phones", Loaded: "loaded", Down: "down", Tick: "tick", Reloaded: "reloaded",
 }
 
 const stamp = "15:04:05.000000"
@@ -171,6 +173,7 @@ type shown struct {
 	status  Status
 	image   Image // Status.Type.Asterisk is a pointer
 	some    bool
+	phone   PhoneState
 	n       int
 	shows   [5]Presence
 	id      [5]ExtensionID
@@ -180,7 +183,7 @@ type shown struct {
 }
 
 func pageOf(v *View) shown {
-	p := shown{n: len(v.Extensions)}
+	p := shown{n: len(v.Extensions), phone: v.Phone}
 	if v.Status != nil {
 		p.status, p.some = *v.Status, true
 		if p.status.Type.Asterisk != nil {

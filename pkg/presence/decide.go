@@ -188,32 +188,56 @@ func (s *step) status(id TypeID, message string, since, until time.Time, by stri
 	return Status{Type: t, Message: message, Since: since, Until: until, By: by, Removed: removed}
 }
 
-// decide makes the outcome the user's status.
+// decide makes the outcome the user's status, and lets the phones show over it.
 func (s *step) decide() {
+	s.followPhones()
 	st, rule, held, ok := s.outcome()
 	if !held && s.v.Hold != nil {
 		s.v.Hold = nil
 		s.fx.Durable = true
 	}
-	old := s.v.Status
-	if !ok && old == nil || ok && old != nil && st.same(old) {
+	v, old := s.v, s.v.Status
+	chosen := renewed(v.chosen(), st, ok)
+	shown, under := chosen, (*Status)(nil)
+	over, why, overlaid := s.overlay(chosen)
+	if overlaid {
+		shown, under, rule = renewed(old, over, true), chosen, why
+	}
+	if shown == old && under == v.Under && overlaid == v.Over {
 		return
 	}
+	v.Status, v.Under, v.Over = shown, under, overlaid
 	s.fx.Changed = true
-	if ok {
-		changed := st // so that st stays off the heap when nothing changes
-		s.v.Status = &changed
-	} else {
-		s.v.Status = nil
+	if shown != old {
+		s.tell(old, shown, rule)
 	}
-	if old != nil && ok && !s.worthTelling(old, &st) {
+}
+
+// renewed returns old if it is st, so that a Step that changes nothing needs no
+// memory; nil where there is no status.
+func renewed(old *Status, st Status, ok bool) *Status {
+	switch {
+	case !ok:
+		return nil
+	case old != nil && st.same(old):
+		return old
+	}
+	changed := st // so that st stays off the heap when nothing changes
+	return &changed
+}
+
+// tell writes a line of the history if the change belongs there.
+func (s *step) tell(old, st *Status, rule Rule) {
+	if st == nil {
+		st = &Status{}
+	} else if old != nil && !s.worthTelling(old, st) {
 		return
 	}
 	by := s.by
 	if by == "" {
 		by = st.By
 	}
-	s.fx.History = append(s.fx.History, Change{Status: st, At: s.now, By: by, Rule: rule})
+	s.fx.History = append(s.fx.History, Change{Status: *st, At: s.now, By: by, Rule: rule})
 }
 
 // worthTelling tells whether a change belongs into the history: new names and

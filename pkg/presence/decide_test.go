@@ -101,6 +101,7 @@ func TestExplainAgreesWithTheDecision(t *testing.T) {
 		w := newWorld(seed)
 		agree := func() {
 			e := w.view.Explain(w.rules, w.last)
+			chosen := e.chosen()
 			winners := 0
 			for _, y := range e.Extensions {
 				if y.Rule == "" {
@@ -108,16 +109,19 @@ func TestExplainAgreesWithTheDecision(t *testing.T) {
 				}
 				if y.Won {
 					winners++
-					if e.Status == nil || y.Type == nil || y.Type.ID != e.Status.Type.ID || !y.Since.Equal(e.Status.Since) {
-						t.Fatalf("seed %d: %s won with %+v, the status is %+v", seed, y.Extension, y, e.Status)
+					if chosen == nil || y.Type == nil || y.Type.ID != chosen.Type.ID || !y.Since.Equal(chosen.Since) {
+						t.Fatalf("seed %d: %s won with %+v, the status is %+v", seed, y.Extension, y, chosen)
 					}
 				}
 			}
 			held := e.Rule == WonHold
-			if s := w.view.Status; (s == nil) != (e.Status == nil) || s != nil && !s.same(e.Status) {
-				t.Fatalf("seed %d: status %+v, explained %+v", seed, s, e.Status)
+			if s := w.view.chosen(); (s == nil) != (chosen == nil) || s != nil && !s.same(chosen) {
+				t.Fatalf("seed %d: status %+v, explained %+v", seed, s, chosen)
 			}
-			if (w.view.Hold != nil) != held || (e.Status != nil && !held) != (winners == 1) || winners > 1 {
+			if s := w.view.Status; (s == nil) != (e.Status == nil) || s != nil && !s.same(e.Status) {
+				t.Fatalf("seed %d: shows %+v, explained %+v", seed, s, e.Status)
+			}
+			if (w.view.Hold != nil) != held || (chosen != nil && !held) != (winners == 1) || winners > 1 {
 				t.Fatalf("seed %d: hold %+v, %d winners, rule %q", seed, w.view.Hold, winners, e.Rule)
 			}
 		}

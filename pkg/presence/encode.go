@@ -22,6 +22,12 @@ func (v *View) AppendJSON(b []byte) []byte {
 	} else {
 		b = v.Status.append(b)
 	}
+	b = optional(b, `,"over":true`, v.Over)
+	if v.Under != nil {
+		b = v.Under.append(append(b, `,"under":`...))
+	}
+	b = phone(b, v.Phone)
+	b = nonZero(b, `,"phone_since":`, v.PhoneSince)
 	if v.Hold != nil {
 		b = v.Hold.append(append(b, `,"hold":`...))
 	}
@@ -85,7 +91,8 @@ func (x *Extension) append(b []byte) []byte {
 	b = x.Heard.Presence.append(append(b, `,"heard":{"presence":`...))
 	b = nonZero(b, `,"at":`, x.Heard.At)
 	b = nonEmpty(b, `,"as":`, string(x.Heard.As))
-	b = nonZero(append(b, '}'), `,"away_since":`, x.AwayAt)
+	b = phone(append(b, '}'), x.Phone)
+	b = nonZero(b, `,"away_since":`, x.AwayAt)
 	return append(b, '}')
 }
 
@@ -178,6 +185,13 @@ func nonZero(b []byte, key string, t time.Time) []byte {
 		return b
 	}
 	return moment(append(b, key...), t)
+}
+
+func phone(b []byte, p PhoneState) []byte {
+	if p == PhoneUnknown {
+		return b
+	}
+	return text(append(b, `,"phone":`...), p.String())
 }
 
 func nonEmpty(b []byte, key, s string) []byte {

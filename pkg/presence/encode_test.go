@@ -21,6 +21,9 @@ func fill(r *rand.Rand, v reflect.Value, depth int) {
 	case *State:
 		*x = State(r.IntN(len(stateNames)))
 		return
+	case *PhoneState:
+		*x = PhoneState(r.IntN(len(phoneNames)))
+		return
 	}
 	switch v.Kind() {
 	case reflect.Struct:

@@ -9,9 +9,19 @@ type Explanation struct {
 	Sync       bool        `json:"sync"`
 	Incoming   Method      `json:"incoming"`
 	Outgoing   Outgoing    `json:"outgoing"`
-	Status     *Status     `json:"status"` // nil: nothing was said yet
-	Rule       Rule        `json:"rule"`   // why the winner won, or why there is none
+	Status     *Status     `json:"status"`          // what shows; nil: nothing
+	Under      *Status     `json:"under,omitempty"` // where phones show over it: what was said or chosen; nil: nothing
+	Rule       Rule        `json:"rule"`            // why the winner won, or why there is none
+	Phone      PhonePart   `json:"phone"`
 	Extensions []Reasoning `json:"extensions"`
+}
+
+// PhonePart is what the user's phones have to do with it.
+type PhonePart struct {
+	State PhoneState `json:"state"`
+	Since time.Time  `json:"since,omitzero"` // zero: nothing was ever told
+	Shows bool       `json:"shows"`          // Status is what they show
+	Rule  Rule       `json:"rule"`           // why, or why not
 }
 
 // Reasoning is one extension's part in an Explanation.
@@ -29,7 +39,8 @@ type Reasoning struct {
 	Won       bool        `json:"won"`
 	Rule      Rule        `json:"rule"`  // why it won or lost
 	Heard     Heard       `json:"heard"` // the last report, and what became of it
-	Wish      *WishInfo   `json:"wish"`  // what it shall show and is not known to; nil: nothing
+	Phone     PhoneState  `json:"phone"`
+	Wish      *WishInfo   `json:"wish"` // what it shall show and is not known to; nil: nothing
 }
 
 // WishInfo is a wish that is not fulfilled.
@@ -48,6 +59,11 @@ func (v *View) Explain(r *Rules, now time.Time) Explanation {
 	if ok {
 		e.Status = &st
 	}
+	over, why, shows := s.overlay(e.Status)
+	e.Phone = PhonePart{State: v.Phone, Since: v.PhoneSince, Shows: shows, Rule: why}
+	if shows {
+		e.Status, e.Under = &over, e.Status
+	}
 	for _, c := range s.fx.candidates {
 		e.Extensions = append(e.Extensions, s.reasoning(c, rule, held))
 	}
@@ -59,7 +75,7 @@ func (s *step) reasoning(c candidate, won Rule, held bool) Reasoning {
 	y := Reasoning{
 		Extension: x.ID, Default: c.def, Reachable: x.Session != 0, AwaySince: x.AwayAt,
 		Message: x.Said.Presence.Message, Since: x.Said.Since, Until: x.Said.Until, By: x.Said.By,
-		Won: c.rule == "" && !held, Rule: c.rule, Heard: x.Heard,
+		Won: c.rule == "" && !held, Rule: c.rule, Heard: x.Heard, Phone: s.phone(x),
 	}
 	switch {
 	case y.Won:

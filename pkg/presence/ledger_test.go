@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -13,6 +14,7 @@ type oracle struct {
 	alone bool
 	is    *opinion // the user's status; nil: nobody ever said anything
 	goals int      // wishes so far
+	calls calls
 }
 
 type opinion struct {
@@ -30,7 +32,8 @@ type held struct {
 type truth struct {
 	id      ExtensionID
 	session uint64
-	end     time.Time // when its PBX was lost
+	end     time.Time // when its PBX was last heard of before it was lost
+	gone    time.Time // when that was noticed
 	known   bool
 	shows   Presence
 	was     []Shown
@@ -84,6 +87,7 @@ func (o *oracle) see(in *Input, now time.Time) {
 		}
 	}
 	o.decide()
+	o.listen(in, now)
 }
 
 func (o *oracle) pbx(x *truth, in *Input, now time.Time) {
@@ -92,7 +96,7 @@ func (o *oracle) pbx(x *truth, in *Input, now time.Time) {
 	case in.Kind == Loaded:
 	case in.Kind == Down && x.session == 0: // of a session that never began
 	case in.Kind == Down:
-		x.session, x.end, x.open = 0, or(in.Heard, now), nil
+		x.session, x.end, x.gone, x.open = 0, or(in.Heard, now), now, nil
 	case x.session != in.Session:
 		x.session = in.Session
 		o.first(x, p, in.NewLife, now)
@@ -147,7 +151,7 @@ func (o *oracle) reload(now time.Time) {
 	old := o.exts
 	o.exts = nil
 	for _, id := range o.r.Extensions {
-		x := truth{id: id, end: now}
+		x := truth{id: id, end: now, gone: now}
 		if i := slices.IndexFunc(old, func(x truth) bool { return x.id == id }); i >= 0 {
 			x = old[i]
 		}
@@ -160,7 +164,7 @@ func (o *oracle) reload(now time.Time) {
 		o.exts = append(o.exts, x)
 	}
 	if h := o.hold; h != nil && o.r.Sync {
-		if t, _, _ := o.r.Types.Lookup(h.t); t.Asterisk != nil { // phones can show it now
+		if t, removed, _ := o.r.Types.Lookup(h.t); t.Asterisk != nil && !removed { // phones can show it now
 			o.chosen(&Input{Type: h.t, Message: h.p.Message, Until: h.until}, now.Add(time.Microsecond))
 		}
 	}
@@ -175,7 +179,7 @@ func (o *oracle) clone() *oracle {
 		x := &c.exts[i]
 		x.was, x.stack, x.open, x.goal = slices.Clone(x.was), slices.Clone(x.stack), slices.Clone(x.open), clone(x.goal)
 	}
-	c.hold, c.is = clone(o.hold), clone(o.is)
+	c.hold, c.is, c.calls.does = clone(o.hold), clone(o.is), maps.Clone(o.calls.does)
 	return &c
 }
 
@@ -187,6 +191,7 @@ func (o *oracle) wake(now time.Time, heard map[string]time.Time) {
 			if x.end = heard[x.id.PBX]; x.end.IsZero() {
 				x.end = now
 			}
+			x.gone = x.end
 		}
 		x.session, x.open, x.repeat = 0, nil, time.Time{}
 		if x.goal != nil {

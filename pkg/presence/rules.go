@@ -29,6 +29,7 @@ type Rules struct {
 	StaleAfter   time.Duration // after so long an unreachable extension no longer counts; 0: it always counts
 	Types        *Types
 	Ranks        Ranks
+	Phones       *Phones       // what shows over the status while phones are in use; nil: nothing
 	Extensions   []ExtensionID // in the order of the file; may be empty
 	Default      int           // index of the default extension; 0 if there is none
 }

@@ -80,8 +80,15 @@ func (s *setup) rules() *Rules {
 	return &Rules{
 		Sync: s.sync, Incoming: s.incoming, Outgoing: s.outgoing, CountRepeats: s.count, Types: types,
 		Ranks:      NewRanks(types, []TypeID{"dnd", "meeting", "lunch", "away", "available"}),
-		Extensions: slices.Clone(s.exts), Default: s.def,
+		Extensions: slices.Clone(s.exts), Default: s.def, Phones: &busyPhones,
 	}
+}
+
+// busyPhones uses types that may be said, chosen and removed as well.
+var busyPhones = Phones{
+	InCall:  PhoneRule{Show: "training", Over: []Base{Connected}},
+	Ringing: PhoneRule{Show: "meeting", Over: []Base{Connected, Absent}, After: 3 * time.Second, TTL: 20 * time.Second},
+	Offline: PhoneRule{Show: "xa", Over: []Base{Connected, Absent, Busy}, TTL: time.Hour},
 }
 
 // allTypes is the sample mapping and what makes it hard: Lunch and Away look the

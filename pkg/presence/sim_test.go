@@ -74,6 +74,7 @@ type tally struct {
 	Steps, Echoes, Older, Reverted, Repeats, Said, Unmapped  int
 	Refused, Unsent, Readings, Kills, Crashes, Cuts, Reloads int
 	Expired, Holds, Choices, Writes, Counted                 int
+	Overlaid, Rung, Outspoken                                int
 }
 
 func (a *tally) add(b tally) {
@@ -82,6 +83,7 @@ func (a *tally) add(b tally) {
 	a.Unsent, a.Readings, a.Kills, a.Crashes = a.Unsent+b.Unsent, a.Readings+b.Readings, a.Kills+b.Kills, a.Crashes+b.Crashes
 	a.Cuts, a.Reloads, a.Expired = a.Cuts+b.Cuts, a.Reloads+b.Reloads, a.Expired+b.Expired
 	a.Holds, a.Choices, a.Writes, a.Counted = a.Holds+b.Holds, a.Choices+b.Choices, a.Writes+b.Writes, a.Counted+b.Counted
+	a.Overlaid, a.Rung, a.Outspoken = a.Overlaid+b.Overlaid, a.Rung+b.Rung, a.Outspoken+b.Outspoken
 }
 
 func (a *tally) check(t *testing.T, seeds uint64) {
@@ -92,6 +94,7 @@ func (a *tally) check(t *testing.T, seeds uint64) {
 		"echoes": a.Echoes, "older": a.Older, "reverted": a.Reverted, "repeats": a.Repeats, "said": a.Said, "unmapped": a.Unmapped,
 		"refusals": a.Refused, "unsent": a.Unsent, "readings": a.Readings, "kills": a.Kills, "crashes": a.Crashes, "cuts": a.Cuts,
 		"reloads": a.Reloads, "expiries": a.Expired, "holds": a.Holds, "counted repeats": a.Counted,
+		"calls over a status": a.Overlaid, "rings over a status": a.Rung, "choices in a call": a.Outspoken,
 	} {
 		if n < 50 {
 			t.Errorf("the simulation reached %d %s; it tests nothing there", n, name)

@@ -10,19 +10,21 @@ type InputKind uint8
 
 // The kinds of inputs. The fields they use stand behind them.
 const (
-	Event      InputKind = iota + 1 // Extension, Presence: the PBX sent an event
-	Acked                           // Extension, Ask: the PBX took a write
-	Refused                         // Extension, Ask: it did not
-	Unsent                          // Extension, Ask: the write never reached a wire
-	Answered                        // Extension, Ask, Presence: what a reading found; it may answer writes up to Ask
-	Unreadable                      // Extension: the reading failed
-	Snapshot                        // PBX, Session, NewLife, Shows
-	Loaded                          // PBX: its presence module was loaded again and repeated everything
-	Down                            // PBX, Heard: the connection is lost
-	Chosen                          // Type, Message, Until, By
-	Saved                           // Version: the view of this version is in the store
-	Tick                            // Wall: nothing but time has passed
-	Reloaded                        // the rules are new
+	Event        InputKind = iota + 1 // Extension, Presence: the PBX sent an event
+	Acked                             // Extension, Ask: the PBX took a write
+	Refused                           // Extension, Ask: it did not
+	Unsent                            // Extension, Ask: the write never reached a wire
+	Answered                          // Extension, Ask, Presence: what a reading found; it may answer writes up to Ask
+	Unreadable                        // Extension: the reading failed
+	Snapshot                          // PBX, Session, NewLife, Shows
+	PhoneChanged                      // Extension, Phone: its device does something else
+	PhonesListed                      // PBX, Phones: what every device does
+	Loaded                            // PBX: its presence module was loaded again and repeated everything
+	Down                              // PBX, Heard: the connection is lost
+	Chosen                            // Type, Message, Until, By
+	Saved                             // Version: the view of this version is in the store
+	Tick                              // Wall: nothing but time has passed
+	Reloaded                          // the rules are new
 )
 
 // Input is one thing that happened to a user. Presences are canonical.
@@ -35,6 +37,8 @@ type Input struct {
 	Session   uint64
 	NewLife   bool                // the PBX has restarted since its last session
 	Shows     map[string]Presence // by number; missing means not_set
+	Phone     PhoneState
+	Phones    map[string]PhoneState // by number; missing means that the PBX has no such device
 	Type      TypeID
 	Message   string
 	Until     time.Time
@@ -114,6 +118,8 @@ func (s *step) run() {
 	switch in.Kind {
 	case Snapshot:
 		s.snapshot()
+	case PhonesListed:
+		s.phonesListed()
 	case Loaded, Down:
 		s.lost()
 	case Chosen:
@@ -152,6 +158,8 @@ func (s *step) extension(x *Extension) {
 		s.answered(x)
 	case Unreadable:
 		s.unreadable(x)
+	case PhoneChanged:
+		x.Phone = in.Phone
 	}
 }
 
@@ -177,8 +185,8 @@ func (s *step) opinion(x *Extension, p Presence) Verdict {
 		return LeftAlone
 	}
 	var users TypeID
-	if s.v.Status != nil {
-		users = s.v.Status.Type.ID
+	if st := s.v.chosen(); st != nil {
+		users = st.Type.ID
 	}
 	id, ok := s.r.Types.typeOf(p, x.Said.Type, users)
 	if !ok {
@@ -188,7 +196,7 @@ func (s *step) opinion(x *Extension, p Presence) Verdict {
 		x.RepeatAt = s.now // counted when no module load is recognised meanwhile
 		return Repeat
 	}
-	s.say(x, Said{Presence: p, Type: id, Since: s.now, By: "extension " + x.ID.String()})
+	s.say(x, Said{Presence: p, Type: id, Since: s.now, By: x.ID.by()})
 	return Accepted
 }
 

@@ -146,6 +146,9 @@ type ExtensionID struct {
 // String returns "pbx/number".
 func (id ExtensionID) String() string { return id.PBX + "/" + id.Number }
 
+// by names the extension as who set a status.
+func (id ExtensionID) by() string { return "extension " + id.String() }
+
 // Base says what kind of status a type is.
 type Base string
 

@@ -14,7 +14,11 @@ type View struct {
 	Version    uint64      `json:"version"`         // rises with everything a page can see
 	Asks       uint64      `json:"asks"`            // the last number given to a write
 	Alone      bool        `json:"alone,omitempty"` // sync was off when last looked at
-	Status     *Status     `json:"status"`          // nil: nothing was ever said
+	Status     *Status     `json:"status"`          // what shows; nil: nothing
+	Over       bool        `json:"over,omitempty"`  // Status is what the phones show over Under
+	Under      *Status     `json:"under,omitempty"` // with Over: what was said or chosen; nil: nothing
+	Phone      PhoneState  `json:"phone,omitempty"` // what all phones do together
+	PhoneSince time.Time   `json:"phone_since,omitzero"`
 	Hold       *Hold       `json:"hold,omitempty"`
 	Default    int         `json:"default"`    // as Rules.Default
 	Extensions []Extension `json:"extensions"` // as Rules.Extensions, same order
@@ -46,6 +50,7 @@ type Extension struct {
 	Wish   *Wish       `json:"wish,omitempty"`
 	Asked  []Ask       `json:"asked,omitempty"` // sent on the present connection and not answered, oldest first
 	Heard  Heard       `json:"heard"`
+	Phone  PhoneState  `json:"phone,omitempty"` // what its device does
 
 	Session  uint64    `json:"-"`                   // of the PBX; 0: it is away
 	AwayAt   time.Time `json:"away_since,omitzero"` // zero: connected
@@ -186,7 +191,7 @@ func (x *Extension) showed(p Presence) bool {
 // Clone returns a copy that shares nothing with v.
 func (v *View) Clone() *View {
 	c := *v
-	c.Status, c.Hold = clone(v.Status), clone(v.Hold)
+	c.Status, c.Under, c.Hold = clone(v.Status), clone(v.Under), clone(v.Hold)
 	c.Extensions = slices.Clone(v.Extensions)
 	for i := range c.Extensions {
 		x := &c.Extensions[i]
@@ -205,8 +210,10 @@ func clone[T any](p *T) *T {
 
 // EachType calls f with every status type that the view refers to, some more than once.
 func (v *View) EachType(f func(TypeID)) {
-	if v.Status != nil {
-		f(v.Status.Type.ID)
+	for _, st := range []*Status{v.Status, v.Under} {
+		if st != nil {
+			f(st.Type.ID)
+		}
 	}
 	if v.Hold != nil {
 		f(v.Hold.Type)

@@ -186,7 +186,7 @@ func (s *step) tick() {
 		if s.reached(after(x.RepeatAt, repeatWait)) {
 			again := x.Said
 			again.Since, again.Until, again.Before = x.RepeatAt, time.Time{}, nil
-			again.By = "extension " + x.ID.String()
+			again.By = x.ID.by()
 			s.say(x, again)
 		}
 		if s.reached(x.readAt()) {
@@ -264,6 +264,7 @@ func (s *step) due() (next time.Time) {
 	if s.v.Hold != nil {
 		at(s.v.Hold.Until)
 	}
+	s.phoneDue(at)
 	for i := range s.v.Extensions {
 		x := &s.v.Extensions[i]
 		at(x.Said.Until)

@@ -12,6 +12,7 @@ import (
 type world struct {
 	seed  uint64
 	rng   *rand.Rand
+	calls *rand.Rand // what devices do, so that a seed does the rest as it did before
 	trace func(string)
 	calm  bool // no faults, and one thing at a time
 
@@ -64,7 +65,7 @@ type act struct {
 
 func newWorld(seed uint64) *world {
 	w := &world{
-		seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), calm: seed%5 == 0,
+		seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), calls: rand.New(rand.NewPCG(seed, 2)), calm: seed%5 == 0,
 		wall: t0, last: t0, synced: map[string]bool{}, accepted: map[ExtensionID]*promise{},
 	}
 	w.setup = newSetup(w.rng)
@@ -150,6 +151,7 @@ func (w *world) now() time.Time {
 
 // act does one thing at random.
 func (w *world) act() {
+	w.device()
 	p := pickOne(w.rng, w.pbxs)
 	r := w.rng.IntN(1000)
 	switch {

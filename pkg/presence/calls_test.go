@@ -1,0 +1,143 @@
+package presence
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+)
+
+// calls is the oracle's part about phones: the prose of design.md a second time. It
+// looks at all phones anew after every step.
+type calls struct {
+	does  map[ExtensionID]string // what was told, by extension; missing: nothing
+	all   string                 // what they do together
+	since time.Time
+	shows TypeID // over the status; "": nothing
+}
+
+// listen notes what devices do, and judges.
+func (o *oracle) listen(in *Input, now time.Time) {
+	c := &o.calls
+	if c.does == nil {
+		c.does, c.all = map[ExtensionID]string{}, "unknown"
+	}
+	mapped := slices.ContainsFunc(o.exts, func(x truth) bool { return x.id == in.Extension })
+	if in.Extension != (ExtensionID{}) && !mapped {
+		return // nobody's: not even a look at the clock
+	}
+	switch in.Kind {
+	case PhoneChanged:
+		c.does[in.Extension] = in.Phone.String()
+	case PhonesListed:
+		for i := range o.exts {
+			if id := o.exts[i].id; id.PBX == in.PBX {
+				c.does[id] = cmp.Or(in.Phones[id.Number], PhoneNone).String()
+			}
+		}
+	case Reloaded: // what an extension did is forgotten with the extension
+		maps.DeleteFunc(c.does, func(id ExtensionID, _ string) bool {
+			return !slices.ContainsFunc(o.exts, func(x truth) bool { return x.id == id })
+		})
+	}
+	old := c.all
+	c.all = o.together(now)
+	if c.all != old && (!isCall(c.all) || !isCall(old)) {
+		c.since = now
+	}
+	c.shows = o.overlay(now)
+}
+
+func isCall(phone string) bool { return phone == "in_call" || phone == "on_hold" }
+
+// beliefs is how long what a phone did is believed of a PBX that is away.
+var beliefs = map[string]time.Duration{
+	"offline": time.Hour, "ringing": 20 * time.Second, "in_call": 10 * time.Minute, "on_hold": 10 * time.Minute, "idle": 10 * time.Minute, "none": 10 * time.Minute,
+}
+
+// together is what the phones do together: the busiest speaks.
+func (o *oracle) together(now time.Time) string {
+	if len(o.exts) == 0 {
+		return "unknown"
+	}
+	order := []string{"in_call", "on_hold", "ringing", "idle", "unknown", "offline", "none"}
+	best := len(order) - 1
+	for i := range o.exts {
+		x := &o.exts[i]
+		p := cmp.Or(o.calls.does[x.id], "unknown")
+		if x.session == 0 && !now.Before(x.gone.Add(beliefs[p])) {
+			p = "unknown"
+		}
+		best = min(best, slices.Index(order, p))
+	}
+	return order[best]
+}
+
+// overlay is the status type that shows over what was said or chosen.
+func (o *oracle) overlay(now time.Time) TypeID {
+	base := Connected
+	if o.is != nil {
+		t, _, _ := o.r.Types.Lookup(o.is.t)
+		base = t.Base
+	}
+	lasted := now.Sub(o.calls.since)
+	switch chosenSince := o.is != nil && o.is.since.After(o.calls.since); {
+	case !o.r.Sync || chosenSince:
+	case isCall(o.calls.all) && base == Connected:
+		return "training"
+	case o.calls.all == "ringing" && (base == Connected || base == Absent) && lasted >= 3*time.Second:
+		return "meeting"
+	case o.calls.all == "offline" && (base == Connected || base == Absent || base == Busy):
+		return "xa"
+	}
+	return ""
+}
+
+// compare tells how a view differs from what the phones have to show.
+func (c *calls) compare(v *View) string {
+	switch {
+	case v.Phone.String() != c.all || !v.PhoneSince.Equal(c.since):
+		return fmt.Sprintf("the phones are %s since %s, the oracle: %s since %s", v.Phone, v.PhoneSince.Format(stamp), c.all, c.since.Format(stamp))
+	case v.Over != (c.shows != ""):
+		return fmt.Sprintf("over=%v, the oracle: %q", v.Over, c.shows)
+	case v.Over && (v.Status.Type.ID != c.shows || !v.Status.Since.Equal(c.since)):
+		return fmt.Sprintf("over the status shows %+v, the oracle: %s since %s", *v.Status, c.shows, c.since.Format(stamp))
+	}
+	return ""
+}
+
+// device lets a phone do something now and then.
+func (w *world) device() {
+	p := pickOne(w.calls, w.pbxs)
+	if w.calls.IntN(6) > 0 || p.session == 0 {
+		return
+	}
+	does := []PhoneState{PhoneNone, PhoneOffline, PhoneIdle, PhoneIdle, PhoneRinging, PhoneInCall, PhoneOnHold}
+	var on []ExtensionID
+	listed := map[string]PhoneState{}
+	for _, id := range w.rules.Extensions {
+		if id.PBX == p.name {
+			on = append(on, id)
+			if w.calls.IntN(5) > 0 {
+				listed[id.Number] = pickOne(w.calls, does)
+			}
+		}
+	}
+	switch {
+	case len(on) == 0:
+	case w.calls.IntN(6) == 0:
+		w.step(Input{Kind: PhonesListed, PBX: p.name, Phones: listed})
+	default:
+		w.step(Input{Kind: PhoneChanged, Extension: pickOne(w.calls, on), Phone: pickOne(w.calls, does[1:])})
+	}
+	if w.view.Over {
+		w.tally.Overlaid++
+	}
+	if w.view.Over && w.view.Phone == PhoneRinging {
+		w.tally.Rung++
+	}
+	if e := w.view.Explain(w.rules, w.last); e.Phone.Rule == PhoneChosen {
+		w.tally.Outspoken++
+	}
+}

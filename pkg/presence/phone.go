@@ -1,0 +1,218 @@
+package presence
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// PhoneState is what the phone of an extension does, or what all phones of a user
+// do together. The zero value is PhoneUnknown.
+type PhoneState uint8
+
+// What phones do.
+const (
+	PhoneUnknown PhoneState = iota // nobody has told yet
+	PhoneNone                      // the PBX has no such device; of a user: none of the phones
+	PhoneOffline
+	PhoneIdle
+	PhoneRinging
+	PhoneOnHold
+	PhoneInCall
+)
+
+var phoneNames = [...]string{"unknown", "none", "offline", "idle", "ringing", "on_hold", "in_call"}
+
+// String returns the word that the API uses.
+func (p PhoneState) String() string {
+	if int(p) < len(phoneNames) {
+		return phoneNames[p]
+	}
+	return fmt.Sprintf("phone(%d)", uint8(p))
+}
+
+// MarshalText writes the word, for JSON.
+func (p PhoneState) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
+
+// UnmarshalText reads the word.
+func (p *PhoneState) UnmarshalText(text []byte) error {
+	i := slices.Index(phoneNames[:], string(text))
+	if i < 0 {
+		return fmt.Errorf("%q is not what a phone does; one of %s", text, strings.Join(phoneNames[:], " "))
+	}
+	*p = PhoneState(i)
+	return nil
+}
+
+// phoneRank says which of several phones speaks for the user: the busiest. A phone
+// that nobody has told of may be in use, so it keeps the user from being offline.
+var phoneRank = [...]int{PhoneNone: 0, PhoneOffline: 1, PhoneUnknown: 2, PhoneIdle: 3, PhoneRinging: 4, PhoneOnHold: 5, PhoneInCall: 6}
+
+// Phones says what shows over a status while phones are in use. It is immutable.
+type Phones struct {
+	Ringing PhoneRule
+	InCall  PhoneRule // on hold, too
+	Offline PhoneRule
+}
+
+// PhoneRule is what shows while a user's phones do one thing.
+type PhoneRule struct {
+	Show  TypeID        // "": nothing
+	Over  []Base        // of the status that it may show over; where none was ever said, Connected
+	After time.Duration // how long it has to last first
+	TTL   time.Duration // how long it is believed of a PBX that cannot be reached; 0: DefaultPhoneTTL
+}
+
+// DefaultPhoneTTL is how long what phones did is believed when their PBX is away.
+const DefaultPhoneTTL = 10 * time.Minute
+
+// rule returns what the mapping says about a state; never nil.
+func (p *Phones) rule(s PhoneState) *PhoneRule {
+	if p != nil {
+		switch s {
+		case PhoneRinging:
+			return &p.Ringing
+		case PhoneInCall, PhoneOnHold:
+			return &p.InCall
+		case PhoneOffline:
+			return &p.Offline
+		}
+	}
+	return &noRule
+}
+
+var noRule PhoneRule
+
+func (r *PhoneRule) ttl() time.Duration {
+	if r.TTL == 0 {
+		return DefaultPhoneTTL
+	}
+	return r.TTL
+}
+
+// The rules by which phones show over a status, or do not.
+const (
+	PhoneShows     Rule = "it shows over the status until the phone is free"
+	PhoneUnmapped  Rule = "the mapping shows nothing for it"
+	PhoneLeftAlone Rule = "synchronisation is off"
+	PhoneProtected Rule = "it does not show over a status of this kind"
+	PhoneChosen    Rule = "a status was set since it began, and that wins"
+	PhoneTooShort  Rule = "it has not lasted long enough yet"
+)
+
+// phoneStale is when what the extension's phone did is no longer believed, as its
+// PBX cannot be reached; zero: it is believed for now.
+func (s *step) phoneStale(x *Extension) time.Time {
+	if x.Session != 0 || x.AwayAt.IsZero() || x.Phone == PhoneUnknown {
+		return time.Time{}
+	}
+	return x.AwayAt.Add(s.r.Phones.rule(x.Phone).ttl())
+}
+
+// phone is what the extension's phone is believed to do.
+func (s *step) phone(x *Extension) PhoneState {
+	if s.reached(s.phoneStale(x)) {
+		return PhoneUnknown
+	}
+	return x.Phone
+}
+
+// busiest is what all phones do together, and the first extension whose does it;
+// -1 where there is no extension.
+func (s *step) busiest() (p PhoneState, index int) {
+	index = -1
+	for i := range s.v.Extensions {
+		if q := s.phone(&s.v.Extensions[i]); index < 0 || phoneRank[q] > phoneRank[p] {
+			p, index = q, i
+		}
+	}
+	return p, index
+}
+
+// followPhones notes what the phones do together, and since when. Hold and resume
+// are one call.
+func (s *step) followPhones() {
+	p, _ := s.busiest()
+	old := s.v.Phone
+	if p == old {
+		return
+	}
+	s.v.Phone = p
+	s.fx.Changed = true
+	if call := func(p PhoneState) bool { return p == PhoneInCall || p == PhoneOnHold }; !call(p) || !call(old) {
+		s.v.PhoneSince = s.now
+	}
+}
+
+// overlay is what the phones show over the chosen status (nil: none was ever
+// said), and why, or why they show nothing.
+//
+//	sync is off                          nothing
+//	the mapping has nothing for it       nothing
+//	the status is of a protected base    nothing
+//	the status was set since it began    nothing: what somebody chose in a call wins
+//	it began less than `after` ago       nothing yet
+//	else                                 the type of the mapping, since it began
+func (s *step) overlay(chosen *Status) (st Status, why Rule, ok bool) {
+	rule, base := s.r.Phones.rule(s.v.Phone), Connected
+	if chosen != nil {
+		base = chosen.Type.Base
+	}
+	switch {
+	case rule.Show == "":
+		return Status{}, PhoneUnmapped, false
+	case !s.r.Sync:
+		return Status{}, PhoneLeftAlone, false
+	case !slices.Contains(rule.Over, base):
+		return Status{}, PhoneProtected, false
+	case chosen != nil && chosen.Since.After(s.v.PhoneSince):
+		return Status{}, PhoneChosen, false
+	case !s.reached(s.v.PhoneSince.Add(rule.After)):
+		return Status{}, PhoneTooShort, false
+	}
+	return s.status(rule.Show, "", s.v.PhoneSince, time.Time{}, s.phoneBy()), PhoneShows, true
+}
+
+// phoneBy says whose phone shows.
+func (s *step) phoneBy() string {
+	_, i := s.busiest()
+	return s.v.Extensions[i].ID.by()
+}
+
+// phonesListed takes what all devices of one PBX do.
+func (s *step) phonesListed() {
+	for i := range s.v.Extensions {
+		x := &s.v.Extensions[i]
+		if x.ID.PBX != s.in.PBX {
+			continue
+		}
+		x.Phone = PhoneNone
+		if p, ok := s.in.Phones[x.ID.Number]; ok {
+			x.Phone = p
+		}
+	}
+}
+
+// phoneDue tells at when phones change something by themselves: a state has lasted
+// long enough, or is no longer believed.
+func (s *step) phoneDue(at func(time.Time)) {
+	if rule := s.r.Phones.rule(s.v.Phone); rule.Show != "" && !s.v.PhoneSince.IsZero() {
+		if ripe := s.v.PhoneSince.Add(rule.After); ripe.After(s.now) {
+			at(ripe)
+		}
+	}
+	for i := range s.v.Extensions {
+		if stale := s.phoneStale(&s.v.Extensions[i]); stale.After(s.now) {
+			at(stale)
+		}
+	}
+}
+
+// chosen is the status that was said or chosen, whatever phones show over it.
+func (v *View) chosen() *Status {
+	if v.Over {
+		return v.Under
+	}
+	return v.Status
+}
