@@ -36,6 +36,7 @@ type Daemon struct {
 type PBX struct {
 	Name       string
 	Presentity string // with {extension} in place of the number
+	Device     string // likewise; "": phones are not followed
 	AMI        AMI
 }
 

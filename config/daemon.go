@@ -54,13 +54,14 @@ func readPBXs(v value, p paths) []PBX {
 }
 
 func readPBX(v value, p paths) PBX {
-	o := v.object("name", "presentity", "ami", "ari")
+	o := v.object("name", "presentity", "device", "ami", "ari")
 	if o.has("ari") {
 		o.at("ari").fault("this version does not use ARI yet", "remove the block, it would do nothing")
 	}
 	return PBX{
 		Name:       readWord(o.at("name")),
 		Presentity: readPresentity(o.at("presentity")),
+		Device:     readDevice(o.at("device")),
 		AMI:        readAMI(o.at("ami"), p),
 	}
 }
@@ -74,7 +75,10 @@ func readWord(v value) string {
 	return text
 }
 
-var presentityText = regexp.MustCompile(`^[A-Za-z0-9_.-]*$`)
+var (
+	presentityText = regexp.MustCompile(`^[A-Za-z0-9_.-]*$`)
+	deviceText     = regexp.MustCompile(`^[A-Za-z0-9_.@-]*$`)
+)
 
 func readPresentity(v value) string {
 	text := v.text(defaultPresentity)

@@ -7,12 +7,16 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
 const statuses = `statuses:
@@ -386,4 +390,40 @@ func FuzzLoad(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestThePhoneSectionIsOfAllUsers(t *testing.T) {
+	folder(t)
+	write(t, "mapping.yaml", `
+statuses:
+  - {id: available, base: connected, asterisk: available}
+  - {id: on_call, base: in_call}
+  - {id: gone, base: offline}
+phone:
+  in_call: on_call
+  offline: {status: gone, over: [connected, absent], after: 2m, ttl: 0}
+users: [{id: a, extensions: [1]}, {id: b, extensions: [2], incoming: default}]
+`)
+	users := mustLoad(t, Overrides{}).Mapping.Users
+	want := presence.Phones{
+		InCall:  presence.PhoneRule{Show: "on_call", Over: []presence.Base{presence.Connected}},
+		Offline: presence.PhoneRule{Show: "gone", Over: []presence.Base{presence.Connected, presence.Absent}, After: 2 * time.Minute, TTL: presence.Forever},
+	}
+	if got := users[0].Rules.Phones; !reflect.DeepEqual(*got, want) || users[1].Rules.Phones != got {
+		t.Errorf("phones %+v, want %+v for both", *got, want)
+	}
+}
+
+func TestPhonesThatNobodyFollowsAreAWarning(t *testing.T) {
+	folder(t)
+	write(t, "presencebridge.yaml", strings.Replace(read(t, "presencebridge.yaml"), "- name: ", "- device: \"\"\n    name: ", -1))
+	write(t, "mapping.yaml", statuses+"phone: {in_call: dnd}\nusers: [{id: a, extensions: [1]}]")
+	cfg, faults := Load("presencebridge.yaml", Overrides{})
+	if cfg == nil || cfg.Daemon.PBX[0].Device != "" || len(faults) != 1 || !strings.Contains(faults[0].String(), "phone: no PBX") {
+		t.Errorf("faults: %v", faults)
+	}
+	write(t, "mapping.yaml", statuses+"users: [{id: a, extensions: [1]}]")
+	if p := mustLoad(t, Overrides{}).Mapping.Users[0].Rules.Phones; p != nil {
+		t.Errorf("phones %+v without a section", p)
+	}
 }

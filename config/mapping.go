@@ -14,6 +14,7 @@ type compiler struct {
 	types   *presence.Types
 	typeIDs []string
 	global  settings
+	phones  *presence.Phones
 	ranks   map[string]presence.Ranks // by the priority they come from, so that users share them
 	owners  map[presence.ExtensionID]owner
 	users   map[string]int // line by id
@@ -44,7 +45,7 @@ func loadMapping(path string, pbxs []PBX) (*presence.Mapping, Faults) {
 
 // compile returns nil where anything is wrong: there is no half of a mapping.
 func compile(root value, pbxs []PBX) *presence.Mapping {
-	top := root.object("sync", "statuses", "users")
+	top := root.object("sync", "statuses", "phone", "users")
 	list := readTypes(top.at("statuses"))
 	c := &compiler{
 		pbxs:   pbxs,
@@ -57,6 +58,7 @@ func compile(root value, pbxs []PBX) *presence.Mapping {
 		c.typeIDs = append(c.typeIDs, string(t.ID))
 	}
 	c.global = c.readSync(top.at("sync"))
+	c.phones = c.readPhones(top.at("phone"))
 	users := c.readUsers(top.at("users"))
 	if len(root.doc.faults.Errors()) > 0 {
 		return nil

@@ -115,7 +115,7 @@ func readImage(v value) *presence.Image {
 		return nil
 	}
 	state, subtype := v, ""
-	if v.node.Kind == yaml.MappingNode {
+	if v.isBlock() {
 		o := v.object("state", "subtype")
 		if state = o.at("state"); state.missing() && !state.broken {
 			state.fault("a presence needs a state", "use "+either(presence.StateNames()))

@@ -65,6 +65,7 @@ func (c *compiler) readRules(o object, id string) *presence.Rules {
 		StaleAfter:   s.stale,
 		Types:        c.types,
 		Ranks:        s.ranks,
+		Phones:       c.phones,
 		Extensions:   extensions,
 		Default:      c.readDefault(o.at("default_extension"), extensions),
 	}

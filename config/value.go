@@ -72,6 +72,9 @@ func (v value) is(kind yaml.Kind) bool {
 	return false
 }
 
+// isBlock tells whether settings stand there rather than a single value.
+func (v value) isBlock() bool { return !v.missing() && v.node.Kind == yaml.MappingNode }
+
 // text returns what was written, character for character: 0123 and 1e3 are no numbers here.
 func (v value) text(otherwise string) string {
 	// An empty value and ~ are meant as nothing; somebody is called Null.

@@ -64,8 +64,12 @@ type PhoneRule struct {
 	TTL   time.Duration // how long it is believed of a PBX that cannot be reached; 0: DefaultPhoneTTL
 }
 
-// DefaultPhoneTTL is how long what phones did is believed when their PBX is away.
-const DefaultPhoneTTL = 10 * time.Minute
+const (
+	// DefaultPhoneTTL is how long what phones did is believed when their PBX is away.
+	DefaultPhoneTTL = 10 * time.Minute
+	// Forever is a TTL that does not end.
+	Forever = 100 * 365 * 24 * time.Hour
+)
 
 // rule returns what the mapping says about a state; never nil.
 func (p *Phones) rule(s PhoneState) *PhoneRule {
