@@ -189,6 +189,10 @@ func (s *session) lookup(name string) (need class, do func(action)) {
 		if s.pbx.manager {
 			return classCall | classReporting, s.presenceStateList
 		}
+	case "devicestatelist":
+		if s.pbx.deviceManager {
+			return classCall | classReporting, s.deviceStateList
+		}
 	case "corestatus":
 		return classSystem | classReporting, s.coreStatus
 	case "coresettings":
@@ -223,23 +227,40 @@ func (s *session) setvar(a action) {
 		s.respond(a, "Success", "Message: Variable Set\r\n")
 		return
 	}
-	presentity, ok := strings.CutPrefix(call, "PRESENCE_STATE(")
-	if !ok { // no other function is loaded
+	function, what, _ := strings.Cut(call, "(")
+	if function != presenceFunction && function != deviceFunction { // no other is loaded
 		s.failure(a, "Variable not set")
 		return
 	}
-	p.stats.Writes[presentity]++
-	if p.faults.refuse != nil && p.faults.refuse(presentity, value) {
+	p.stats.Writes[what]++
+	if p.faults.refuse != nil && p.faults.refuse(what, value) {
 		s.failure(a, "Variable not set")
 		return
 	}
-	events, err := p.write(presentity, value)
+	publish, err := p.evaluate(function, what, value)
 	if err != nil {
 		s.failure(a, "Variable not set")
 		return
 	}
 	s.respond(a, "Success", "Message: Variable Set\r\n")
-	p.publish(events)
+	publish()
+}
+
+// The functions of the dialplan that this one has.
+const (
+	presenceFunction = "PRESENCE_STATE"
+	deviceFunction   = "DEVICE_STATE"
+)
+
+// evaluate writes to a function. What it returns sends the events, which come
+// after the answer.
+func (p *PBX) evaluate(function, what, value string) (publish func(), err error) {
+	if function == deviceFunction {
+		events, err := p.writeDevice(what, value)
+		return func() { p.publishDevices(events) }, err
+	}
+	events, err := p.write(what, value)
+	return func() { p.publish(events) }, err
 }
 
 // getvar succeeds with an empty value whatever is wrong (manager.c:3629).
@@ -249,11 +270,21 @@ func (s *session) getvar(a action) {
 		s.failure(a, "No variable specified")
 		return
 	}
-	value := ""
-	if args, ok := strings.CutPrefix(variable, "PRESENCE_STATE("); ok {
-		value = s.pbx.field(strings.TrimSuffix(args, ")"))
-	}
+	value := s.pbx.function(variable)
 	s.respond(a, "Success", "Variable: "+variable+"\r\nValue: "+value+"\r\n")
+}
+
+// function reads a function of the dialplan; "" is what is wrong, too.
+func (p *PBX) function(call string) string {
+	name, args, _ := strings.Cut(call, "(")
+	args = strings.TrimSuffix(args, ")")
+	switch {
+	case name == presenceFunction:
+		return p.field(args)
+	case name == deviceFunction && p.devstate:
+		return p.readDevice(args)
+	}
+	return ""
 }
 
 // field reads PRESENCE_STATE(presentity,field[,e]) (func_presencestate.c:105).
@@ -307,10 +338,8 @@ func (s *session) presenceState(a action) {
 func (s *session) presenceStateList(a action) {
 	s.respond(a, "Success", "EventList: start\r\nMessage: Presence State Changes will follow\r\n")
 	id := idLine(a)
-	for _, bucket := range s.pbx.cache.buckets {
-		for _, c := range bucket {
-			s.out = appendChange(append(append(s.out, "Event: PresenceStateChange\r\n"...), id...), *c)
-		}
+	for c := range s.pbx.cache.all() {
+		s.out = appendChange(append(append(s.out, "Event: PresenceStateChange\r\n"...), id...), c)
 	}
 	s.queue(fmt.Appendf(nil, "Event: PresenceStateListComplete\r\n%sEventList: Complete\r\nListItems: %d\r\n\r\n",
 		id, len(s.pbx.cache.known)))

@@ -29,6 +29,8 @@ type client struct {
 	r    *bufio.Reader
 	log  *bytes.Buffer // nil: nothing is written down
 	asks *int          // numbers ActionIDs, over all clients of a log
+
+	fenced bool // what the last deviceFence wrote
 }
 
 func dial(t testing.TB, addr string) *client {

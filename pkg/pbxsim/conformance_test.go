@@ -98,6 +98,8 @@ func converse(t *testing.T, p pbxtest.PBX) []byte {
 	readings(c)
 	limits(c)
 	modules(c, p)
+	devices(c)
+	deviceModules(c, p)
 	restart(c, p, open)
 	return log.Bytes()
 }
@@ -124,6 +126,9 @@ func strangers(open func() *client) {
 	c.remark("an account that may not write, and no events wanted")
 	c.ask("Action: Login", "Username: reader", "Secret: reader-secret", "Events: off")
 	c.set("CustomPresence:1", "away")
+	c.setDevice("Custom:1", "BUSY")
+	c.device("Custom:1")
+	c.deviceList()
 	c.ask("Action: CoreSettings")
 	c.ask("Action: Logoff")
 	c.ended()
@@ -284,6 +289,8 @@ func restart(c *client, p pbxtest.PBX, open func() *client) {
 	c.list()
 	c.ask("Action: PresenceState", "Provider: CustomPresence:4")
 	c.ask("Action: PresenceState", "Provider: CustomPresence:6")
+	c.deviceList()
+	deviceReadings(c)
 	c.ask("Action: Logoff")
 	c.ended()
 }

@@ -8,9 +8,10 @@ const unlimited = -1
 // faults are what tests do to a PBX.
 type faults struct {
 	drop       func(Change) bool
-	refuse     func(presentity, value string) bool
+	dropDevice func(Device) bool
+	refuse     func(what, value string) bool
 	holding    bool
-	held       []Change
+	held       []event
 	frozen     bool
 	nextBudget int
 }
@@ -23,15 +24,23 @@ func (p *PBX) DropEvents(match func(Change) bool) {
 	p.faults.drop = match
 }
 
+// DropDeviceEvents loses every event of a device that match names, for all
+// sessions; nil loses none. The device changes. match must not call the PBX.
+func (p *PBX) DropDeviceEvents(match func(Device) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.faults.dropDevice = match
+}
+
 // RefuseWrites answers `Variable not set` to those writes over AMI that match
-// names; nil refuses none. match must not call the PBX.
-func (p *PBX) RefuseWrites(match func(presentity, value string) bool) {
+// names by presentity or device; nil refuses none. match must not call the PBX.
+func (p *PBX) RefuseWrites(match func(what, value string) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.faults.refuse = match
 }
 
-// HoldEvents keeps presence events back until Release. Answers still come, so
+// HoldEvents keeps the events of presence and devices back until Release. Answers still come, so
 // every echo is late; lists tell what is held back already, as Asterisk's do.
 func (p *PBX) HoldEvents() {
 	p.mu.Lock()
@@ -43,10 +52,35 @@ func (p *PBX) HoldEvents() {
 func (p *PBX) Release() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, c := range p.faults.held {
-		p.send(c)
+	for _, e := range p.faults.held {
+		p.send(e)
 	}
 	p.faults.holding, p.faults.held = false, nil
+}
+
+// event is that a presence or a device changed.
+type event struct {
+	presence *Change
+	device   *Device // nil: a presence
+}
+
+// emit sends an event, or keeps it until Release.
+func (p *PBX) emit(e event) {
+	if p.faults.holding {
+		p.faults.held = append(p.faults.held, e)
+		return
+	}
+	p.send(e)
+}
+
+func (p *PBX) send(e event) {
+	if e.device != nil {
+		p.stats.DeviceEvents++
+		p.broadcast(classCall, appendDevice([]byte("Event: DeviceStateChange\r\nPrivilege: call,all\r\n"), *e.device))
+		return
+	}
+	p.stats.Events++
+	p.broadcast(classCall, appendChange([]byte("Event: PresenceStateChange\r\nPrivilege: call,all\r\n"), *e.presence))
 }
 
 // CutAfter ends every open session after n more bytes, wherever in a line that
@@ -107,7 +141,8 @@ type Stats struct {
 	RefusedLogins int            //
 	CutOff        int            // sessions cut off because their reader stalled
 	Events        int            // presence events sent, once however many sessions see them
-	Writes        map[string]int // Setvar of PRESENCE_STATE over AMI by presentity, refused ones too
+	DeviceEvents  int            // the same of devices
+	Writes        map[string]int // Setvar of PRESENCE_STATE or DEVICE_STATE over AMI by presentity or device, refused ones too
 	Actions       map[string]int // everything received over AMI; "Setvar PRESENCE_STATE" for a function
 }
 

@@ -1,7 +1,8 @@
 // Package pbxsim is a simulated Asterisk that speaks AMI, for tests, load and
-// the demo. It does what a real one was measured to do with presence, oddities
-// included; the conformance suite beside it is run against both. It has no
-// calls, no channels and no dialplan, and nobody should telephone with it.
+// the demo. It does what a real one was measured to do with presence and with
+// states of devices, oddities included; the conformance suite beside it is run
+// against both. It has no calls, no channels and no dialplan: a device of a
+// channel driver is what SetDevice says, and nobody should telephone with it.
 package pbxsim
 
 import (
@@ -24,6 +25,7 @@ type Config struct {
 	Version    string            // AsteriskVersion; "": 22.10.1
 	AMIVersion string            // of the banner; "": what belongs to Version
 	AstDB      map[string]string // rows of family CustomPresence to begin with, by name; copied
+	Devices    map[string]string // states of devices to begin with, by name ("PJSIP/1001", "Custom:DND1001"); copied
 
 	BootDelay    time.Duration // from the open port to FullyBooted; < 0: until Boot is called
 	RefusalDelay time.Duration // before a login is refused; 0: 1 s as in Asterisk, < 0: none
@@ -48,13 +50,15 @@ func DefaultUsers() []User {
 	}
 }
 
-// Module names one of the two modules that presence depends on.
+// Module names a module that presence or the states of devices depend on.
 type Module string
 
 // The modules, as Asterisk names them.
 const (
 	PresenceFunction Module = "func_presencestate.so"        // the provider: reads and writes
 	PresenceManager  Module = "res_manager_presencestate.so" // AMI: events and PresenceStateList
+	DeviceFunction   Module = "func_devstate.so"             // provides "Custom:" devices and DEVICE_STATE()
+	DeviceManager    Module = "res_manager_devicestate.so"   // AMI: events and DeviceStateList
 )
 
 // PBX is one simulated Asterisk. Its methods may be called from any goroutine.
@@ -63,25 +67,25 @@ type PBX struct {
 	release release
 	tasks   sync.WaitGroup // every goroutine of the present life
 
-	mu       sync.Mutex // guards all below
-	addr     string     // once known, of every later life too
-	life     *life      // nil: not running
-	db       map[string]string
-	undo     map[string]row // what rows not yet committed were before
-	provider bool           // func_presencestate is loaded
-	manager  bool           // res_manager_presencestate is loaded
+	mu       sync.Mutex        // guards all below
+	addr     string            // once known, of every later life too
+	life     *life             // nil: not running
+	db       map[string]string // the AstDB, by family and name
+	undo     map[string]row    // what rows not yet committed were before
+	devices  map[string]string // states of the devices that channel drivers have
 	booted   bool
-	cache    cache
 	sessions map[*session]struct{}
-	started  time.Time // of this life, in whole seconds; never the same twice
-	stats    Stats
-	faults   faults
-}
 
-// row is a value of the AstDB, or that there was none.
-type row struct {
-	value string
-	ok    bool
+	provider      bool // func_presencestate is loaded
+	manager       bool // res_manager_presencestate is loaded
+	devstate      bool // func_devstate is loaded
+	deviceManager bool // res_manager_devicestate is loaded
+	cache         *cache[Change]
+	deviceCache   *cache[Device]
+
+	started time.Time // of this life, in whole seconds; never the same twice
+	stats   Stats
+	faults  faults
 }
 
 // life is what ends when the PBX is stopped or killed.
@@ -116,11 +120,19 @@ func New(cfg Config) *PBX {
 		addr:    cfg.Addr,
 		db:      make(map[string]string, len(cfg.AstDB)),
 		undo:    make(map[string]row),
+		devices: make(map[string]string),
 		faults:  faults{nextBudget: unlimited},
 		stats:   newStats(),
 	}
 	for name, value := range cfg.AstDB {
-		p.db[name] = value
+		p.db[customPresence+name] = value
+	}
+	for device, state := range cfg.Devices {
+		if name, ok := customName(device); ok {
+			p.db[customDevstate+name] = state
+		} else {
+			p.devices[device] = state
+		}
 	}
 	return p
 }
@@ -147,8 +159,9 @@ func (p *PBX) Start() error {
 	ended, end := context.WithCancel(context.Background())
 	p.life = &life{listener: l, ended: ended, end: end}
 	p.sessions = make(map[*session]struct{})
-	p.cache = newCache()
-	p.booted, p.provider, p.manager = false, false, false
+	p.cache = newCache[Change]("ast_presence_state_message_type")
+	p.deviceCache = newCache[Device]("ast_device_state_message_type")
+	p.booted, p.provider, p.manager, p.devstate, p.deviceManager = false, false, false, false, false
 	// The start is told in whole seconds; two lives must differ in it.
 	now := time.Now().Truncate(time.Second)
 	if !now.After(p.started) {
@@ -190,14 +203,16 @@ func (p *PBX) bootLater(ended context.Context) {
 	}
 }
 
-// boot loads the modules in Asterisk's order: the provider fills the cache when
-// nothing forwards its events yet (module.h:335), so a restart shows no burst.
+// boot loads the modules in Asterisk's order: the providers fill the caches when
+// nothing forwards their events yet (module.h:335), so a restart shows no burst.
 func (p *PBX) boot() {
 	if p.booted {
 		return
 	}
+	p.bootDevices()
 	p.loadProvider()
-	p.manager = true
+	p.loadDevstate()
+	p.manager, p.deviceManager = true, true
 	p.booted = true
 	p.broadcast(classSystem, fmt.Appendf(nil,
 		"Event: FullyBooted\r\nPrivilege: system,all\r\nStatus: Fully Booted\r\nUptime: %d\r\nLastReload: %[1]d\r\n\r\n", p.uptime()))
@@ -219,14 +234,7 @@ func (p *PBX) Stop() {
 // commit is forgotten, although it was acknowledged.
 func (p *PBX) Kill() {
 	p.mu.Lock()
-	for name, old := range p.undo {
-		if old.ok {
-			p.db[name] = old.value
-		} else {
-			delete(p.db, name)
-		}
-	}
-	clear(p.undo)
+	p.rollback()
 	for s := range p.sessions {
 		s.cut()
 	}
@@ -262,33 +270,6 @@ func (p *PBX) Addr() string {
 	return p.addr
 }
 
-// Commit makes everything written so far survive a Kill.
-func (p *PBX) Commit() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.commit()
-}
-
-func (p *PBX) commit() { clear(p.undo) }
-
-// commitRegularly does what Asterisk's AstDB thread does once a second (main/db.c:1192).
-func (p *PBX) commitRegularly(ended context.Context) {
-	t := time.NewTicker(p.cfg.CommitEvery)
-	defer t.Stop()
-	for {
-		select {
-		case <-ended.Done():
-			return
-		case <-t.C:
-			p.mu.Lock()
-			if ended.Err() == nil { // not the commit that a Kill came just before
-				p.commit()
-			}
-			p.mu.Unlock()
-		}
-	}
-}
-
 // Load loads a module as `module load` does; loading twice changes nothing.
 func (p *PBX) Load(m Module) {
 	p.mu.Lock()
@@ -298,6 +279,10 @@ func (p *PBX) Load(m Module) {
 		p.loadProvider()
 	case m == PresenceManager && !p.manager:
 		p.manager = true
+	case m == DeviceFunction && !p.devstate:
+		p.loadDevstate()
+	case m == DeviceManager && !p.deviceManager:
+		p.deviceManager = true
 	default:
 		return
 	}
@@ -313,6 +298,10 @@ func (p *PBX) Unload(m Module) {
 		p.provider = false
 	case m == PresenceManager && p.manager:
 		p.manager = false
+	case m == DeviceFunction && p.devstate:
+		p.devstate = false
+	case m == DeviceManager && p.deviceManager:
+		p.deviceManager = false
 	default:
 		return
 	}

@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -74,7 +73,7 @@ func (p *PBX) write(presentity, value string) (event []Change, err error) {
 		return nil, err
 	}
 	c.Presentity = presentity
-	p.put(name, value)
+	p.put(customPresence+name, value)
 	if c.State == "not_set" {
 		// This one state goes the long way: the provider is asked again
 		// (presencestate.c:344), which fails for a name with a slash.
@@ -89,33 +88,16 @@ func (p *PBX) write(presentity, value string) (event []Change, err error) {
 	return []Change{c}, nil
 }
 
-func (p *PBX) put(name, value string) {
-	if _, dirty := p.undo[name]; !dirty {
-		old, ok := p.db[name]
-		p.undo[name] = row{old, ok}
-	}
-	p.db[name] = value
-}
-
 // publish puts changes into the cache and, where the module is there to forward
 // them, sends the events. Asterisk does not suppress what did not change.
 func (p *PBX) publish(changes []Change) {
 	for _, c := range changes {
-		p.cache.put(c)
+		p.cache.put(c.Presentity, c)
 		if !p.manager || p.faults.drop != nil && p.faults.drop(c) {
 			continue
 		}
-		if p.faults.holding {
-			p.faults.held = append(p.faults.held, c)
-			continue
-		}
-		p.send(c)
+		p.emit(event{presence: &c})
 	}
-}
-
-func (p *PBX) send(c Change) {
-	p.stats.Events++
-	p.broadcast(classCall, appendChange([]byte("Event: PresenceStateChange\r\nPrivilege: call,all\r\n"), c))
 }
 
 // read asks the provider, not the cache (presencestate.c:149). Several
@@ -138,7 +120,7 @@ func (p *PBX) readOne(presentity string) (Change, bool) {
 	if !p.provider || !ok || strings.Contains(presentity, "/") {
 		return Change{}, false
 	}
-	value, stored := p.db[name]
+	value, stored := p.db[customPresence+name]
 	if !stored {
 		return Change{State: "not_set"}, true
 	}
@@ -152,8 +134,8 @@ func (p *PBX) readOne(presentity string) (Change, bool) {
 // 16.28 frees their row twice instead.
 func (p *PBX) loadProvider() {
 	var changes []Change
-	for _, name := range slices.Sorted(maps.Keys(p.db)) {
-		c, err := parseStored(p.db[name])
+	for _, name := range p.rows(customPresence) {
+		c, err := parseStored(p.db[customPresence+name])
 		if err != nil {
 			c = Change{}
 		}

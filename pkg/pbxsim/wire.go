@@ -1,6 +1,9 @@
 package pbxsim
 
-import "strings"
+import (
+	"iter"
+	"strings"
+)
 
 // appendChange adds the lines of a presence and the end of the frame. The
 // presentity is not escaped (presencestate.c:528).
@@ -48,30 +51,46 @@ func decode(s string, limit int) string {
 	return text
 }
 
-// cache is what PresenceStateList shows, in the order in which it shows it.
-type cache struct {
-	known   map[string]*Change
-	buckets [cacheBuckets][]*Change
+// cache is what a list shows, in the order in which it shows it.
+type cache[T any] struct {
+	kind    string // the name of Asterisk's message type
+	known   map[string]*T
+	buckets [cacheBuckets][]*T
 }
 
 const cacheBuckets = 563 // stasis_cache.c:42
 
-func newCache() cache { return cache{known: make(map[string]*Change)} }
-
-func (k *cache) put(c Change) {
-	if old := k.known[c.Presentity]; old != nil {
-		*old = c
-		return
-	}
-	b := bucket(c.Presentity)
-	k.known[c.Presentity] = &c
-	k.buckets[b] = append(k.buckets[b], &c)
+func newCache[T any](kind string) *cache[T] {
+	return &cache[T]{kind: kind, known: make(map[string]*T)}
 }
 
-// bucket is where stasis_cache.c keeps a presentity: the sum of two string
-// hashes, made positive as a C int is.
-func bucket(presentity string) int {
-	h := int32(hash("ast_presence_state_message_type") + hash(presentity))
+func (k *cache[T]) put(name string, v T) {
+	if old := k.known[name]; old != nil {
+		*old = v
+		return
+	}
+	b := k.bucket(name)
+	k.known[name] = &v
+	k.buckets[b] = append(k.buckets[b], &v)
+}
+
+// all goes through everything in Asterisk's order.
+func (k *cache[T]) all() iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for _, bucket := range k.buckets {
+			for _, v := range bucket {
+				if !yield(*v) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// bucket is where stasis_cache.c keeps a name: the sum of two string hashes,
+// made positive as a C int is.
+func (k *cache[T]) bucket(name string) int {
+	h := int32(hash(k.kind) + hash(name))
 	return int(max(h, -h)&0x7fffffff) % cacheBuckets
 }
 

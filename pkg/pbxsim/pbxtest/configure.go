@@ -55,6 +55,11 @@ func (p *Real) configure(o Options) error {
 		files["modules.conf"] += ariModules
 		maps.Copy(files, p.ari())
 	}
+	if o.Phones != nil {
+		files["modules.conf"] += phoneModules
+		files["extensions.conf"] += phoneDialplan
+		files["pjsip.conf"] = p.pjsipConf(o.Phones)
+	}
 	maps.Copy(files, o.Conf.Files)
 	for name, text := range files {
 		if err := os.WriteFile(filepath.Join(p.dir, "etc", name), []byte(text), 0o644); err != nil {
@@ -94,6 +99,9 @@ func (p *Real) managerConf(o Options) string {
 			u.Name, u.Secret, u.Read, u.Write, o.WriteTimeout.Milliseconds())
 		if u.Name == "bridge" && major(p.version) >= 22 {
 			b.WriteString(filters)
+			if o.Phones != nil {
+				b.WriteString("eventfilter(action(include),name(DeviceStateChange)) =\n")
+			}
 		}
 		b.WriteString(o.Conf.Account[u.Name])
 	}

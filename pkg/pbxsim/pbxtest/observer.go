@@ -31,10 +31,11 @@ type Observer struct {
 	user     pbxsim.User
 	deadline time.Duration // for one action or login
 
-	mu     sync.Mutex
-	client *amigo.Amigo // nil: the PBX is not there
-	seen   []pbxsim.Change
-	fences int // written by CatchUp
+	mu      sync.Mutex
+	client  *amigo.Amigo // nil: the PBX is not there
+	seen    []pbxsim.Change
+	devices []pbxsim.Device
+	fences  int // written by CatchUp and CatchUpDevices
 }
 
 // Observe returns a connected observer with the account "phone".
@@ -59,8 +60,10 @@ func (o *Observer) connect() {
 		Keepalive:         false,       // its pongs block the reader (ami.go:226)
 		ActionTimeout:     o.deadline,
 	})
-	if err := client.RegisterHandler("PresenceStateChange", o.note); err != nil {
-		o.t.Fatal(err)
+	for name, note := range map[string]func(map[string]string){"PresenceStateChange": o.note, "DeviceStateChange": o.noteDevice} {
+		if err := client.RegisterHandler(name, note); err != nil {
+			o.t.Fatal(err)
+		}
 	}
 	client.Connect()
 	Eventually(o.t, o.deadline, "the observer logs in as "+o.user.Name, client.Connected)

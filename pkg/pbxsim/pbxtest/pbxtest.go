@@ -38,6 +38,10 @@ type PBX interface {
 	Unload(pbxsim.Module)
 	Commit() // returns when all acknowledged writes survive a Kill
 
+	Ring(phone string)   // calls one of Options.Phones: its device becomes RINGING
+	PickUp(phone string) // answers what rings: INUSE
+	HangUp(phone string) // ends its calls: NOT_INUSE
+
 	attach(*Observer)
 }
 
@@ -45,6 +49,7 @@ type PBX interface {
 type Options struct {
 	Users        []pbxsim.User // nil: pbxsim.DefaultUsers
 	ARI          bool          // of real ones: WriteOverARI works
+	Phones       []string      // numbers with a device (PJSIP/1001 for 1001) for Ring, PickUp and HangUp; its events pass the bridge's filter
 	Conf         Conf          // of real ones: more of their files
 	WriteTimeout time.Duration // of all accounts; 0: 5 s, as we advise; Asterisk's default is 100 ms
 	Sim          pbxsim.Config // more about the simulated one; its Users and WriteTimeout do not count

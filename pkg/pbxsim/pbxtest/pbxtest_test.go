@@ -158,6 +158,10 @@ func TestHelpersEndTheTest(t *testing.T) {
 			p := &Real{accounts: accounts{t: t}, install: install{name: "path", binary: "/nowhere/asterisk"}}
 			p.Load(pbxsim.PresenceFunction)
 		}, "fatal: module load func_presencestate.so"},
+		{"no such phone", func(t testing.TB) { (&Simulated{accounts: accounts{t: t}, Sim: busy.Sim}).Ring("1001") }, `fatal: no phone "1001"`},
+		{"a phone of a PBX that is not there", func(t testing.TB) {
+			(&Real{accounts: accounts{t: t}, install: install{name: "path", binary: "/nowhere/asterisk"}}).Ring("1001")
+		}, "fatal: dialplan set global"},
 		{"a start without an asterisk", func(t testing.TB) {
 			(&Real{accounts: accounts{t: t}, dir: "/nowhere"}).Start()
 		}, "fatal: open /nowhere/output"},

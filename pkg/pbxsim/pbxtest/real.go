@@ -34,6 +34,7 @@ type Real struct {
 	version string
 	port    int
 	ariPort int         // of HTTP with ARI; 0: none
+	sipPort int         // of Asterisk's own phones; 0: none
 	probe   pbxsim.User // an account that no other Asterisk has: an answer to it is ours
 
 	cmd    *exec.Cmd // nil: not running
@@ -71,6 +72,11 @@ func newReal(t testing.TB, in install, o Options) (*Real, error) {
 		}
 		if o.ARI {
 			if p.ariPort, err = freePort(); err != nil {
+				return nil, err
+			}
+		}
+		if o.Phones != nil {
+			if p.sipPort, err = freeUDPPort(); err != nil {
 				return nil, err
 			}
 		}

@@ -1,6 +1,7 @@
 package pbxtest
 
 import (
+	"maps"
 	"testing"
 
 	"github.com/presencebridge/presencebridge/pkg/pbxsim"
@@ -10,6 +11,7 @@ import (
 type Simulated struct {
 	Sim     *pbxsim.PBX
 	version string
+	phones  []string
 	accounts
 	watchers
 }
@@ -31,7 +33,16 @@ func startSimulated(t testing.TB, o Options) PBX {
 	if cfg.Version == "" {
 		cfg.Version = "22.10.1"
 	}
-	p := &Simulated{Sim: pbxsim.New(cfg), version: cfg.Version, accounts: accounts{t, o.Users}}
+	if o.Phones != nil {
+		cfg.Devices = maps.Clone(cfg.Devices)
+		if cfg.Devices == nil {
+			cfg.Devices = make(map[string]string)
+		}
+		for _, phone := range o.Phones {
+			cfg.Devices["PJSIP/"+phone] = "NOT_INUSE"
+		}
+	}
+	p := &Simulated{Sim: pbxsim.New(cfg), version: cfg.Version, phones: o.Phones, accounts: accounts{t, o.Users}}
 	t.Cleanup(p.Stop)
 	p.Start()
 	return p
