@@ -59,6 +59,31 @@ func ListCommands() Action { return Action{name: "ListCommands"} }
 // PresenceStateListComplete.
 func PresenceStateList() Action { return Action{name: "PresenceStateList"} }
 
+// DeviceStateList lists the states of all devices that Asterisk knows; its complete
+// event is DeviceStateListComplete.
+func DeviceStateList() Action { return Action{name: "DeviceStateList"} }
+
+// The two states that SetCustomDevice sets.
+const (
+	CustomDeviceOn  = "INUSE"
+	CustomDeviceOff = "NOT_INUSE"
+)
+
+// customDevicePattern leaves out what Asterisk treats specially in a name.
+var customDevicePattern = regexp.MustCompile(`^Custom:[A-Za-z0-9_.-]{1,64}$`)
+
+// SetCustomDevice sets the state of a device that exists only as a name.
+func SetCustomDevice(device string, on bool) (Action, error) {
+	if !customDevicePattern.MatchString(device) {
+		return Action{}, fmt.Errorf("%q is not a custom device: Custom: and up to 64 letters, digits, dots, dashes or underscores", device)
+	}
+	state := CustomDeviceOff
+	if on {
+		state = CustomDeviceOn
+	}
+	return newAction("Setvar", "Variable", "DEVICE_STATE("+device+")", "Value", state)
+}
+
 // GetPresence asks for one field of what a presentity really is: value, subtype
 // or message. The answer's Value is base64 for the latter two, since a line
 // break in them would end the header.

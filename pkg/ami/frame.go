@@ -120,8 +120,8 @@ type frame struct {
 	privileged bool
 }
 
-// Headers that a frame may have once, as a set. A name of a presentity is not
-// escaped in events (main/presencestate.c:528), so a line break in one forges
+// Headers that a frame may have once, as a set. The name of a presentity or device
+// is not escaped in events (main/presencestate.c:528), so a line break in one forges
 // headers; most such forgeries repeat one of these.
 const (
 	isEvent uint16 = 1 << iota
@@ -132,6 +132,8 @@ const (
 	isStatus
 	isSubtype
 	isMessage
+	isDevice
+	isState
 )
 
 // kind returns the set that holds name alone, or nothing.
@@ -153,6 +155,10 @@ func kind(name []byte) uint16 {
 		return isSubtype
 	case fold(name, "Message"):
 		return isMessage
+	case fold(name, "Device"):
+		return isDevice
+	case fold(name, "State"):
+		return isState
 	}
 	return 0
 }

@@ -54,17 +54,19 @@ type Kind uint8
 
 // The kinds of reports. The fields they use stand behind them.
 const (
-	Changed    Kind = iota + 1 // Extension, Presence: the PBX says that it shows this now
-	Acked                      // Extension, Ask: the PBX took the write
-	Refused                    // Extension, Ask, Err: the PBX did not take it
-	Answered                   // Extension, Ask, Presence: what a Read found
-	Unreadable                 // Extension, Ask, Err: a Read that could not be answered
-	Snapshot                   // Session, First, Incarnation, Shows: a complete snapshot; the first one of a session opens it for orders
-	Loaded                     // the PBX's presence module was loaded again and repeated everything (see sync.repeats)
-	Alive                      // the canary was seen: events flow
-	Down                       // Session, Err: the session is over; none of its orders will be answered any more
-	Unsent                     // Extension, Ask, Err: Write said that nothing was sent; the bridge tells itself so
-	Heard                      // the PBX has answered: it lives, whatever its events do
+	Changed      Kind = iota + 1 // Extension, Presence: the PBX says that it shows this now
+	Acked                        // Extension, Ask: the PBX took the write
+	Refused                      // Extension, Ask, Err: the PBX did not take it
+	Answered                     // Extension, Ask, Presence: what a Read found
+	Unreadable                   // Extension, Ask, Err: a Read that could not be answered
+	Snapshot                     // Session, First, Incarnation, Shows: a complete snapshot; the first one of a session opens it for orders
+	Loaded                       // the PBX's presence module was loaded again and repeated everything (see sync.repeats)
+	Alive                        // the canary was seen: events flow
+	Down                         // Session, Err: the session is over; none of its orders will be answered any more
+	Unsent                       // Extension, Ask, Err: Write said that nothing was sent; the bridge tells itself so
+	Heard                        // the PBX has answered: it lives, whatever its events do
+	PhoneChanged                 // Extension, Phone: its device does something else
+	PhonesListed                 // Phones: what every device of the PBX does; nil: nobody tells (any more)
 )
 
 // Report is one thing a connector has to tell. Presences are canonical.
@@ -78,6 +80,8 @@ type Report struct {
 	First       bool                         // the first Snapshot of its session
 	Incarnation string                       // identifies this life of the PBX; equal strings mean that it has not restarted
 	Shows       map[string]presence.Presence // by extension number; missing means not_set. The sink owns it
+	Phone       presence.PhoneState
+	Phones      map[string]presence.PhoneState // by extension number; missing means that there is no such device. The sink owns it
 	Err         error
 }
 

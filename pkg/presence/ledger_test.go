@@ -91,7 +91,7 @@ func (o *oracle) see(in *Input, now time.Time) {
 }
 
 func (o *oracle) pbx(x *truth, in *Input, now time.Time) {
-	x.repeat = keepIf(x.repeat, in.Kind == Snapshot && x.session == in.Session)
+	x.repeat = keepIf(x.repeat, in.Kind == Snapshot)
 	switch p := in.Shows[x.id.Number]; {
 	case in.Kind == Loaded:
 	case in.Kind == Down && x.session == 0: // of a session that never began

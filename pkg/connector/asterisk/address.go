@@ -77,13 +77,15 @@ func plain(b byte) bool {
 // reader uses it.
 type translator struct {
 	where   address
+	device  deviceTemplate
 	escaped bool
 	numbers map[string]string // by presentity
+	phones  map[string]string // likewise, by device
 	texts   map[string]string // canonical, by what was on the wire
 }
 
-func newTranslator(where address) *translator {
-	return &translator{where: where, numbers: make(map[string]string), texts: make(map[string]string)}
+func newTranslator(where address, device deviceTemplate) *translator {
+	return &translator{where: where, device: device, numbers: make(map[string]string), phones: make(map[string]string), texts: make(map[string]string)}
 }
 
 // number returns the extension of a presentity, "" if it is none.
@@ -91,17 +93,28 @@ func (t *translator) number(presentity []byte) string {
 	if number, ok := t.numbers[string(presentity)]; ok {
 		return number
 	}
-	found := t.where.number(presentity)
+	return remember(t.numbers, presentity, t.where.number(presentity), len(provider)+len(t.where.before))
+}
+
+// phone returns the extension of a device, "" if it is nobody's phone.
+func (t *translator) phone(device []byte) string {
+	if number, ok := t.phones[string(device)]; ok {
+		return number
+	}
+	return remember(t.phones, device, t.device.number(device), len(t.device.before))
+}
+
+// remember keeps the number that was found in name, from start on.
+func remember(numbers map[string]string, name, found []byte, start int) string {
 	if found == nil {
 		return ""
 	}
-	if len(t.numbers) == maxNumbers {
-		clear(t.numbers)
+	if len(numbers) == maxNumbers {
+		clear(numbers)
 	}
-	name := string(presentity)
-	start := len(provider) + len(t.where.before)
-	number := name[start : start+len(found)] // one string for both
-	t.numbers[name] = number
+	kept := string(name)
+	number := kept[start : start+len(found)] // one string for both
+	numbers[kept] = number
 	return number
 }
 

@@ -24,6 +24,7 @@ import (
 type Config struct {
 	Name       string // of the PBX, in reports and logs
 	Presentity string // where an extension's presence lives; "": CustomPresence:{extension}
+	Device     string // the device that is an extension's phone, such as PJSIP/{extension}; "": phones are not followed
 	AMI        ami.Config
 	Instance   string // tells the canaries of several bridges on one PBX apart: 1 to 32 of a-z 0-9 -
 	Times      Times
@@ -73,7 +74,11 @@ type Connector struct {
 	cfg    Config
 	where  address
 	canary string // the presentity of our canary
-	log    *zap.Logger
+	device deviceTemplate
+	phones bool // follow them: there is a template
+
+	deviceCanary string // the custom device that fences lists of devices
+	log          *zap.Logger
 
 	mu      sync.Mutex // never held while the sink or the network is called
 	health  connector.Health
@@ -82,6 +87,7 @@ type Connector struct {
 	trouble string   // the last one logged; "" since a session was ready
 	away    bool     // the last try to log in did not succeed
 	damaged bool     // the last list was
+	unheard string   // why phones are not followed; "": they are, or shall not be
 }
 
 var _ connector.Connector = (*Connector)(nil)
@@ -95,13 +101,21 @@ func New(cfg Config, log *zap.Logger) (*Connector, error) {
 	if !regexp.MustCompile(`^[a-z0-9-]{1,32}$`).MatchString(cfg.Instance) {
 		return nil, fmt.Errorf("pbx %s: instance %q: use 1 to 32 of the characters a-z, 0-9 and -", cfg.Name, cfg.Instance)
 	}
+	device, phones, err := parseDevice(cfg.Device)
+	if err != nil {
+		return nil, fmt.Errorf("pbx %s: %w", cfg.Name, err)
+	}
 	cfg.Times = cfg.Times.withDefaults()
 	return &Connector{
 		cfg:    cfg,
 		where:  where,
 		canary: provider + canaryPrefix + cfg.Instance + canarySuffix,
-		log:    log.With(zap.String("pbx", cfg.Name)),
-		away:   true,
+		device: device,
+		phones: phones,
+
+		deviceCanary: "Custom:" + canaryPrefix + cfg.Instance + canarySuffix,
+		log:          log.With(zap.String("pbx", cfg.Name)),
+		away:         true,
 		health: connector.Health{
 			PBX:    cfg.Name,
 			Reason: "not connected yet",
@@ -150,7 +164,30 @@ func (c *Connector) Resync() {
 func (c *Connector) Health() connector.Health {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.health
+	h := c.health
+	if h.Ready && h.Reason == "" {
+		h.Reason = c.unheard
+	}
+	return h
+}
+
+// phoneTrouble notes why phones are not followed, nil if they are. It logs that
+// once, until it is over.
+func (c *Connector) phoneTrouble(err error) {
+	why := ""
+	if err != nil {
+		why = reason(err)
+	}
+	c.mu.Lock()
+	before := c.unheard
+	c.unheard = why
+	c.mu.Unlock()
+	switch {
+	case err != nil && why != before:
+		c.log.Warn("phones are not followed", zap.Error(err), zap.String("hint", advice(err)))
+	case err == nil && before != "":
+		c.log.Info("phones are followed again")
+	}
 }
 
 // entered notes a login and numbers its session. What kept an earlier session

@@ -55,7 +55,7 @@ func TestExtensionOfPresentity(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		translate := newTranslator(where)
+		translate := newTranslator(where, deviceTemplate{})
 		for range 2 { // the second time from memory
 			if got := translate.number([]byte(tc.presentity)); got != tc.want {
 				t.Errorf("with template %q the extension of %q is %q, want %q", tc.template, tc.presentity, got, tc.want)
@@ -78,7 +78,7 @@ func TestVersionsThatEscape(t *testing.T) {
 }
 
 func TestTextsAreCanonicalAndTheirMemoryBounded(t *testing.T) {
-	translate := newTranslator(address{})
+	translate := newTranslator(address{}, deviceTemplate{})
 	translate.escaped = true
 	for raw, want := range map[string]string{
 		`a\nb`:                                "a\nb",
@@ -107,7 +107,7 @@ func TestRepeatedReportsAllocateNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	translate := newTranslator(where)
+	translate := newTranslator(where, deviceTemplate{})
 	translate.escaped = true
 	presentity, status, subtype, message := []byte("CustomPresence:1001"), []byte("away"), []byte("lunch"), []byte(`Back at 2\nor 3`)
 	if n := testing.AllocsPerRun(100, func() {

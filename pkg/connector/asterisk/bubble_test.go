@@ -30,6 +30,7 @@ type bubble struct {
 	exchange
 	network connectortest.Network
 	log     *safeBuffer
+	phones  bool // are followed
 }
 
 // inBubble runs a test in a bubble. The PBX is running.
@@ -68,6 +69,7 @@ func (b *bubble) connect(change ...func(*asterisk.Config)) (*asterisk.Connector,
 	for _, f := range change {
 		f(&cfg)
 	}
+	b.phones = b.phones || cfg.Device != ""
 	encoder := zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig())
 	c, err := asterisk.New(cfg, zap.New(zapcore.NewCore(encoder, b.log, zap.DebugLevel)))
 	if err != nil {
@@ -108,6 +110,10 @@ func (b *bubble) checkOutput() {
 		switch action {
 		case "Challenge", "Login", "Logoff", "Ping", "CoreStatus", "CoreSettings", "PresenceStateList",
 			"Setvar PRESENCE_STATE", "Getvar PRESENCE_STATE":
+		case "DeviceStateList", "Setvar DEVICE_STATE":
+			if !b.phones {
+				b.t.Errorf("the connector asked for %q and shall not follow phones", action)
+			}
 		default:
 			b.t.Errorf("the connector asked for %q", action)
 		}

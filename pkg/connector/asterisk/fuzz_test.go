@@ -54,7 +54,7 @@ func FuzzTranslation(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		translate := newTranslator(where)
+		translate := newTranslator(where, deviceTemplate{})
 		translate.escaped = escaped
 		once, ok := translate.presence([]byte(status), []byte(subtype), []byte(message))
 		again, _ := translate.presence([]byte(status), []byte(subtype), []byte(message))
@@ -72,7 +72,7 @@ func TestNamesWithoutEndAreNotRememberedWithoutEnd(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	names := newTranslator(where)
+	names := newTranslator(where, deviceTemplate{})
 	for i := range 3 * maxNumbers {
 		names.number(fmt.Appendf(nil, "CustomPresence:%d", i))
 	}

@@ -102,16 +102,20 @@ func newest(w *connectortest.Watch) (session uint64) {
 	return session
 }
 
-func connect(t *testing.T, pbx pbxtest.PBX, times asterisk.Times) (*asterisk.Connector, *connectortest.Watch) {
+func connect(t *testing.T, pbx pbxtest.PBX, times asterisk.Times, change ...func(*asterisk.Config)) (*asterisk.Connector, *connectortest.Watch) {
 	t.Helper()
 	account := pbx.User("bridge")
-	c, err := asterisk.New(asterisk.Config{
+	cfg := asterisk.Config{
 		Name: "main", Instance: "life", Times: times,
 		AMI: ami.Config{
 			Address: pbx.Addr(), Username: account.Name, Secret: ami.NewSecret(account.Secret),
 			Timeout: connectortest.Deadline,
 		},
-	}, logger(t))
+	}
+	for _, f := range change {
+		f(&cfg)
+	}
+	c, err := asterisk.New(cfg, logger(t))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -45,12 +45,14 @@ type session struct {
 	invalid   atomic.Uint64 // reports without a valid state
 	malformed atomic.Uint64 // frames refused
 
-	mu       sync.Mutex // never held while the sink or the network is called
-	opened   bool       // the first snapshot was delivered
-	snapshot *snapshot  // being taken; nil: none
-	waiting  fence      // what the next canary will be the fence of
-	awaited  fence      // the canary that is on its way; no nonce: none
-	last     string     // nonce of the last canary that was seen
+	mu        sync.Mutex // never held while the sink or the network is called
+	opened    bool       // the first snapshot was delivered
+	following bool       // so was a list of phones
+	snapshot  *snapshot  // being taken; nil: none
+	phones    *phoneList // likewise
+	waiting   fence      // what the next canary will be the fence of
+	awaited   fence      // the canary that is on its way; no nonce: none
+	last      string     // nonce of the last canary that was seen
 }
 
 // session connects and stays until something ends it. opened tells whether it
@@ -64,7 +66,7 @@ func (c *Connector) session(ctx context.Context, sink connector.Sink) (opened bo
 		lists:     make(chan struct{}, 1),
 		canaries:  make(chan struct{}, 1),
 		underWay:  make(chan struct{}, maxUnderWay),
-		translate: newTranslator(c.where),
+		translate: newTranslator(c.where, c.device),
 	}
 	conn, err := ami.Open(ctx, c.cfg.AMI, ami.Handler{Event: s.event, Malformed: s.refuse})
 	if err != nil {
@@ -117,6 +119,8 @@ func (s *session) event(e ami.Event) {
 	switch {
 	case e.Is("PresenceStateChange"):
 		s.changed(e)
+	case e.Is("DeviceStateChange"):
+		s.deviceChanged(e)
 	case e.Is("FullyBooted"):
 		if !s.announced {
 			s.announced = true
@@ -191,7 +195,9 @@ func (s *session) refuse(err error) {
 	}
 	listed := errors.Is(err, ami.ErrInList)
 	s.mu.Lock()
-	if n := s.snapshot; n != nil {
+	if n := s.phones; n != nil {
+		n.damaged = n.damaged || listed
+	} else if n := s.snapshot; n != nil {
 		n.damaged = n.damaged || listed
 		n.broken = n.broken || !listed
 	}

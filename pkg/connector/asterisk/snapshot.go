@@ -70,6 +70,8 @@ func (s *session) follow(ctx context.Context, tasks *sync.WaitGroup) error {
 		case err != nil:
 			s.c.complain("no snapshot", s.c.unanswered(err))
 			s.relist()
+		default:
+			s.followPhones(ctx)
 		}
 		// Whoever forges frames must not make Asterisk list without a pause, and a
 		// list of 100,000 takes one of its cores a second.
