@@ -162,7 +162,7 @@ func (b *Bridge) step(u *user, in *presence.Input, now time.Time) {
 		b.tell(u, &fx.History[i])
 	}
 	if fx.Changed {
-		b.board.put(b.public(u))
+		b.board.put(u)
 	}
 	b.expect(u) // before anything is sent: its event may come at once
 	if len(fx.Orders) > 0 {

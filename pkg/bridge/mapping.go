@@ -38,7 +38,7 @@ func (b *Bridge) wake(state store.State) error {
 			return fmt.Errorf("the store's view of user %q cannot be read: %w", row.ID, err)
 		}
 		v.Wake(now, func(pbx string) time.Time { return heard[pbx] })
-		u := &user{mapped: presence.MappedUser{ID: row.ID, Name: row.Name, Email: row.Email}, view: v, saved: v.Version}
+		u := &user{mapped: &presence.MappedUser{ID: row.ID, Name: row.Name, Email: row.Email}, view: v, saved: v.Version}
 		if !state.Clean {
 			u.view.Version = max(v.Version+crashGap, b.floor)
 			b.saver.touch(u) // so that the next start knows, too
@@ -79,8 +79,8 @@ func (b *Bridge) apply(m *presence.Mapping) {
 	for _, p := range b.pbxs {
 		p.users = p.users[:0]
 	}
-	for _, mapped := range m.Users {
-		b.adopt(mapped)
+	for i := range m.Users {
+		b.adopt(&m.Users[i])
 	}
 	for id, u := range owners {
 		if b.byExt[id] != u {
@@ -93,16 +93,19 @@ func (b *Bridge) apply(m *presence.Mapping) {
 			b.dismiss(u, now)
 		}
 	}
-	b.board.reorder(m, b.types)
-	for _, mapped := range m.Users {
-		u := b.users[mapped.ID]
+	order := make([]*user, len(m.Users))
+	for i := range m.Users {
+		order[i] = b.users[m.Users[i].ID]
+	}
+	b.board.reorder(b.users, order, b.types)
+	for _, u := range order {
 		b.step(u, &presence.Input{Kind: presence.Reloaded}, now)
-		b.board.put(b.public(u)) // the name, or nothing, may be new
+		b.board.put(u) // the name, or nothing, may be new
 	}
 }
 
 // adopt makes the user that the mapping describes of who is known, or a new one.
-func (b *Bridge) adopt(mapped presence.MappedUser) {
+func (b *Bridge) adopt(mapped *presence.MappedUser) {
 	u := b.parked[mapped.ID]
 	if u == nil {
 		u = &user{view: presence.View{User: mapped.ID, Version: b.floor}}
@@ -111,7 +114,7 @@ func (b *Bridge) adopt(mapped presence.MappedUser) {
 	if mapped.Rules.Types != b.types { // else all may share what they have: 100,000 copies are 12 MB
 		rules := *mapped.Rules
 		rules.Types = b.types
-		mapped.Rules = &rules
+		mapped = &presence.MappedUser{ID: mapped.ID, Name: mapped.Name, Email: mapped.Email, Rules: &rules}
 	}
 	u.mapped = mapped
 	b.users[mapped.ID] = u

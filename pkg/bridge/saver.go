@@ -159,7 +159,7 @@ func (b *Bridge) saved(u *user, version uint64) {
 	}
 	b.accept(u, version)
 	if u.view.Version == version {
-		b.board.saved(u.mapped.ID, version)
+		b.board.saved(u, version)
 	}
 }
 

@@ -196,7 +196,8 @@ const (
 )
 
 // Status is a user's status. Its type is a copy, so that it can still be shown
-// after the mapping has lost the type.
+// after the mapping has lost the type. The Status of a View is never changed: another
+// takes its place.
 type Status struct {
 	Type    StatusType `json:"type"`
 	Message string     `json:"message"`

@@ -183,16 +183,16 @@ func (x *Extension) showed(p Presence) bool {
 	return slices.ContainsFunc(x.Recent, func(s Shown) bool { return s.Presence == p })
 }
 
-// Clone returns a copy that shares nothing with v.
+// Clone returns a copy that shares with v only what is never changed.
 func (v *View) Clone() *View {
 	c := *v
-	c.Status, c.Hold = clone(v.Status), clone(v.Hold)
+	c.Hold = clone(v.Hold)
 	c.Extensions = slices.Clone(v.Extensions)
 	for i := range c.Extensions {
 		x := &c.Extensions[i]
 		x.Recent, x.Asked, x.Wish = slices.Clone(x.Recent), slices.Clone(x.Asked), clone(x.Wish)
 	}
-	return &c // Said.Before is never changed in place
+	return &c // Status and Said.Before are never changed in place
 }
 
 func clone[T any](p *T) *T {
