@@ -76,11 +76,7 @@ func (b *Bridge) Choose(ctx context.Context, id presence.UserID, c Choice) (User
 		if gone = u == nil; gone {
 			return
 		}
-		until := c.Until
-		if !until.IsZero() {
-			until = until.UTC().Truncate(time.Microsecond)
-		}
-		b.step(u, &presence.Input{Kind: presence.Chosen, Type: c.Type, Message: c.Message, Until: until, By: c.By}, b.clock.next())
+		b.step(u, &presence.Input{Kind: presence.Chosen, Type: c.Type, Message: c.Message, Until: presence.At(c.Until), By: c.By}, b.clock.next())
 		u.waiting = append(u.waiting, waiter{u.view.Version, done})
 		chosen = u.shown.render()
 	})

@@ -84,7 +84,7 @@ type Bridge struct {
 	saver    *saver
 	fx       presence.Effects
 	in       presence.Input // of report; here because an event needs no memory then
-	started  time.Time
+	started  presence.Time
 	stopping bool   // what is lost from here on, we have cut ourselves
 	floor    uint64 // the version that new users start from
 }
@@ -98,9 +98,9 @@ type user struct {
 	asking  bool   // the inbox has been told of unanswered writes
 	waiting []waiter
 	last    *LastChange
-	due     time.Time // its key in the heap; zero: not in it
-	index   int       // its place in the heap
-	shown   *shown    // of the board: under its mutex; nil: not shown
+	due     presence.Time // its key in the heap; zero: not in it
+	index   int           // its place in the heap
+	shown   *shown        // of the board: under its mutex; nil: not shown
 }
 
 // waiter is a choice that waits for its commit.

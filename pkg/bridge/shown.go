@@ -23,7 +23,7 @@ type shownExtension struct {
 	reachable bool
 	pending   bool
 	shows     presence.Presence
-	since     time.Time // of what it said; zero: nothing
+	since     presence.Time // of what it said; zero: nothing
 }
 
 // look makes what the API shall see of u now. Owner loop only.
@@ -49,7 +49,7 @@ func (s *shown) render() User {
 	if st := s.status; st != nil {
 		u.Status = &UserStatus{
 			Type: st.Type.ID, Name: st.Type.Name, Base: st.Type.Base, Color: st.Type.Color, Message: st.Message,
-			Since: st.Since, Until: optional(st.Until), By: st.By, Removed: st.Removed, Stale: st.Stale,
+			Since: st.Since.Time(), Until: optional(st.Until), By: st.By, Removed: st.Removed, Stale: st.Stale,
 		}
 	}
 	for i := range s.extensions {
@@ -66,9 +66,10 @@ func (s *shown) render() User {
 	return u
 }
 
-func optional(t time.Time) *time.Time {
+func optional(t presence.Time) *time.Time {
 	if t.IsZero() {
 		return nil
 	}
-	return &t
+	std := t.Time()
+	return &std
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
 // step lets the core and the oracle see one thing and compares them.
@@ -132,7 +131,7 @@ func (w *world) compare() string {
 func nameOf(in *Input) string {
 	switch in.Kind {
 	case Chosen:
-		return fmt.Sprintf("chosen %s %q until %s", in.Type, in.Message, in.Until.Format(stamp))
+		return fmt.Sprintf("chosen %s %q until %s", in.Type, in.Message, in.Until.Time().Format(stamp))
 	case Saved:
 		return fmt.Sprintf("saved %d", in.Version)
 	case Snapshot:
@@ -154,11 +153,11 @@ const stamp = "15:04:05.000000"
 func describe(v *View) string {
 	var b strings.Builder
 	if v.Status != nil {
-		fmt.Fprintf(&b, "[%s %s]", v.Status.Type.ID, v.Status.Since.Format(stamp))
+		fmt.Fprintf(&b, "[%s %s]", v.Status.Type.ID, v.Status.Since.Time().Format(stamp))
 	}
 	for i := range v.Extensions {
 		x := &v.Extensions[i]
-		fmt.Fprintf(&b, " %s shows %v said %s %s asked=%d", x.ID, x.Shows, x.Said.Type, x.Said.Since.Format(stamp), len(x.Asked))
+		fmt.Fprintf(&b, " %s shows %v said %s %s asked=%d", x.ID, x.Shows, x.Said.Type, x.Said.Since.Time().Format(stamp), len(x.Asked))
 		if x.Wish != nil {
 			fmt.Fprintf(&b, " wish=%v/%s", x.Wish.Presence, x.Wish.Kind)
 		}
@@ -174,7 +173,7 @@ type shown struct {
 	n       int
 	shows   [5]Presence
 	id      [5]ExtensionID
-	since   [5]time.Time
+	since   [5]Time
 	up      [5]bool
 	pending [5]bool
 }

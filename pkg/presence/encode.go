@@ -169,11 +169,11 @@ func escapes(c byte) bool {
 	return c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&'
 }
 
-func moment(b []byte, t time.Time) []byte {
-	return append(t.AppendFormat(append(b, '"'), time.RFC3339Nano), '"')
+func moment(b []byte, t Time) []byte {
+	return append(t.Time().AppendFormat(append(b, '"'), time.RFC3339Nano), '"')
 }
 
-func nonZero(b []byte, key string, t time.Time) []byte {
+func nonZero(b []byte, key string, t Time) []byte {
 	if t.IsZero() {
 		return b
 	}

@@ -13,9 +13,9 @@ import (
 func fill(r *rand.Rand, v reflect.Value, depth int) {
 	words := []string{"", "plain", `a "quote" \ back`, "<b>&amp;</b>", "Zürich \u2028 \xff", "line\r\nbreak\x7f"}
 	switch x := v.Addr().Interface().(type) {
-	case *time.Time:
+	case *Time:
 		if r.IntN(3) > 0 {
-			*x = time.UnixMicro(r.Int64N(4e15)).UTC()
+			*x = At(time.UnixMicro(1 + r.Int64N(4e15)))
 		}
 		return
 	case *State:

@@ -1,7 +1,5 @@
 package presence
 
-import "time"
-
 // Explanation answers "why is this user's status what it is?" It comes out of the
 // code that decides.
 type Explanation struct {
@@ -19,12 +17,12 @@ type Reasoning struct {
 	Extension ExtensionID `json:"extension"`
 	Default   bool        `json:"default"`
 	Reachable bool        `json:"reachable"`
-	AwaySince time.Time   `json:"away_since,omitzero"`
+	AwaySince Time        `json:"away_since,omitzero"`
 	Shows     *Presence   `json:"shows"` // nil: its PBX has not told yet
 	Type      *StatusType `json:"type"`  // of what was said; nil: nothing
 	Message   string      `json:"message"`
-	Since     time.Time   `json:"since,omitzero"`
-	Until     time.Time   `json:"until,omitzero"`
+	Since     Time        `json:"since,omitzero"`
+	Until     Time        `json:"until,omitzero"`
 	By        string      `json:"by"`
 	Won       bool        `json:"won"`
 	Rule      Rule        `json:"rule"`  // why it won or lost
@@ -34,14 +32,14 @@ type Reasoning struct {
 
 // WishInfo is a wish that is not fulfilled.
 type WishInfo struct {
-	Presence Presence  `json:"presence"`
-	Since    time.Time `json:"since"`
-	Sent     bool      `json:"sent"`
-	Refusals int       `json:"refusals"`
+	Presence Presence `json:"presence"`
+	Since    Time     `json:"since"`
+	Sent     bool     `json:"sent"`
+	Refusals int      `json:"refusals"`
 }
 
 // Explain tells why v's status is what it is, by the rules and at the time given.
-func (v *View) Explain(r *Rules, now time.Time) Explanation {
+func (v *View) Explain(r *Rules, now Time) Explanation {
 	s := step{v: v, r: r, now: now, fx: &Effects{}, in: &Input{}}
 	st, rule, held, ok := s.outcome()
 	e := Explanation{User: v.User, Sync: r.Sync, Incoming: r.Incoming, Outgoing: r.Outgoing, Rule: rule}
@@ -72,7 +70,7 @@ func (s *step) reasoning(c candidate, won Rule, held bool) Reasoning {
 		y.Shows = &shows
 	}
 	if !x.Said.Since.IsZero() {
-		t := s.status(x.Said.Type, "", time.Time{}, time.Time{}, "").Type
+		t := s.status(x.Said.Type, "", Time{}, Time{}, "").Type
 		y.Type = &t
 	}
 	if w := x.Wish; w != nil {

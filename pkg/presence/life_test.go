@@ -434,7 +434,7 @@ func TestWhatAKilledPBXForgotIsWrittenBackAlsoIfItsLossWasNoticedLate(t *testing
 	for _, w := range []struct{ name string }{{"in this run"}, {"after a restart of the bridge"}} {
 		c := g.v.Clone()
 		if w.name != "in this run" {
-			c.Wake(g.at, func(string) time.Time { return heard })
+			c.Wake(g.at, func(string) Time { return heard })
 		}
 		var fx Effects
 		c.Step(&Input{Kind: Snapshot, PBX: "main", Session: 9, NewLife: true, Shows: map[string]Presence{"1001": available}}, g.r, g.at.Add(time.Hour), &fx)

@@ -97,7 +97,7 @@ func (w *world) checkRestart() {
 		w.fail("unmarshal: %v", err)
 		return
 	}
-	v.Wake(w.now(), func(string) time.Time { return w.last })
+	v.Wake(w.now(), func(string) Time { return w.last })
 	var fx Effects
 	step := func(in Input) {
 		v.Step(&in, w.rules, w.now(), &fx)

@@ -37,11 +37,11 @@ type Input struct {
 	Shows     map[string]Presence // by number; missing means not_set
 	Type      TypeID
 	Message   string
-	Until     time.Time
+	Until     Time
 	By        string
 	Version   uint64
-	Heard     time.Time // when the PBX was last heard of, as a loss may be noticed late; zero: now
-	Wall      time.Time // the time of day, by which return times are judged; zero: now. A clock that was set back is behind now
+	Heard     Time // when the PBX was last heard of, as a loss may be noticed late; zero: now
+	Wall      Time // the time of day, by which return times are judged; zero: now. A clock that was set back is behind now
 }
 
 // Order asks the shell to write or read an extension on a session of its PBX.
@@ -56,7 +56,7 @@ type Order struct {
 // Change is a line of the history: what the status became and who or what made it so.
 type Change struct {
 	Status Status
-	At     time.Time
+	At     Time
 	By     string
 	Rule   Rule
 }
@@ -88,7 +88,7 @@ const (
 
 // Step lets one thing happen to a user at a time that must be later than any time
 // it was given before, in whole microseconds. It changes v and fills fx.
-func (v *View) Step(in *Input, r *Rules, now time.Time, fx *Effects) {
+func (v *View) Step(in *Input, r *Rules, now Time, fx *Effects) {
 	*fx = Effects{Orders: fx.Orders[:0], History: fx.History[:0], candidates: fx.candidates[:0]}
 	s := step{v: v, r: r, now: now, fx: fx, in: in}
 	s.run()
@@ -103,7 +103,7 @@ func (v *View) Step(in *Input, r *Rules, now time.Time, fx *Effects) {
 type step struct {
 	v   *View
 	r   *Rules
-	now time.Time
+	now Time
 	fx  *Effects
 	in  *Input
 	by  string // who or what changes the status, where it is not who said it
@@ -198,7 +198,7 @@ func (s *step) countable(x *Extension) bool {
 }
 
 func (s *step) say(x *Extension, said Said) {
-	x.Said, x.RepeatAt = said, time.Time{}
+	x.Said, x.RepeatAt = said, Time{}
 	s.fx.Changed = true
 }
 
@@ -299,7 +299,7 @@ func (s *step) lost() {
 		if x.ID.PBX != s.in.PBX {
 			continue
 		}
-		x.RepeatAt = time.Time{}
+		x.RepeatAt = Time{}
 		if s.in.Kind == Down && x.Session != 0 {
 			x.away(s.now, or(s.in.Heard, s.now))
 			s.fx.Changed = true
@@ -307,7 +307,7 @@ func (s *step) lost() {
 	}
 }
 
-func or(t, otherwise time.Time) time.Time {
+func or(t, otherwise Time) Time {
 	if t.IsZero() {
 		return otherwise
 	}
@@ -316,8 +316,8 @@ func or(t, otherwise time.Time) time.Time {
 
 // away takes the extension off its connection: writes that were not answered
 // there never will be. heard is the last sign of life of its PBX.
-func (x *Extension) away(now, heard time.Time) {
-	x.Session, x.AwayAt, x.Asked, x.Reading, x.RepeatAt = 0, now, nil, false, time.Time{}
+func (x *Extension) away(now, heard Time) {
+	x.Session, x.AwayAt, x.Asked, x.Reading, x.RepeatAt = 0, now, nil, false, Time{}
 	x.forget(heard)
 	if x.Wish != nil {
 		x.Wish.Flying = false
@@ -326,10 +326,10 @@ func (x *Extension) away(now, heard time.Time) {
 
 // Wake prepares a view that comes from the store: no PBX is connected. heard
 // tells when each PBX was last heard of; a killed bridge left no better sign.
-func (v *View) Wake(now time.Time, heard func(pbx string) time.Time) {
+func (v *View) Wake(now Time, heard func(pbx string) Time) {
 	for i := range v.Extensions {
 		x := &v.Extensions[i]
-		at, end := x.AwayAt, time.Time{} // what it had to forget it forgot when it was lost
+		at, end := x.AwayAt, Time{} // what it had to forget it forgot when it was lost
 		if at.IsZero() {
 			at = now
 			if end = heard(x.ID.PBX); !end.IsZero() {
@@ -338,7 +338,7 @@ func (v *View) Wake(now time.Time, heard func(pbx string) time.Time) {
 		}
 		x.away(at, end)
 		if x.Wish != nil {
-			x.Wish.Saved, x.Wish.RetryAt = true, time.Time{}
+			x.Wish.Saved, x.Wish.RetryAt = true, Time{}
 		}
 	}
 	v.Due = now

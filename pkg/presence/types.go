@@ -9,7 +9,6 @@ package presence
 import (
 	"fmt"
 	"strings"
-	"time"
 	"unicode/utf8"
 )
 
@@ -201,8 +200,8 @@ const (
 type Status struct {
 	Type    StatusType `json:"type"`
 	Message string     `json:"message"`
-	Since   time.Time  `json:"since"`
-	Until   time.Time  `json:"until,omitzero"` // zero: until something else is said
+	Since   Time       `json:"since"`
+	Until   Time       `json:"until,omitzero"` // zero: until something else is said
 	By      string     `json:"by"`
 	Removed bool       `json:"removed,omitempty"` // the mapping no longer has the type
 	Stale   bool       `json:"stale,omitempty"`   // no extension counts: all are unreachable for too long
