@@ -147,7 +147,7 @@ var verdicts = map[presence.Verdict]string{
 	presence.Reverted:  "the PBX had forgotten what it showed, so that was written back",
 }
 
-func (m *Main) heard(h *presence.Heard) string {
+func (m *Main) heard(h *presence.Report) string {
 	if h.At.IsZero() {
 		return "nothing yet"
 	}

@@ -22,7 +22,7 @@ type shownExtension struct {
 	known     bool // the PBX has told what it shows
 	reachable bool
 	pending   bool
-	shows     presence.Presence
+	shows     presence.Kept
 	since     presence.Time // of what it said; zero: nothing
 }
 
@@ -59,7 +59,7 @@ func (s *shown) render() User {
 			Reachable: x.reachable, Since: optional(x.since), Pending: x.pending,
 		}
 		if x.known {
-			shows := x.shows
+			shows := x.shows.Presence()
 			u.Extensions[i].Presence = &shows
 		}
 	}

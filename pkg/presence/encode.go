@@ -82,9 +82,8 @@ func (x *Extension) append(b []byte) []byte {
 	if len(x.Asked) > 0 {
 		b = list(append(b, `,"asked":`...), x.Asked, (*Ask).append)
 	}
-	b = x.Heard.Presence.append(append(b, `,"heard":{"presence":`...))
-	b = nonZero(b, `,"at":`, x.Heard.At)
-	b = nonEmpty(b, `,"as":`, string(x.Heard.As))
+	b = moment(append(b, `,"heard":{"at":`...), x.Heard.At)
+	b = text(append(b, `,"as":`...), string(x.Heard.As))
 	b = nonZero(append(b, '}'), `,"away_since":`, x.AwayAt)
 	return append(b, '}')
 }
@@ -129,6 +128,11 @@ func (s *Shown) append(b []byte) []byte {
 	b = s.Presence.append(append(b, `{"presence":`...))
 	b = moment(append(b, `,"until":`...), s.Until)
 	return append(b, '}')
+}
+
+func (k Kept) append(b []byte) []byte {
+	p := k.Presence()
+	return p.append(b)
 }
 
 func (p *Presence) append(b []byte) []byte {

@@ -26,8 +26,15 @@ type Reasoning struct {
 	By        string      `json:"by"`
 	Won       bool        `json:"won"`
 	Rule      Rule        `json:"rule"`  // why it won or lost
-	Heard     Heard       `json:"heard"` // the last report, and what became of it
+	Heard     Report      `json:"heard"` // the last report, and what became of it
 	Wish      *WishInfo   `json:"wish"`  // what it shall show and is not known to; nil: nothing
+}
+
+// Report is the last report about an extension and what became of it.
+type Report struct {
+	Presence Presence `json:"presence"`
+	At       Time     `json:"at,omitzero"` // zero: nothing heard yet
+	As       Verdict  `json:"as,omitempty"`
 }
 
 // WishInfo is a wish that is not fulfilled.
@@ -56,8 +63,8 @@ func (s *step) reasoning(c candidate, won Rule, held bool) Reasoning {
 	x := c.x
 	y := Reasoning{
 		Extension: x.ID, Default: c.def, Reachable: x.Session != 0, AwaySince: x.AwayAt,
-		Message: x.Said.Presence.Message, Since: x.Said.Since, Until: x.Said.Until, By: x.Said.By,
-		Won: c.rule == "" && !held, Rule: c.rule, Heard: x.Heard,
+		Message: x.Said.Presence.Presence().Message, Since: x.Said.Since, Until: x.Said.Until, By: x.Said.By,
+		Won: c.rule == "" && !held, Rule: c.rule, Heard: Report{x.Shows.Presence(), x.Heard.At, x.Heard.As},
 	}
 	switch {
 	case y.Won:
@@ -66,7 +73,7 @@ func (s *step) reasoning(c candidate, won Rule, held bool) Reasoning {
 		y.Rule = LostHold
 	}
 	if x.Known {
-		shows := x.Shows
+		shows := x.Shows.Presence()
 		y.Shows = &shows
 	}
 	if !x.Said.Since.IsZero() {

@@ -197,7 +197,7 @@ func (o *oracle) wake(now Time, heard map[string]Time) {
 
 func (x *truth) show(p Presence, now Time) {
 	if x.known && x.shows != p {
-		x.was = append(x.was, Shown{x.shows, now})
+		x.was = append(x.was, Shown{Keep(x.shows), now})
 	}
 	if x.known, x.shows = true, p; x.session == 0 { // new in the mapping, and its PBX speaks already
 		x.end = now
@@ -240,7 +240,7 @@ func (o *oracle) answered(x *truth, ask uint64, p Presence, now Time) {
 // first is what a session's first snapshot does.
 func (o *oracle) first(x *truth, p Presence, newLife bool, now Time) {
 	g, same := x.goal, x.known && x.shows == p
-	forgot := slices.ContainsFunc(x.was, func(s Shown) bool { return s.Presence == p && !s.Until.Before(x.end.Add(-2*time.Second)) })
+	forgot := slices.ContainsFunc(x.was, func(s Shown) bool { return s.Presence.is(p) && !s.Until.Before(x.end.Add(-2*time.Second)) })
 	switch {
 	case g != nil && g.sent && g.p == p:
 		x.goal = nil

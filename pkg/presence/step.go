@@ -161,7 +161,7 @@ func (s *step) event(x *Extension, p Presence) Verdict {
 		s.answer(x, x.Asked[0].ID)
 		return Echo
 	}
-	if x.Known && x.Shows == p && !s.countable(x) {
+	if x.Known && x.Shows.is(p) && !s.countable(x) {
 		return Repeat
 	}
 	if len(x.Asked) > 0 || x.Wish != nil && !x.Wish.refused() {
@@ -184,11 +184,11 @@ func (s *step) opinion(x *Extension, p Presence) Verdict {
 	if !ok {
 		return Unmapped
 	}
-	if x.Known && x.Shows == p && x.Said.Presence == p && s.in.Kind == Event {
+	if x.Known && x.Shows.is(p) && x.Said.Presence.is(p) && s.in.Kind == Event {
 		x.RepeatAt = s.now // counted when no module load is recognised meanwhile
 		return Repeat
 	}
-	s.say(x, Said{Presence: p, Type: id, Since: s.now, By: "extension " + x.ID.String()})
+	s.say(x, Said{Presence: Keep(p), Type: id, Since: s.now, By: "extension " + x.ID.String()})
 	return Accepted
 }
 
@@ -205,8 +205,8 @@ func (s *step) say(x *Extension, said Said) {
 // hear notes a report, what became of it, and what the extension shows now.
 func (s *step) hear(x *Extension, p Presence, as Verdict) {
 	s.fx.Heard = as
-	x.Heard = Heard{p, s.now, as}
-	if !x.Known || x.Shows != p {
+	x.Heard = Heard{s.now, as}
+	if !x.Known || !x.Shows.is(p) {
 		x.show(p, s.now)
 		s.fx.Changed = true
 	}
@@ -276,7 +276,7 @@ func (s *step) answered(x *Extension) {
 		s.hear(x, p, Older)
 	case wish != nil && p == wish.Presence:
 		s.hear(x, p, Echo)
-	case wish != nil || x.Shows != p:
+	case wish != nil || !x.Shows.is(p):
 		s.hear(x, p, s.opinion(x, p))
 	default:
 		s.hear(x, p, Repeat)

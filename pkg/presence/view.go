@@ -39,7 +39,7 @@ type Hold struct {
 type Extension struct {
 	ID     ExtensionID `json:"id"`
 	Known  bool        `json:"known"` // the PBX has told what it shows
-	Shows  Presence    `json:"shows"`
+	Shows  Kept        `json:"shows"`
 	At     Time        `json:"shows_since,omitzero"`
 	Recent []Shown     `json:"recent,omitempty"` // what it showed before, oldest first; see remember
 	Said   Said        `json:"said"`
@@ -56,18 +56,18 @@ type Extension struct {
 // Said is the last mapped presence that somebody set on an extension. The zero
 // value says that nobody has.
 type Said struct {
-	Presence Presence `json:"presence"`
-	Type     TypeID   `json:"type"`
-	Since    Time     `json:"since,omitzero"`
-	Until    Time     `json:"until,omitzero"` // then Before counts again
-	By       string   `json:"by"`
-	Before   *Said    `json:"before,omitempty"` // only with Until
+	Presence Kept   `json:"presence"`
+	Type     TypeID `json:"type"`
+	Since    Time   `json:"since,omitzero"`
+	Until    Time   `json:"until,omitzero"` // then Before counts again
+	By       string `json:"by"`
+	Before   *Said  `json:"before,omitempty"` // only with Until
 }
 
 // Shown is a presence that an extension showed, and until when.
 type Shown struct {
-	Presence Presence `json:"presence"`
-	Until    Time     `json:"until"`
+	Presence Kept `json:"presence"`
+	Until    Time `json:"until"`
 }
 
 // WishKind says where a wish comes from, which decides what a change that
@@ -124,11 +124,11 @@ const (
 	Reverted  Verdict = "reverted"   // the PBX forgot what it showed; written back
 )
 
-// Heard is the last report about an extension and what became of it.
+// Heard is when the last report about an extension came and what became of it. What
+// it said the extension shows since.
 type Heard struct {
-	Presence Presence `json:"presence"`
-	At       Time     `json:"at,omitzero"` // zero: nothing heard yet
-	As       Verdict  `json:"as,omitempty"`
+	At Time    `json:"at"` // zero: nothing heard yet
+	As Verdict `json:"as"`
 }
 
 // find returns the index of an extension, or -1.
@@ -152,14 +152,14 @@ const (
 // show notes that the extension shows p now. What it showed before is remembered
 // for as long as a killed PBX could fall back to it.
 func (x *Extension) show(p Presence, now Time) {
-	if x.Known && x.Shows == p {
+	if x.Known && x.Shows.is(p) {
 		return
 	}
 	if x.Known {
 		x.Recent = append(x.Recent, Shown{x.Shows, now})
 		x.forget(now)
 	}
-	x.Known, x.Shows, x.At = true, p, now
+	x.Known, x.Shows, x.At = true, Keep(p), now
 }
 
 // forget drops what a PBX that lived until end cannot fall back to any more: what
@@ -180,7 +180,7 @@ func (x *Extension) forget(end Time) {
 
 // showed tells whether the extension showed p not long before its PBX was lost.
 func (x *Extension) showed(p Presence) bool {
-	return slices.ContainsFunc(x.Recent, func(s Shown) bool { return s.Presence == p })
+	return slices.ContainsFunc(x.Recent, func(s Shown) bool { return s.Presence.is(p) })
 }
 
 // Clone returns a copy that shares with v only what is never changed.

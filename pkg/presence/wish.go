@@ -37,7 +37,7 @@ func (s *step) target(id TypeID, message string, since, until Time, by string) {
 			continue
 		}
 		x := &s.v.Extensions[i]
-		said := Said{Presence: p, Type: id, Since: since, Until: until, By: by}
+		said := Said{Presence: Keep(p), Type: id, Since: since, Until: until, By: by}
 		if !until.IsZero() {
 			said.Before = before(x, until)
 		}
@@ -125,7 +125,7 @@ func (s *step) snapshot() {
 func (s *step) compare(x *Extension, p Presence) {
 	switch {
 	case len(x.Asked) > 0 || x.Wish != nil && !x.Wish.refused():
-	case x.Known && x.Shows == p:
+	case x.Known && x.Shows.is(p):
 	default:
 		s.hear(x, p, s.opinion(x, p))
 	}
@@ -145,7 +145,7 @@ func (s *step) compare(x *Extension, p Presence) {
 //	                         before the end   showed last is written back
 //	none                     something else   somebody changed it
 func (s *step) meet(x *Extension, p Presence) {
-	w, same := x.Wish, x.Known && x.Shows == p
+	w, same := x.Wish, x.Known && x.Shows.is(p)
 	switch {
 	case w != nil && w.Sent && w.Presence == p:
 		x.Wish = nil
@@ -166,7 +166,7 @@ func (s *step) meet(x *Extension, p Presence) {
 	case w == nil && same:
 		s.hear(x, p, Repeat)
 	case w == nil && s.in.NewLife && x.showed(p) && s.r.Sync:
-		s.wish(x, x.Shows, Restore)
+		s.wish(x, x.Shows.Presence(), Restore)
 		s.hear(x, p, Reverted)
 	default:
 		s.hear(x, p, s.opinion(x, p))
@@ -218,7 +218,7 @@ func (s *step) expire(x *Extension) {
 	s.by = ByExpiry
 	s.say(x, said)
 	if s.r.Sync {
-		s.wish(x, said.Presence, Expiry)
+		s.wish(x, said.Presence.Presence(), Expiry)
 	}
 }
 
@@ -293,7 +293,7 @@ func (s *step) reload() {
 			x.Wish = nil
 			s.fx.Changed = true
 		} else if s.v.Alone && x.Known && x.Shows != x.Said.Presence {
-			x.Heard = Heard{x.Shows, s.now, s.opinion(x, x.Shows)}
+			x.Heard = Heard{s.now, s.opinion(x, x.Shows.Presence())}
 		}
 	}
 	if h := s.v.Hold; h != nil && s.synced(h.Type) { // phones can show it now
