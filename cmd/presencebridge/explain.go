@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -54,9 +53,9 @@ func (m *Main) outcome(e *presence.Explanation) string {
 	if s.Message != "" {
 		text += " " + quoted(s.Message)
 	}
-	text += fmt.Sprintf(" since %s (%s), set by %s", m.clock(s.Since), age(m.Now().Sub(s.Since)), plain(s.By))
+	text += fmt.Sprintf(" since %s (%s), set by %s", m.clock(s.Since.Time()), age(m.Now().Sub(s.Since.Time())), plain(s.By))
 	if !s.Until.IsZero() {
-		text += ", until " + m.clock(s.Until)
+		text += ", until " + m.clock(s.Until.Time())
 	}
 	switch {
 	case s.Removed:
@@ -100,7 +99,7 @@ func (m *Main) printReasoning(x *presence.Reasoning) {
 	if !x.Reachable {
 		title += ", unreachable"
 		if !x.AwaySince.IsZero() {
-			title += " for " + age(m.Now().Sub(x.AwaySince))
+			title += " for " + age(m.Now().Sub(x.AwaySince.Time()))
 		}
 	}
 	verb := "loses"
@@ -128,13 +127,13 @@ func (m *Main) said(x *presence.Reasoning) string {
 	}
 	text += fmt.Sprintf(", %s, by %s", m.since(x.Since), plain(x.By))
 	if !x.Until.IsZero() {
-		text += ", until " + m.clock(x.Until)
+		text += ", until " + m.clock(x.Until.Time())
 	}
 	return text
 }
 
-func (m *Main) since(t time.Time) string {
-	return fmt.Sprintf("%s (%s)", ago(m.Now().Sub(t)), m.clock(t))
+func (m *Main) since(t presence.Time) string {
+	return fmt.Sprintf("%s (%s)", ago(m.Now().Sub(t.Time())), m.clock(t.Time()))
 }
 
 // verdicts tell what became of a report.
@@ -148,7 +147,7 @@ var verdicts = map[presence.Verdict]string{
 	presence.Reverted:  "the PBX had forgotten what it showed, so that was written back",
 }
 
-func (m *Main) heard(h *presence.Heard) string {
+func (m *Main) heard(h *presence.Report) string {
 	if h.At.IsZero() {
 		return "nothing yet"
 	}

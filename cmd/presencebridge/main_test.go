@@ -135,7 +135,7 @@ func TestCommandsPrintWhatTheGoldenFilesSay(t *testing.T) {
 			e.Rule, e.Status.Removed = presence.WonHold, true
 			e.Extensions[0].Won, e.Extensions[0].Rule = false, presence.LostHold
 			e.Extensions[0].Heard.As = "something new"
-			e.Extensions[0].Until = apitest.Now.Add(24 * time.Hour)
+			e.Extensions[0].Until = presence.At(apitest.Now.Add(24 * time.Hour))
 			e.Extensions[1].Wish.Sent, e.Extensions[1].Wish.Refusals = false, 1
 			b.Explanations["alice"] = e
 			e = b.Explanations["bob"]

@@ -164,7 +164,7 @@ func (m *Main) lastChange(u *bridge.User) string {
 	if u.Last == nil {
 		return ""
 	}
-	return ago(m.Now().Sub(u.Last.At)) + " by " + plain(u.Last.By) + ": " + string(u.Last.Rule)
+	return ago(m.Now().Sub(u.Last.At.Time())) + " by " + plain(u.Last.By) + ": " + string(u.Last.Rule)
 }
 
 // printUser prints one user in detail.

@@ -41,7 +41,7 @@ func busy(i int, message string) bridge.User {
 	u := apitest.Users()[i]
 	u.Version++
 	u.Status = &bridge.UserStatus{Type: "dnd", Name: "Do not disturb", Base: presence.Busy, Message: message, Since: apitest.Now, By: "cli"}
-	u.Last = &bridge.LastChange{At: apitest.Now, By: "cli", Rule: presence.WonLatest}
+	u.Last = &bridge.LastChange{At: presence.At(apitest.Now), By: "cli", Rule: presence.WonLatest}
 	return u
 }
 

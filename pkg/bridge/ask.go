@@ -17,12 +17,14 @@ func (b *Bridge) Users() []User { return b.board.all() }
 
 // User returns one user. The error is a *NearError.
 func (b *Bridge) User(id presence.UserID) (User, error) {
-	b.board.mu.RLock()
-	defer b.board.mu.RUnlock()
-	if u := b.board.users[id]; u != nil {
-		return *u, nil
+	if s := b.board.find(id); s != nil {
+		return s.render(), nil
 	}
-	return User{}, &NearError{ErrNoUser, string(id), string(presence.Nearest(string(id), b.board.order))}
+	var ids []presence.UserID
+	for _, s := range b.board.look() {
+		ids = append(ids, s.user.ID)
+	}
+	return User{}, &NearError{ErrNoUser, string(id), string(presence.Nearest(string(id), ids))}
 }
 
 // Types returns the status types of the mapping in its order.
@@ -74,13 +76,9 @@ func (b *Bridge) Choose(ctx context.Context, id presence.UserID, c Choice) (User
 		if gone = u == nil; gone {
 			return
 		}
-		until := c.Until
-		if !until.IsZero() {
-			until = until.UTC().Truncate(time.Microsecond)
-		}
-		b.step(u, &presence.Input{Kind: presence.Chosen, Type: c.Type, Message: c.Message, Until: until, By: c.By}, b.clock.next())
+		b.step(u, &presence.Input{Kind: presence.Chosen, Type: c.Type, Message: c.Message, Until: presence.At(c.Until), By: c.By}, b.clock.next())
 		u.waiting = append(u.waiting, waiter{u.view.Version, done})
-		chosen = *b.public(u)
+		chosen = u.shown.render()
 	})
 	if err != nil {
 		return User{}, err
@@ -133,13 +131,11 @@ func (b *Bridge) PBXs() []PBX {
 		list[i].PBX = p.Name
 		at[p.Name] = i
 	}
-	b.board.mu.RLock()
-	defer b.board.mu.RUnlock()
-	for _, u := range b.board.users {
-		for _, x := range u.Extensions {
-			p := &list[at[x.PBX]]
+	for _, s := range b.board.look() {
+		for i, x := range s.extensions {
+			p := &list[at[s.user.Rules.Extensions[i].PBX]]
 			p.Extensions++
-			if x.Pending {
+			if x.pending {
 				p.Pending++
 			}
 		}
@@ -182,46 +178,6 @@ func (b *Bridge) Reloads() Reloads {
 	b.board.mu.RLock()
 	defer b.board.mu.RUnlock()
 	return b.board.reloads
-}
-
-// public renders a user for the API. Owner loop only.
-func (b *Bridge) public(u *user) *User {
-	v := &u.view
-	p := &User{ID: u.mapped.ID, Name: u.mapped.Name, Version: v.Version, Phone: "unknown", Saved: v.Version == u.saved, Last: u.last}
-	if st := v.Status; st != nil {
-		p.Status = &UserStatus{
-			Type: st.Type.ID, Name: st.Type.Name, Base: st.Type.Base, Color: st.Type.Color, Message: st.Message,
-			Since: st.Since, Until: optional(st.Until), By: st.By, Removed: st.Removed, Stale: st.Stale,
-		}
-	}
-	p.Extensions = make([]UserExtension, len(v.Extensions))
-	details := make([]struct { // what they point to, allocated together: a snapshot renders everybody
-		shows presence.Presence
-		since time.Time
-	}, len(v.Extensions))
-	for i := range v.Extensions {
-		x, e, d := &v.Extensions[i], &p.Extensions[i], &details[i]
-		*e = UserExtension{
-			PBX: x.ID.PBX, Extension: x.ID.Number, Default: i == u.mapped.Rules.Default,
-			Reachable: x.Session != 0, Pending: x.Wish != nil,
-		}
-		if x.Known {
-			d.shows = x.Shows
-			e.Presence = &d.shows
-		}
-		if !x.Said.Since.IsZero() {
-			d.since = x.Said.Since
-			e.Since = &d.since
-		}
-	}
-	return p
-}
-
-func optional(t time.Time) *time.Time {
-	if t.IsZero() {
-		return nil
-	}
-	return &t
 }
 
 func quote(s string) string { return strconv.Quote(s) }

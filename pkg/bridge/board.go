@@ -13,11 +13,10 @@ import (
 const feedLength = 8192
 
 // board is what the API reads: the owner loop puts users up, anyone may look.
-// A *User on it is never changed.
 type board struct {
 	mu       sync.RWMutex
-	users    map[presence.UserID]*User
-	order    []presence.UserID
+	users    map[presence.UserID]*user // the owner loop's; only shown is for anyone
+	order    []*user                   // as in the mapping
 	types    *presence.Types
 	ring     [feedLength]feedEntry // by id modulo its length
 	newest   uint64                // id of the last change
@@ -32,26 +31,29 @@ type board struct {
 
 // feedEntry is one change: what a user shows now, or that the user is gone.
 type feedEntry struct {
-	user *User
+	id   uint64
+	user *shown // nil: everybody follows
 	gone bool
 }
 
 // newBoard starts the feed behind id, so that no id of an earlier run comes again.
 func newBoard(id uint64) *board {
-	return &board{users: map[presence.UserID]*User{}, newest: id, oldest: id + 1, news: make(chan struct{})}
+	return &board{newest: id, oldest: id + 1, news: make(chan struct{})}
 }
 
-// put shows u in the place of what was shown.
-func (bd *board) put(u *User) {
+// put shows u as it is now.
+func (bd *board) put(u *user) {
+	s := look(u)
 	bd.mu.Lock()
 	defer bd.mu.Unlock()
-	bd.users[u.ID] = u
-	bd.feed(feedEntry{user: u})
+	u.shown = s
+	bd.feed(feedEntry{user: s})
 }
 
 func (bd *board) feed(e feedEntry) {
 	bd.newest++
-	bd.ring[bd.newest%feedLength] = e
+	e.id = bd.newest
+	bd.ring[e.id%feedLength] = e
 	if bd.newest-bd.oldest >= feedLength {
 		bd.oldest = bd.newest - feedLength + 1
 	}
@@ -59,35 +61,29 @@ func (bd *board) feed(e feedEntry) {
 }
 
 // saved marks a version as being in the store.
-func (bd *board) saved(id presence.UserID, version uint64) {
+func (bd *board) saved(u *user, version uint64) {
 	bd.mu.Lock()
 	defer bd.mu.Unlock()
-	if u := bd.users[id]; u != nil && u.Version == version && !u.Saved {
-		c := *u
-		c.Saved = true
-		bd.users[id] = &c
+	if s := u.shown; s.version == version && !s.saved {
+		c := *s
+		c.saved = true
+		u.shown = &c
 		bd.feed(feedEntry{user: &c})
 	}
 }
 
-// reorder takes the users of a new mapping; those it lacks go.
-func (bd *board) reorder(m *presence.Mapping, types *presence.Types) {
+// reorder takes the users of a new mapping, which are shown once they are put; those
+// it lacks go.
+func (bd *board) reorder(users map[presence.UserID]*user, order []*user, types *presence.Types) {
 	bd.mu.Lock()
 	defer bd.mu.Unlock()
-	users := make(map[presence.UserID]*User, len(m.Users))
-	bd.order = make([]presence.UserID, len(m.Users))
-	for i, u := range m.Users {
-		bd.order[i] = u.ID
-		if shown := bd.users[u.ID]; shown != nil {
-			users[u.ID] = shown
-		}
-	}
 	for id, u := range bd.users {
 		if users[id] == nil {
-			bd.feed(feedEntry{user: u, gone: true})
+			bd.feed(feedEntry{user: u.shown, gone: true})
+			u.shown = nil
 		}
 	}
-	bd.users, bd.types = users, types
+	bd.users, bd.order, bd.types = users, order, types
 }
 
 // announce wakes the readers of the feed if there is something new.
@@ -127,15 +123,36 @@ func (bd *board) reloaded(err error, at time.Time) {
 
 // all returns everybody in the order of the mapping.
 func (bd *board) all() []User {
-	bd.mu.RLock()
-	defer bd.mu.RUnlock()
-	users := make([]User, 0, len(bd.order))
-	for _, id := range bd.order {
-		if u := bd.users[id]; u != nil {
-			users = append(users, *u)
-		}
+	all := bd.look()
+	users := make([]User, len(all))
+	for i, s := range all {
+		users[i] = s.render()
 	}
 	return users
+}
+
+// look returns what is shown of everybody in the order of the mapping. What is
+// looked up under the lock is rendered outside of it: 100,000 users take a while.
+func (bd *board) look() []*shown {
+	bd.mu.RLock()
+	defer bd.mu.RUnlock()
+	all := make([]*shown, 0, len(bd.order))
+	for _, u := range bd.order {
+		if u.shown != nil {
+			all = append(all, u.shown)
+		}
+	}
+	return all
+}
+
+// find returns what is shown of one user, nil if there is none.
+func (bd *board) find(id presence.UserID) *shown {
+	bd.mu.RLock()
+	defer bd.mu.RUnlock()
+	if u := bd.users[id]; u != nil {
+		return u.shown
+	}
+	return nil
 }
 
 // Subscription follows the feed. It belongs to one goroutine and needs no end.
@@ -155,9 +172,9 @@ func (b *Bridge) Subscribe(last uint64) *Subscription {
 // everybody if the reader has fallen behind. A slow reader costs no memory.
 func (s *Subscription) Next(ctx context.Context) ([]FeedItem, error) {
 	for {
-		items, news := s.poll()
-		if len(items) > 0 {
-			return items, nil
+		entries, news := s.poll()
+		if len(entries) > 0 {
+			return rendered(entries), nil
 		}
 		select {
 		case <-ctx.Done():
@@ -167,35 +184,43 @@ func (s *Subscription) Next(ctx context.Context) ([]FeedItem, error) {
 	}
 }
 
+func rendered(entries []feedEntry) []FeedItem {
+	list := make([]FeedItem, len(entries))
+	for i, e := range entries {
+		list[i] = FeedItem{ID: e.id, Gone: e.gone, Reset: e.user == nil}
+		if e.user != nil {
+			list[i].User = e.user.render()
+		}
+	}
+	return list
+}
+
 // Close does nothing: a Subscription holds nothing that has to be given back.
 func (s *Subscription) Close() {}
 
-func (s *Subscription) poll() (items []FeedItem, news <-chan struct{}) {
+func (s *Subscription) poll() (entries []feedEntry, news <-chan struct{}) {
 	bd := s.board
 	bd.mu.RLock()
 	defer bd.mu.RUnlock()
 	if !s.known || s.seen+1 < bd.oldest || s.seen > bd.newest {
 		start := bd.oldest - 2 // whoever is cut off before the last one starts again
-		items = append(items, FeedItem{ID: start, Reset: true})
-		for _, id := range bd.order {
-			if u := bd.users[id]; u != nil {
-				items = append(items, FeedItem{ID: start, User: *u})
+		entries = append(entries, feedEntry{id: start})
+		for _, u := range bd.order {
+			if u.shown != nil {
+				entries = append(entries, feedEntry{id: start, user: u.shown})
 			}
 		}
-		items[len(items)-1].ID = bd.newest
+		entries[len(entries)-1].id = bd.newest
 		s.known, s.seen = true, bd.newest
-		return items, bd.news
+		return entries, bd.news
 	}
 	for id := s.seen + 1; id <= bd.newest; id++ {
 		e := bd.ring[id%feedLength]
-		shown := bd.users[e.user.ID]
-		switch {
-		case e.gone && shown == nil:
-			items = append(items, FeedItem{ID: id, User: *e.user, Gone: true})
-		case !e.gone && shown == e.user: // not followed by a newer one
-			items = append(items, FeedItem{ID: id, User: *e.user})
+		u := bd.users[e.user.user.ID]
+		if e.gone && u == nil || !e.gone && u != nil && u.shown == e.user { // not followed by a newer one
+			entries = append(entries, e)
 		}
 	}
 	s.seen = bd.newest
-	return items, bd.news
+	return entries, bd.news
 }

@@ -84,22 +84,23 @@ type Bridge struct {
 	saver    *saver
 	fx       presence.Effects
 	in       presence.Input // of report; here because an event needs no memory then
-	started  time.Time
+	started  presence.Time
 	stopping bool   // what is lost from here on, we have cut ourselves
 	floor    uint64 // the version that new users start from
 }
 
 // user is one user in the owner loop.
 type user struct {
-	mapped  presence.MappedUser
+	mapped  *presence.MappedUser // never changed
 	view    presence.View
 	dirty   bool   // waits to be saved
 	saved   uint64 // the version in the store
 	asking  bool   // the inbox has been told of unanswered writes
 	waiting []waiter
 	last    *LastChange
-	due     time.Time // its key in the heap; zero: not in it
-	index   int       // its place in the heap
+	due     presence.Time // its key in the heap; zero: not in it
+	index   int           // its place in the heap
+	shown   *shown        // of the board: under its mutex; nil: not shown
 }
 
 // waiter is a choice that waits for its commit.
@@ -151,6 +152,7 @@ func Open(ctx context.Context, opt Options) (*Bridge, error) {
 	}
 	b.started = b.clock.next()
 	b.apply(opt.Mapping)
+	b.opt.Mapping = nil // a later one shall not keep it alive
 	b.board.announce()
 	return b, nil
 }

@@ -3,6 +3,8 @@ package bridge
 import (
 	"container/heap"
 	"time"
+
+	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
 // clock gives times for decisions: whole microseconds, strictly rising also when
@@ -10,7 +12,7 @@ import (
 // ranks a choice one microsecond behind a snapshot.
 type clock struct {
 	now  func() time.Time
-	last time.Time
+	last presence.Time
 	at   time.Time // when last was given, by a clock that nobody sets
 }
 
@@ -18,10 +20,10 @@ func newClock(now func() time.Time) clock { return clock{now: now, at: time.Now(
 
 // next goes on at half speed while the wall clock is behind: deadlines and retries
 // still come, and the two meet again.
-func (c *clock) next() time.Time {
+func (c *clock) next() presence.Time {
 	at := time.Now()
-	passed := (at.Sub(c.at) / 2).Truncate(time.Microsecond)
-	t := c.now().UTC().Truncate(time.Microsecond)
+	passed := at.Sub(c.at) / 2
+	t := presence.At(c.now())
 	if least := c.last.Add(max(passed, 2*time.Microsecond)); t.Before(least) {
 		t = least
 	}
@@ -30,7 +32,7 @@ func (c *clock) next() time.Time {
 }
 
 // seen makes every later time later than t.
-func (c *clock) seen(t time.Time) {
+func (c *clock) seen(t presence.Time) {
 	if t.After(c.last) {
 		c.last = t
 	}
@@ -63,7 +65,7 @@ func (h *dueHeap) Pop() any {
 }
 
 // schedule makes u due at t; zero takes it out.
-func (h *dueHeap) schedule(u *user, t time.Time) {
+func (h *dueHeap) schedule(u *user, t presence.Time) {
 	in := !u.due.IsZero()
 	switch {
 	case u.due.Equal(t):

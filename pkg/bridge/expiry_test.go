@@ -149,7 +149,7 @@ func TestTheClockMeetsAWallClockThatIsBehind(t *testing.T) {
 			}
 			last = c.last
 		}
-		if want := c.now().UTC(); !last.Equal(want) {
+		if want := presence.At(c.now()); !last.Equal(want) {
 			t.Errorf("after three hours it is %v, want %v", last, want)
 		}
 	})

@@ -111,7 +111,7 @@ func TestTheInboxIsBoundedUnderAMillionEvents(t *testing.T) {
 func TestAMergedInboxMeansTheSameAsAnUnmergedOne(t *testing.T) {
 	rules := mappingOf(statuses(), "alice 1 2").Users[0].Rules
 	rapid.Check(t, func(t *rapid.T) {
-		now := time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+		now := presence.At(time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC))
 		view := &presence.View{User: "alice"}
 		var fx presence.Effects
 		step := func(v *presence.View, in presence.Input) {

@@ -37,7 +37,7 @@ func (b *Bridge) loop(stop <-chan struct{}) {
 }
 
 // idle is how long the loop may sleep.
-func (b *Bridge) idle(now time.Time) time.Duration {
+func (b *Bridge) idle(now presence.Time) time.Duration {
 	next := now.Add(time.Minute)
 	if len(b.due) > 0 && b.due[0].due.Before(next) {
 		next = b.due[0].due
@@ -77,7 +77,7 @@ func (b *Bridge) report(r *connector.Report) {
 	p := b.pbxs[r.PBX]
 	now := b.clock.next()
 	if fromPBX(r.Kind) {
-		p.known.Heard = now
+		p.known.Heard = now.Time()
 	}
 	switch r.Kind {
 	case connector.Alive:
@@ -114,7 +114,7 @@ func fromPBX(k connector.Kind) bool {
 	}
 }
 
-func (b *Bridge) snapshot(p *pbx, r *connector.Report, now time.Time) {
+func (b *Bridge) snapshot(p *pbx, r *connector.Report, now presence.Time) {
 	newLife := p.known.Incarnation != "" && p.known.Incarnation != r.Incarnation
 	b.stepAll(p, &presence.Input{Kind: presence.Snapshot, PBX: p.name, Session: r.Session, NewLife: newLife, Shows: r.Shows}, now)
 	p.known.Incarnation, p.dirty, p.synced = r.Incarnation, true, true
@@ -124,7 +124,7 @@ func (b *Bridge) snapshot(p *pbx, r *connector.Report, now time.Time) {
 	b.log.Debug("snapshot taken", zap.String("pbx", p.name), zap.Int("presentities", len(r.Shows)), zap.Bool("first", r.First))
 }
 
-func (b *Bridge) down(p *pbx, now time.Time) {
+func (b *Bridge) down(p *pbx, now presence.Time) {
 	for _, o := range p.outbox.empty() {
 		if u := b.byExt[o.Extension]; u != nil {
 			b.step(u, &presence.Input{Kind: presence.Unsent, Extension: o.Extension, Ask: o.Ask}, now)
@@ -134,7 +134,7 @@ func (b *Bridge) down(p *pbx, now time.Time) {
 		if b.stopping && !underWay(u) {
 			continue // the next start knows as much from when the PBX was heard of; see Wake
 		}
-		b.step(u, &presence.Input{Kind: presence.Down, PBX: p.name, Heard: p.known.Heard}, now)
+		b.step(u, &presence.Input{Kind: presence.Down, PBX: p.name, Heard: presence.At(p.known.Heard)}, now)
 	}
 	p.dirty = true
 }
@@ -145,14 +145,14 @@ func underWay(u *user) bool {
 	return slices.ContainsFunc(u.view.Extensions, func(x presence.Extension) bool { return len(x.Asked) > 0 || x.Wish != nil })
 }
 
-func (b *Bridge) stepAll(p *pbx, in *presence.Input, now time.Time) {
+func (b *Bridge) stepAll(p *pbx, in *presence.Input, now presence.Time) {
 	for _, u := range p.users {
 		b.step(u, in, now)
 	}
 }
 
 // step lets the core decide and does what it wants done.
-func (b *Bridge) step(u *user, in *presence.Input, now time.Time) {
+func (b *Bridge) step(u *user, in *presence.Input, now presence.Time) {
 	fx := &b.fx
 	u.view.Step(in, u.mapped.Rules, now, fx)
 	if fx.Durable {
@@ -162,7 +162,7 @@ func (b *Bridge) step(u *user, in *presence.Input, now time.Time) {
 		b.tell(u, &fx.History[i])
 	}
 	if fx.Changed {
-		b.board.put(b.public(u))
+		b.board.put(u)
 	}
 	b.expect(u) // before anything is sent: its event may come at once
 	if len(fx.Orders) > 0 {
@@ -185,7 +185,7 @@ func (b *Bridge) expect(u *user) {
 }
 
 // order hands orders to the mailboxes. A write that another one replaces was not sent.
-func (b *Bridge) order(u *user, orders []presence.Order, now time.Time) {
+func (b *Bridge) order(u *user, orders []presence.Order, now presence.Time) {
 	for _, o := range orders {
 		p := b.pbxs[o.Extension.PBX]
 		if ask, replaced := p.outbox.put(o); replaced {
@@ -198,8 +198,8 @@ func (b *Bridge) order(u *user, orders []presence.Order, now time.Time) {
 func (b *Bridge) tell(u *user, c *presence.Change) {
 	u.last = &LastChange{At: c.At, By: c.By, Rule: c.Rule}
 	b.saver.remember(store.Entry{
-		User: u.mapped.ID, At: c.At, Type: c.Status.Type.ID, Name: c.Status.Type.Name, Base: c.Status.Type.Base,
-		Message: c.Status.Message, Since: c.Status.Since, Until: c.Status.Until, By: c.By, Rule: c.Rule, Version: u.view.Version,
+		User: u.mapped.ID, At: c.At.Time(), Type: c.Status.Type.ID, Name: c.Status.Type.Name, Base: c.Status.Type.Base,
+		Message: c.Status.Message, Since: c.Status.Since.Time(), Until: c.Status.Until.Time(), By: c.By, Rule: c.Rule, Version: u.view.Version,
 	})
 	if line := b.log.Check(zap.DebugLevel, "status changed"); line != nil {
 		line.Write(zap.String("user", string(u.mapped.ID)), zap.String("status", string(c.Status.Type.ID)),
@@ -210,14 +210,14 @@ func (b *Bridge) tell(u *user, c *presence.Change) {
 // tick does what is due. Return times that passed while the bridge was down wait
 // for the first snapshot of the user's PBXs, within reason: it may show that
 // somebody has changed the phone since.
-func (b *Bridge) tick(now time.Time) {
+func (b *Bridge) tick(now presence.Time) {
 	for len(b.due) > 0 && !b.due[0].due.After(now) {
 		u := b.due[0]
 		if gate := b.started.Add(b.opt.ExpiryWait); now.Before(gate) && !b.synced(u) {
 			b.due.schedule(u, gate)
 			continue
 		}
-		wall := b.opt.Now()
+		wall := presence.At(b.opt.Now())
 		b.step(u, &presence.Input{Kind: presence.Tick, Wall: wall}, now)
 		if u.view.Due.IsZero() || u.view.Due.After(now) {
 			continue

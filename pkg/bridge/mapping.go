@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"time"
 
 	"go.uber.org/zap"
 
@@ -21,24 +20,24 @@ const crashGap = 1_000_000
 
 // wake takes over what the store has.
 func (b *Bridge) wake(state store.State) error {
-	heard := map[string]time.Time{}
+	heard := map[string]presence.Time{}
 	for _, known := range state.PBXs {
-		heard[known.Name] = known.Heard
+		heard[known.Name] = presence.At(known.Heard)
 		if p := b.pbxs[known.Name]; p != nil {
 			p.known = known
 		}
 	}
-	now := b.clock.now().UTC().Truncate(time.Microsecond)
+	now := presence.At(b.clock.now())
 	if !state.Clean {
-		b.floor = uint64(now.UnixMicro())
+		b.floor = uint64(now.Time().UnixMicro())
 	}
 	for _, row := range state.Users {
 		var v presence.View
 		if err := json.Unmarshal(row.View, &v); err != nil {
 			return fmt.Errorf("the store's view of user %q cannot be read: %w", row.ID, err)
 		}
-		v.Wake(now, func(pbx string) time.Time { return heard[pbx] })
-		u := &user{mapped: presence.MappedUser{ID: row.ID, Name: row.Name, Email: row.Email}, view: v, saved: v.Version}
+		v.Wake(now, func(pbx string) presence.Time { return heard[pbx] })
+		u := &user{mapped: &presence.MappedUser{ID: row.ID, Name: row.Name, Email: row.Email}, view: v, saved: v.Version}
 		if !state.Clean {
 			u.view.Version = max(v.Version+crashGap, b.floor)
 			b.saver.touch(u) // so that the next start knows, too
@@ -50,8 +49,8 @@ func (b *Bridge) wake(state store.State) error {
 }
 
 // newest is the latest time that a view knows.
-func newest(v *presence.View) (t time.Time) {
-	later := func(u time.Time) {
+func newest(v *presence.View) (t presence.Time) {
+	later := func(u presence.Time) {
 		if u.After(t) {
 			t = u
 		}
@@ -71,7 +70,7 @@ func (b *Bridge) apply(m *presence.Mapping) {
 	b.types = m.Types.WithRemoved(b.missing(m))
 	for id, u := range b.users {
 		b.parked[id] = u
-		b.due.schedule(u, time.Time{})
+		b.due.schedule(u, presence.Time{})
 	}
 	old, owners := b.users, b.byExt
 	b.users = make(map[presence.UserID]*user, len(m.Users))
@@ -79,8 +78,8 @@ func (b *Bridge) apply(m *presence.Mapping) {
 	for _, p := range b.pbxs {
 		p.users = p.users[:0]
 	}
-	for _, mapped := range m.Users {
-		b.adopt(mapped)
+	for i := range m.Users {
+		b.adopt(&m.Users[i])
 	}
 	for id, u := range owners {
 		if b.byExt[id] != u {
@@ -93,16 +92,19 @@ func (b *Bridge) apply(m *presence.Mapping) {
 			b.dismiss(u, now)
 		}
 	}
-	b.board.reorder(m, b.types)
-	for _, mapped := range m.Users {
-		u := b.users[mapped.ID]
+	order := make([]*user, len(m.Users))
+	for i := range m.Users {
+		order[i] = b.users[m.Users[i].ID]
+	}
+	b.board.reorder(b.users, order, b.types)
+	for _, u := range order {
 		b.step(u, &presence.Input{Kind: presence.Reloaded}, now)
-		b.board.put(b.public(u)) // the name, or nothing, may be new
+		b.board.put(u) // the name, or nothing, may be new
 	}
 }
 
 // adopt makes the user that the mapping describes of who is known, or a new one.
-func (b *Bridge) adopt(mapped presence.MappedUser) {
+func (b *Bridge) adopt(mapped *presence.MappedUser) {
 	u := b.parked[mapped.ID]
 	if u == nil {
 		u = &user{view: presence.View{User: mapped.ID, Version: b.floor}}
@@ -111,7 +113,7 @@ func (b *Bridge) adopt(mapped presence.MappedUser) {
 	if mapped.Rules.Types != b.types { // else all may share what they have: 100,000 copies are 12 MB
 		rules := *mapped.Rules
 		rules.Types = b.types
-		mapped.Rules = &rules
+		mapped = &presence.MappedUser{ID: mapped.ID, Name: mapped.Name, Email: mapped.Email, Rules: &rules}
 	}
 	u.mapped = mapped
 	b.users[mapped.ID] = u
@@ -138,7 +140,7 @@ func (b *Bridge) disown(id presence.ExtensionID, u *user) {
 
 // dismiss lets go of a user whom the mapping no longer has. What is known of them
 // is kept, should they come back; until then no PBX tells about them.
-func (b *Bridge) dismiss(u *user, now time.Time) {
+func (b *Bridge) dismiss(u *user, now presence.Time) {
 	for _, w := range u.waiting {
 		w.done <- &NearError{Err: ErrNoUser, Name: string(u.mapped.ID)}
 	}
@@ -146,7 +148,7 @@ func (b *Bridge) dismiss(u *user, now time.Time) {
 	for pbx := range b.pbxs {
 		b.step(u, &presence.Input{Kind: presence.Down, PBX: pbx}, now)
 	}
-	b.due.schedule(u, time.Time{})
+	b.due.schedule(u, presence.Time{})
 }
 
 // missing collects the status types that somebody has or has said and m lacks.

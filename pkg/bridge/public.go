@@ -47,7 +47,7 @@ type UserExtension struct {
 
 // LastChange is the last line of a user's history.
 type LastChange struct {
-	At   time.Time     `json:"at"`
+	At   presence.Time `json:"at"`
 	By   string        `json:"by"`
 	Rule presence.Rule `json:"rule"`
 }

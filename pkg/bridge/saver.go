@@ -35,9 +35,9 @@ type saver struct {
 	saving  []*user      // whose rows busy.Users are, in the same order
 	dirty   []*user      // to be saved, in the order in which they changed
 	history []store.Entry
-	dropped int       // history lines given up
-	failing error     // of the last commit; nil: it went well
-	retry   time.Time // no commit before; zero: at once
+	dropped int           // history lines given up
+	failing error         // of the last commit; nil: it went well
+	retry   presence.Time // no commit before; zero: at once
 	wait    time.Duration
 }
 
@@ -86,7 +86,7 @@ func (s *saver) remember(e store.Entry) {
 }
 
 // commit hands the next batch over if there is one and nothing is under way.
-func (b *Bridge) commit(now time.Time) {
+func (b *Bridge) commit(now presence.Time) {
 	s := b.saver
 	if s.busy != nil || now.Before(s.retry) {
 		return
@@ -123,7 +123,7 @@ func (b *Bridge) commit(now time.Time) {
 
 // committed takes the end of a commit. After a failure everything is dirty again;
 // the next try takes the views as they are by then.
-func (b *Bridge) committed(err error, now time.Time) {
+func (b *Bridge) committed(err error, now presence.Time) {
 	s := b.saver
 	batch, saving := s.busy, s.saving
 	s.busy, s.saving = nil, nil
@@ -139,7 +139,7 @@ func (b *Bridge) committed(err error, now time.Time) {
 	if s.dropped > 0 {
 		b.log.Warn("history lost, the store was away or slow for too long", zap.Int("lines", s.dropped))
 	}
-	s.failing, s.retry, s.wait, s.dropped = nil, time.Time{}, 0, 0
+	s.failing, s.retry, s.wait, s.dropped = nil, presence.Time{}, 0, 0
 	b.commit(now) // the store goes on while those of this one are told
 	for i, u := range saving {
 		b.saved(u, batch.Users[i].Version)
@@ -159,11 +159,11 @@ func (b *Bridge) saved(u *user, version uint64) {
 	}
 	b.accept(u, version)
 	if u.view.Version == version {
-		b.board.saved(u.mapped.ID, version)
+		b.board.saved(u, version)
 	}
 }
 
-func (b *Bridge) uncommitted(batch *store.Batch, saving []*user, err error, now time.Time) {
+func (b *Bridge) uncommitted(batch *store.Batch, saving []*user, err error, now presence.Time) {
 	s := b.saver
 	for _, u := range saving {
 		s.touch(u)

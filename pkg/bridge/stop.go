@@ -70,7 +70,7 @@ func (b *Bridge) drain(ctx context.Context, c carrier) error {
 // finish saves what is left, if the store lets it.
 func (b *Bridge) finish(ctx context.Context) error {
 	s := b.saver
-	s.retry, s.wait = time.Time{}, 0
+	s.retry, s.wait = presence.Time{}, 0
 	for {
 		b.commit(b.clock.next())
 		if s.busy == nil && b.nothingLeft() {

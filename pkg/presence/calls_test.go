@@ -13,12 +13,12 @@ import (
 type calls struct {
 	does  map[ExtensionID]string // what was told, by extension; missing: nothing
 	all   string                 // what they do together
-	since time.Time
+	since Time
 	shows TypeID // over the status; "": nothing
 }
 
 // listen notes what devices do, and judges.
-func (o *oracle) listen(in *Input, now time.Time) {
+func (o *oracle) listen(in *Input, now Time) {
 	c := &o.calls
 	if c.does == nil {
 		c.does, c.all = map[ExtensionID]string{}, "unknown"
@@ -57,7 +57,7 @@ var beliefs = map[string]time.Duration{
 }
 
 // together is what the phones do together: the busiest speaks.
-func (o *oracle) together(now time.Time) string {
+func (o *oracle) together(now Time) string {
 	if len(o.exts) == 0 {
 		return "unknown"
 	}
@@ -75,7 +75,7 @@ func (o *oracle) together(now time.Time) string {
 }
 
 // overlay is the status type that shows over what was said or chosen.
-func (o *oracle) overlay(now time.Time) TypeID {
+func (o *oracle) overlay(now Time) TypeID {
 	base := Connected
 	if o.is != nil {
 		t, _, _ := o.r.Types.Lookup(o.is.t)
@@ -98,11 +98,11 @@ func (o *oracle) overlay(now time.Time) TypeID {
 func (c *calls) compare(v *View) string {
 	switch {
 	case v.Phone.String() != c.all || !v.PhoneSince.Equal(c.since):
-		return fmt.Sprintf("the phones are %s since %s, the oracle: %s since %s", v.Phone, v.PhoneSince.Format(stamp), c.all, c.since.Format(stamp))
+		return fmt.Sprintf("the phones are %s since %s, the oracle: %s since %s", v.Phone, v.PhoneSince.Time().Format(stamp), c.all, c.since.Time().Format(stamp))
 	case v.Over != (c.shows != ""):
 		return fmt.Sprintf("over=%v, the oracle: %q", v.Over, c.shows)
 	case v.Over && (v.Status.Type.ID != c.shows || !v.Status.Since.Equal(c.since)):
-		return fmt.Sprintf("over the status shows %+v, the oracle: %s since %s", *v.Status, c.shows, c.since.Format(stamp))
+		return fmt.Sprintf("over the status shows %+v, the oracle: %s since %s", *v.Status, c.shows, c.since.Time().Format(stamp))
 	}
 	return ""
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 )
 
 // step lets the core and the oracle see one thing and compares them.
@@ -111,10 +110,10 @@ func (w *world) compare() string {
 		x, y := &v.Extensions[i], &o.exts[i]
 		s, want := &x.Said, y.said()
 		switch {
-		case s.Type != want.t || s.Presence != want.p && want.t != "" || !s.Since.Equal(want.since) || !s.Until.Equal(want.until):
+		case s.Type != want.t || !s.Presence.is(want.p) && want.t != "" || !s.Since.Equal(want.since) || !s.Until.Equal(want.until):
 			return fmt.Sprintf("%s said %+v, the oracle: %+v", x.ID, *s, *want)
-		case x.Known != y.known || x.Shows != y.shows:
-			return fmt.Sprintf("%s shows %v, the oracle: %v", x.ID, x.Shows, y.shows)
+		case x.Known != y.known || !x.Shows.is(y.shows):
+			return fmt.Sprintf("%s shows %v, the oracle: %v", x.ID, x.Shows.Presence(), y.shows)
 		case (x.Wish == nil) != (y.goal == nil) || x.Wish != nil && x.Wish.Presence != y.goal.p:
 			return fmt.Sprintf("the wish of %s is %+v, the oracle: %+v", x.ID, x.Wish, y.goal)
 		}
@@ -132,7 +131,7 @@ func (w *world) compare() string {
 func nameOf(in *Input) string {
 	switch in.Kind {
 	case Chosen:
-		return fmt.Sprintf("chosen %s %q until %s", in.Type, in.Message, in.Until.Format(stamp))
+		return fmt.Sprintf("chosen %s %q until %s", in.Type, in.Message, in.Until.Time().Format(stamp))
 	case Saved:
 		return fmt.Sprintf("saved %d", in.Version)
 	case Snapshot:
@@ -156,11 +155,11 @@ const stamp = "15:04:05.000000"
 func describe(v *View) string {
 	var b strings.Builder
 	if v.Status != nil {
-		fmt.Fprintf(&b, "[%s %s]", v.Status.Type.ID, v.Status.Since.Format(stamp))
+		fmt.Fprintf(&b, "[%s %s]", v.Status.Type.ID, v.Status.Since.Time().Format(stamp))
 	}
 	for i := range v.Extensions {
 		x := &v.Extensions[i]
-		fmt.Fprintf(&b, " %s shows %v said %s %s asked=%d", x.ID, x.Shows, x.Said.Type, x.Said.Since.Format(stamp), len(x.Asked))
+		fmt.Fprintf(&b, " %s shows %v said %s %s asked=%d", x.ID, x.Shows.Presence(), x.Said.Type, x.Said.Since.Time().Format(stamp), len(x.Asked))
 		if x.Wish != nil {
 			fmt.Fprintf(&b, " wish=%v/%s", x.Wish.Presence, x.Wish.Kind)
 		}
@@ -177,7 +176,7 @@ type shown struct {
 	n       int
 	shows   [5]Presence
 	id      [5]ExtensionID
-	since   [5]time.Time
+	since   [5]Time
 	up      [5]bool
 	pending [5]bool
 }
@@ -192,7 +191,7 @@ func pageOf(v *View) shown {
 	}
 	for i := range min(len(v.Extensions), len(p.id)) {
 		x := &v.Extensions[i]
-		p.id[i], p.shows[i], p.since[i], p.up[i], p.pending[i] = x.ID, x.Shows, x.Said.Since, x.Session != 0, x.Wish != nil
+		p.id[i], p.shows[i], p.since[i], p.up[i], p.pending[i] = x.ID, x.Shows.Presence(), x.Said.Since, x.Session != 0, x.Wish != nil
 	}
 	return p
 }

@@ -137,9 +137,9 @@ func (s *step) weighAt(staleAfter time.Duration) (all []candidate, winner int, w
 
 // staleAt is when an unreachable extension no longer counts; zero: never. What
 // was chosen while it was away is news, not a leftover.
-func (s *step) staleAt(x *Extension) time.Time {
+func (s *step) staleAt(x *Extension) Time {
 	if s.r.StaleAfter == 0 || x.Session != 0 || x.AwayAt.IsZero() {
-		return time.Time{}
+		return Time{}
 	}
 	since := x.AwayAt
 	if x.Said.Since.After(since) {
@@ -151,7 +151,7 @@ func (s *step) staleAt(x *Extension) time.Time {
 // picked names the extension that the method picks; the zero value: none.
 type picked struct {
 	id    ExtensionID
-	since time.Time
+	since Time
 }
 
 func pick(all []candidate, winner int) picked {
@@ -175,12 +175,12 @@ func (s *step) outcome() (st Status, rule Rule, held, ok bool) {
 		return Status{}, WonNothing, false, false
 	}
 	said := &all[winner].x.Said
-	st = s.status(said.Type, said.Presence.Message, said.Since, said.Until, said.By)
+	st = s.status(said.Type, said.Presence.Presence().Message, said.Since, said.Until, said.By)
 	st.Stale = stale
 	return st, won, false, true
 }
 
-func (s *step) status(id TypeID, message string, since, until time.Time, by string) Status {
+func (s *step) status(id TypeID, message string, since, until Time, by string) Status {
 	t, removed, ok := s.r.Types.Lookup(id)
 	if !ok {
 		t, removed = StatusType{ID: id, Name: string(id)}, true

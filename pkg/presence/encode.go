@@ -88,9 +88,8 @@ func (x *Extension) append(b []byte) []byte {
 	if len(x.Asked) > 0 {
 		b = list(append(b, `,"asked":`...), x.Asked, (*Ask).append)
 	}
-	b = x.Heard.Presence.append(append(b, `,"heard":{"presence":`...))
-	b = nonZero(b, `,"at":`, x.Heard.At)
-	b = nonEmpty(b, `,"as":`, string(x.Heard.As))
+	b = moment(append(b, `,"heard":{"at":`...), x.Heard.At)
+	b = text(append(b, `,"as":`...), string(x.Heard.As))
 	b = phone(append(b, '}'), x.Phone)
 	b = nonZero(b, `,"away_since":`, x.AwayAt)
 	return append(b, '}')
@@ -138,6 +137,11 @@ func (s *Shown) append(b []byte) []byte {
 	return append(b, '}')
 }
 
+func (k Kept) append(b []byte) []byte {
+	p := k.Presence()
+	return p.append(b)
+}
+
 func (p *Presence) append(b []byte) []byte {
 	b = text(append(b, `{"state":`...), p.State.String())
 	b = text(append(b, `,"subtype":`...), p.Subtype)
@@ -176,11 +180,11 @@ func escapes(c byte) bool {
 	return c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&'
 }
 
-func moment(b []byte, t time.Time) []byte {
-	return append(t.AppendFormat(append(b, '"'), time.RFC3339Nano), '"')
+func moment(b []byte, t Time) []byte {
+	return append(t.Time().AppendFormat(append(b, '"'), time.RFC3339Nano), '"')
 }
 
-func nonZero(b []byte, key string, t time.Time) []byte {
+func nonZero(b []byte, key string, t Time) []byte {
 	if t.IsZero() {
 		return b
 	}

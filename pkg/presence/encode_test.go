@@ -13,10 +13,15 @@ import (
 func fill(r *rand.Rand, v reflect.Value, depth int) {
 	words := []string{"", "plain", `a "quote" \ back`, "<b>&amp;</b>", "Zürich \u2028 \xff", "line\r\nbreak\x7f"}
 	switch x := v.Addr().Interface().(type) {
-	case *time.Time:
+	case *Time:
 		if r.IntN(3) > 0 {
-			*x = time.UnixMicro(r.Int64N(4e15)).UTC()
+			*x = At(time.UnixMicro(1 + r.Int64N(4e15)))
 		}
+		return
+	case *Kept:
+		var p Presence
+		fill(r, reflect.ValueOf(&p).Elem(), depth)
+		*x = Keep(p)
 		return
 	case *State:
 		*x = State(r.IntN(len(stateNames)))
@@ -75,7 +80,7 @@ func BenchmarkEncode(b *testing.B) {
 	v := &View{User: "alice", Version: 17, Status: &Status{Type: StatusType{ID: "lunch", Name: "Lunch", Asterisk: &Image{Away, "lunch"}}, Message: "Back at 2", Since: t0}}
 	for _, id := range []ExtensionID{desk, mobile} {
 		p := Presence{Away, "lunch", "Back at 2"}
-		v.Extensions = append(v.Extensions, Extension{ID: id, Known: true, Shows: p, At: t0, Said: Said{Presence: p, Type: "lunch", Since: t0}, Heard: Heard{p, t0, Accepted}})
+		v.Extensions = append(v.Extensions, Extension{ID: id, Known: true, Shows: Keep(p), At: t0, Said: Said{Presence: Keep(p), Type: "lunch", Since: t0}, Heard: Heard{t0, Accepted}})
 	}
 	b.Run("ours", func(b *testing.B) {
 		buf := v.AppendJSON(nil)

@@ -1,7 +1,5 @@
 package presence
 
-import "time"
-
 // Explanation answers "why is this user's status what it is?" It comes out of the
 // code that decides.
 type Explanation struct {
@@ -19,7 +17,7 @@ type Explanation struct {
 // PhonePart is what the user's phones have to do with it.
 type PhonePart struct {
 	State PhoneState `json:"state"`
-	Since time.Time  `json:"since,omitzero"` // zero: nothing was ever told
+	Since Time       `json:"since,omitzero"` // zero: nothing was ever told
 	Shows bool       `json:"shows"`          // Status is what they show
 	Rule  Rule       `json:"rule"`           // why, or why not
 }
@@ -29,30 +27,37 @@ type Reasoning struct {
 	Extension ExtensionID `json:"extension"`
 	Default   bool        `json:"default"`
 	Reachable bool        `json:"reachable"`
-	AwaySince time.Time   `json:"away_since,omitzero"`
+	AwaySince Time        `json:"away_since,omitzero"`
 	Shows     *Presence   `json:"shows"` // nil: its PBX has not told yet
 	Type      *StatusType `json:"type"`  // of what was said; nil: nothing
 	Message   string      `json:"message"`
-	Since     time.Time   `json:"since,omitzero"`
-	Until     time.Time   `json:"until,omitzero"`
+	Since     Time        `json:"since,omitzero"`
+	Until     Time        `json:"until,omitzero"`
 	By        string      `json:"by"`
 	Won       bool        `json:"won"`
 	Rule      Rule        `json:"rule"`  // why it won or lost
-	Heard     Heard       `json:"heard"` // the last report, and what became of it
+	Heard     Report      `json:"heard"` // the last report, and what became of it
 	Phone     PhoneState  `json:"phone"`
 	Wish      *WishInfo   `json:"wish"` // what it shall show and is not known to; nil: nothing
 }
 
+// Report is the last report about an extension and what became of it.
+type Report struct {
+	Presence Presence `json:"presence"`
+	At       Time     `json:"at,omitzero"` // zero: nothing heard yet
+	As       Verdict  `json:"as,omitempty"`
+}
+
 // WishInfo is a wish that is not fulfilled.
 type WishInfo struct {
-	Presence Presence  `json:"presence"`
-	Since    time.Time `json:"since"`
-	Sent     bool      `json:"sent"`
-	Refusals int       `json:"refusals"`
+	Presence Presence `json:"presence"`
+	Since    Time     `json:"since"`
+	Sent     bool     `json:"sent"`
+	Refusals int      `json:"refusals"`
 }
 
 // Explain tells why v's status is what it is, by the rules and at the time given.
-func (v *View) Explain(r *Rules, now time.Time) Explanation {
+func (v *View) Explain(r *Rules, now Time) Explanation {
 	s := step{v: v, r: r, now: now, fx: &Effects{}, in: &Input{}}
 	st, rule, held, ok := s.outcome()
 	e := Explanation{User: v.User, Sync: r.Sync, Incoming: r.Incoming, Outgoing: r.Outgoing, Rule: rule}
@@ -74,8 +79,8 @@ func (s *step) reasoning(c candidate, won Rule, held bool) Reasoning {
 	x := c.x
 	y := Reasoning{
 		Extension: x.ID, Default: c.def, Reachable: x.Session != 0, AwaySince: x.AwayAt,
-		Message: x.Said.Presence.Message, Since: x.Said.Since, Until: x.Said.Until, By: x.Said.By,
-		Won: c.rule == "" && !held, Rule: c.rule, Heard: x.Heard, Phone: s.phone(x),
+		Message: x.Said.Presence.Presence().Message, Since: x.Said.Since, Until: x.Said.Until, By: x.Said.By,
+		Won: c.rule == "" && !held, Rule: c.rule, Heard: Report{x.Shows.Presence(), x.Heard.At, x.Heard.As}, Phone: s.phone(x),
 	}
 	switch {
 	case y.Won:
@@ -84,11 +89,11 @@ func (s *step) reasoning(c candidate, won Rule, held bool) Reasoning {
 		y.Rule = LostHold
 	}
 	if x.Known {
-		shows := x.Shows
+		shows := x.Shows.Presence()
 		y.Shows = &shows
 	}
 	if !x.Said.Since.IsZero() {
-		t := s.status(x.Said.Type, "", time.Time{}, time.Time{}, "").Type
+		t := s.status(x.Said.Type, "", Time{}, Time{}, "").Type
 		y.Type = &t
 	}
 	if w := x.Wish; w != nil {

@@ -20,27 +20,27 @@ type oracle struct {
 type opinion struct {
 	p            Presence
 	t            TypeID
-	since, until time.Time
+	since, until Time
 }
 
 type held struct {
 	opinion
 	over ExtensionID
-	at   time.Time
+	at   Time
 }
 
 type truth struct {
 	id      ExtensionID
 	session uint64
-	end     time.Time // when its PBX was last heard of before it was lost
-	gone    time.Time // when that was noticed
+	end     Time // when its PBX was last heard of before it was lost
+	gone    Time // when that was noticed
 	known   bool
 	shows   Presence
 	was     []Shown
 	stack   []opinion // the last one counts; those below wait for return times
 	goal    *goal     // what it shall show and has not been seen to
 	open    []goal    // written and not answered, oldest first
-	repeat  time.Time
+	repeat  Time
 }
 
 type goal struct {
@@ -67,7 +67,7 @@ func (o *oracle) wish(x *truth, g goal) {
 
 // see takes the inputs apart for the oracle and keeps its books: what was written,
 // what was answered, which PBX is there. What follows from it is in oracle_test.go.
-func (o *oracle) see(in *Input, now time.Time) {
+func (o *oracle) see(in *Input, now Time) {
 	switch in.Kind {
 	case Chosen:
 		o.chosen(in, now)
@@ -90,7 +90,7 @@ func (o *oracle) see(in *Input, now time.Time) {
 	o.listen(in, now)
 }
 
-func (o *oracle) pbx(x *truth, in *Input, now time.Time) {
+func (o *oracle) pbx(x *truth, in *Input, now Time) {
 	x.repeat = keepIf(x.repeat, in.Kind == Snapshot)
 	switch p := in.Shows[x.id.Number]; {
 	case in.Kind == Loaded:
@@ -106,14 +106,14 @@ func (o *oracle) pbx(x *truth, in *Input, now time.Time) {
 	}
 }
 
-func keepIf(t time.Time, keep bool) time.Time {
+func keepIf(t Time, keep bool) Time {
 	if keep {
 		return t
 	}
-	return time.Time{}
+	return Time{}
 }
 
-func (o *oracle) extension(x *truth, in *Input, now time.Time) {
+func (o *oracle) extension(x *truth, in *Input, now Time) {
 	mine := x.goal != nil && x.goal.ask == in.Ask
 	switch in.Kind {
 	case Event:
@@ -147,7 +147,7 @@ func (o *oracle) ordered(order Order) {
 	}
 }
 
-func (o *oracle) reload(now time.Time) {
+func (o *oracle) reload(now Time) {
 	old := o.exts
 	o.exts = nil
 	for _, id := range o.r.Extensions {
@@ -184,7 +184,7 @@ func (o *oracle) clone() *oracle {
 }
 
 // wake is the start of a bridge: nothing is connected, nothing under way.
-func (o *oracle) wake(now time.Time, heard map[string]time.Time) {
+func (o *oracle) wake(now Time, heard map[string]Time) {
 	for i := range o.exts {
 		x := &o.exts[i]
 		if x.session != 0 {
@@ -193,16 +193,16 @@ func (o *oracle) wake(now time.Time, heard map[string]time.Time) {
 			}
 			x.gone = x.end
 		}
-		x.session, x.open, x.repeat = 0, nil, time.Time{}
+		x.session, x.open, x.repeat = 0, nil, Time{}
 		if x.goal != nil {
 			x.goal.waits = false
 		}
 	}
 }
 
-func (x *truth) show(p Presence, now time.Time) {
+func (x *truth) show(p Presence, now Time) {
 	if x.known && x.shows != p {
-		x.was = append(x.was, Shown{x.shows, now})
+		x.was = append(x.was, Shown{Keep(x.shows), now})
 	}
 	if x.known, x.shows = true, p; x.session == 0 { // new in the mapping, and its PBX speaks already
 		x.end = now
@@ -210,7 +210,7 @@ func (x *truth) show(p Presence, now time.Time) {
 }
 
 // event is rules 1 to 5 of "Incoming".
-func (o *oracle) event(x *truth, p Presence, now time.Time) {
+func (o *oracle) event(x *truth, p Presence, now Time) {
 	switch waiting := x.goal != nil && !x.goal.waits; {
 	case len(x.open) > 0 && x.open[0].acked && x.open[0].p == p:
 		x.answer(x.open[0].ask)
@@ -233,7 +233,7 @@ func (x *truth) answer(ask uint64) {
 }
 
 // answered is rule 4 of "Outgoing".
-func (o *oracle) answered(x *truth, ask uint64, p Presence, now time.Time) {
+func (o *oracle) answered(x *truth, ask uint64, p Presence, now Time) {
 	old := x.goal
 	x.answer(ask)
 	if len(x.open) == 0 && x.goal == nil && (old == nil && x.shows != p || old != nil && old.p != p) {
@@ -243,9 +243,9 @@ func (o *oracle) answered(x *truth, ask uint64, p Presence, now time.Time) {
 }
 
 // first is what a session's first snapshot does.
-func (o *oracle) first(x *truth, p Presence, newLife bool, now time.Time) {
+func (o *oracle) first(x *truth, p Presence, newLife bool, now Time) {
 	g, same := x.goal, x.known && x.shows == p
-	forgot := slices.ContainsFunc(x.was, func(s Shown) bool { return s.Presence == p && !s.Until.Before(x.end.Add(-2*time.Second)) })
+	forgot := slices.ContainsFunc(x.was, func(s Shown) bool { return s.Presence.is(p) && !s.Until.Before(x.end.Add(-2*time.Second)) })
 	switch {
 	case g != nil && g.sent && g.p == p:
 		x.goal = nil

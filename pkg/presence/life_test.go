@@ -50,8 +50,8 @@ func TestASnapshotAtTheStartOfASession(t *testing.T) {
 			g.do(Input{Kind: Snapshot, PBX: "main", Session: g.life, NewLife: tc.newLife, Shows: map[string]Presence{"1001": tc.shows}})
 			g.wrote(tc.write...)
 			x := g.x(desk)
-			if x.Said.Type != tc.said || x.Shows != tc.shows || (x.Wish != nil) != tc.wish {
-				t.Errorf("said %q shows %v wish %+v", x.Said.Type, x.Shows, x.Wish)
+			if x.Said.Type != tc.said || !x.Shows.is(tc.shows) || (x.Wish != nil) != tc.wish {
+				t.Errorf("said %q shows %v wish %+v", x.Said.Type, x.Shows.Presence(), x.Wish)
 			}
 			if moved := !x.Said.Since.Before(g.at); moved != tc.moved {
 				t.Errorf("said since %s, the snapshot is of %s", x.Said.Since, g.at)
@@ -434,7 +434,7 @@ func TestWhatAKilledPBXForgotIsWrittenBackAlsoIfItsLossWasNoticedLate(t *testing
 	for _, w := range []struct{ name string }{{"in this run"}, {"after a restart of the bridge"}} {
 		c := g.v.Clone()
 		if w.name != "in this run" {
-			c.Wake(g.at, func(string) time.Time { return heard })
+			c.Wake(g.at, func(string) Time { return heard })
 		}
 		var fx Effects
 		c.Step(&Input{Kind: Snapshot, PBX: "main", Session: 9, NewLife: true, Shows: map[string]Presence{"1001": available}}, g.r, g.at.Add(time.Hour), &fx)

@@ -10,10 +10,10 @@ import (
 // who wrote what and what was answered, is kept in ledger_test.go.
 
 // opine: somebody, not we, set p.
-func (o *oracle) opine(x *truth, p Presence, now time.Time) {
+func (o *oracle) opine(x *truth, p Presence, now Time) {
 	x.goal = nil // what waited after a refusal is superseded
 	if t := o.typeOf(x, p); t != "" && o.r.Sync {
-		x.stack, x.repeat = []opinion{{p: p, t: t, since: now}}, time.Time{}
+		x.stack, x.repeat = []opinion{{p: p, t: t, since: now}}, Time{}
 	}
 }
 
@@ -34,7 +34,7 @@ func (o *oracle) typeOf(x *truth, p Presence) (best TypeID) {
 }
 
 // chosen is rules 1 and 2 of "Outgoing".
-func (o *oracle) chosen(in *Input, now time.Time) {
+func (o *oracle) chosen(in *Input, now Time) {
 	t, _, _ := o.r.Types.Lookup(in.Type)
 	op := opinion{Presence{Message: in.Message}, in.Type, now, in.Until}
 	if o.hold = nil; t.Asterisk == nil || !o.r.Sync || len(o.exts) == 0 {
@@ -54,14 +54,14 @@ func (o *oracle) chosen(in *Input, now time.Time) {
 		if in.Until.IsZero() {
 			x.stack = nil
 		}
-		x.stack, x.repeat = append(x.stack, op), time.Time{}
+		x.stack, x.repeat = append(x.stack, op), Time{}
 		o.wish(x, goal{p: op.p, choice: true})
 	}
 }
 
 // tick is "Return time" and the counting of repeats.
-func (o *oracle) tick(now, wall time.Time) {
-	past := func(t time.Time) bool { return !t.IsZero() && !t.After(wall) }
+func (o *oracle) tick(now, wall Time) {
+	past := func(t Time) bool { return !t.IsZero() && !t.After(wall) }
 	if o.hold != nil && past(o.hold.until) {
 		o.hold = nil
 	}
@@ -71,11 +71,11 @@ func (o *oracle) tick(now, wall time.Time) {
 			for past(x.said().until) {
 				x.stack = x.stack[:len(x.stack)-1]
 			}
-			x.repeat = time.Time{}
+			x.repeat = Time{}
 			o.wish(x, goal{p: x.said().p})
 		}
 		if !x.repeat.IsZero() && !x.repeat.Add(2*time.Second).After(now) {
-			x.stack, x.repeat = []opinion{{x.said().p, x.said().t, x.repeat, time.Time{}}}, time.Time{}
+			x.stack, x.repeat = []opinion{{x.said().p, x.said().t, x.repeat, Time{}}}, Time{}
 		}
 	}
 }
@@ -88,7 +88,7 @@ func (o *oracle) pick() (best *truth) {
 		if i != o.r.Default {
 			other = 1
 		}
-		key := []int64{-x.said().since.UnixMicro(), other, int64(i)}
+		key := []int64{-x.said().since.us, other, int64(i)}
 		if o.r.Incoming == Priority {
 			key = slices.Insert(key, 0, int64(o.r.Ranks.of(x.said().t)))
 		}
@@ -99,11 +99,11 @@ func (o *oracle) pick() (best *truth) {
 	return best
 }
 
-func (o *oracle) over() (ExtensionID, time.Time) {
+func (o *oracle) over() (ExtensionID, Time) {
 	if x := o.pick(); x != nil {
 		return x.id, x.said().since
 	}
-	return ExtensionID{}, time.Time{}
+	return ExtensionID{}, Time{}
 }
 
 // decide makes the status.

@@ -107,9 +107,9 @@ const (
 
 // phoneStale is when what the extension's phone did is no longer believed, as its
 // PBX cannot be reached; zero: it is believed for now.
-func (s *step) phoneStale(x *Extension) time.Time {
+func (s *step) phoneStale(x *Extension) Time {
 	if x.Session != 0 || x.AwayAt.IsZero() || x.Phone == PhoneUnknown {
-		return time.Time{}
+		return Time{}
 	}
 	return x.AwayAt.Add(s.r.Phones.rule(x.Phone).ttl())
 }
@@ -175,7 +175,7 @@ func (s *step) overlay(chosen *Status) (st Status, why Rule, ok bool) {
 	case !s.reached(s.v.PhoneSince.Add(rule.After)):
 		return Status{}, PhoneTooShort, false
 	}
-	return s.status(rule.Show, "", s.v.PhoneSince, time.Time{}, s.phoneBy()), PhoneShows, true
+	return s.status(rule.Show, "", s.v.PhoneSince, Time{}, s.phoneBy()), PhoneShows, true
 }
 
 // phoneBy says whose phone shows.
@@ -200,7 +200,7 @@ func (s *step) phonesListed() {
 
 // phoneDue tells at when phones change something by themselves: a state has lasted
 // long enough, or is no longer believed.
-func (s *step) phoneDue(at func(time.Time)) {
+func (s *step) phoneDue(at func(Time)) {
 	if rule := s.r.Phones.rule(s.v.Phone); rule.Show != "" && !s.v.PhoneSince.IsZero() {
 		if ripe := s.v.PhoneSince.Add(rule.After); ripe.After(s.now) {
 			at(ripe)

@@ -107,7 +107,7 @@ func TestWhatIsChosenInACallWinsAndStays(t *testing.T) {
 		g.status("available")
 		g.restart()
 		g.status("available")
-		g.connect("main", map[string]Presence{"1001": g.x(desk).Shows, "1002": g.x(mobile).Shows})
+		g.connect("main", map[string]Presence{"1001": g.x(desk).Shows.Presence(), "1002": g.x(mobile).Shows.Presence()})
 		g.doing("main", map[string]PhoneState{"1001": PhoneIdle, "1002": PhoneInCall})
 		if g.status("available"); t.Failed() {
 			t.Fatal(how)

@@ -66,8 +66,8 @@ func (w *world) checkRest() {
 		x := &w.view.Extensions[i]
 		live := w.pbx(x.ID.PBX).live[x.ID.Number]
 		switch {
-		case x.Shows != live.p:
-			w.fail("I1: %s shows %v on its PBX, %v in the view", x.ID, live.p, x.Shows)
+		case !x.Shows.is(live.p):
+			w.fail("I1: %s shows %v on its PBX, %v in the view", x.ID, live.p, x.Shows.Presence())
 		case x.Wish != nil || len(x.Asked) > 0 || x.Session == 0:
 			w.fail("I1: %s is not at rest: wish %+v asked %v", x.ID, x.Wish, x.Asked)
 		}
@@ -97,7 +97,7 @@ func (w *world) checkRestart() {
 		w.fail("unmarshal: %v", err)
 		return
 	}
-	v.Wake(w.now(), func(string) time.Time { return w.last })
+	v.Wake(w.now(), func(string) Time { return w.last })
 	var fx Effects
 	step := func(in Input) {
 		v.Step(&in, w.rules, w.now(), &fx)

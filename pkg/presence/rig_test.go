@@ -53,7 +53,7 @@ type rig struct {
 	t      *testing.T
 	v      *View
 	r      *Rules
-	at     time.Time
+	at     Time
 	fx     Effects
 	orders []Order // of the last step
 	told   []Change
@@ -102,7 +102,7 @@ func (g *rig) event(id ExtensionID, p Presence) Verdict {
 func (g *rig) down(pbx string)            { g.t.Helper(); g.do(Input{Kind: Down, PBX: pbx}) }
 func (g *rig) ack(id ExtensionID)         { g.t.Helper(); g.answer(Acked, id) }
 func (g *rig) refuse(id ExtensionID)      { g.t.Helper(); g.answer(Refused, id) }
-func (g *rig) choose(id TypeID)           { g.t.Helper(); g.chooseUntil(id, time.Time{}) }
+func (g *rig) choose(id TypeID)           { g.t.Helper(); g.chooseUntil(id, Time{}) }
 func (g *rig) want(id TypeID)             { g.t.Helper(); g.choose(id); g.save() }
 func (g *rig) x(id ExtensionID) Extension { return g.v.Extensions[g.v.find(id)] }
 
@@ -115,7 +115,7 @@ func (g *rig) answer(kind InputKind, id ExtensionID) {
 	g.do(Input{Kind: kind, Extension: id, Ask: asked[len(asked)-1].ID})
 }
 
-func (g *rig) chooseUntil(id TypeID, until time.Time) {
+func (g *rig) chooseUntil(id TypeID, until Time) {
 	g.t.Helper()
 	g.do(Input{Kind: Chosen, Type: id, Until: until, By: "cli"})
 }
@@ -155,7 +155,7 @@ func (g *rig) restart() {
 		g.t.Fatal(err)
 	}
 	g.at = g.at.Add(time.Millisecond)
-	g.v.Wake(g.at, func(string) time.Time { return at })
+	g.v.Wake(g.at, func(string) Time { return at })
 	g.do(Input{Kind: Reloaded})
 }
 

@@ -184,12 +184,12 @@ func TestCloneIsDeep(t *testing.T) {
 		t.Fatalf("the copy differs: %+v", c)
 	}
 	want, _ := json.Marshal(c)
-	g.v.Hold.Type, g.v.Status.Message = "x", "x"
+	g.v.Hold.Type = "x"
 	for i := range g.v.Extensions {
 		x := &g.v.Extensions[i]
-		x.Shows.Message, x.Wish.Presence.Message, x.Asked[0].Presence.Message = "x", "x", "x"
+		x.Wish.Presence.Message, x.Asked[0].Presence.Message = "x", "x"
 		for j := range x.Recent {
-			x.Recent[j].Presence.Message = "x"
+			x.Recent[j].Until = t0
 		}
 	}
 	g.r = sample(incoming(Priority))

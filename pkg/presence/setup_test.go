@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-var t0 = time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)
+var t0 = At(time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC))
 
 // setup is a mapping for the simulation, drawn from a seed.
 type setup struct {

@@ -25,8 +25,8 @@ type simPBX struct {
 	tcp     []Order // on the wire
 	wire    []Input // on its way to the bridge
 
-	known int       // the life that the bridge knows
-	heard time.Time // when the bridge last heard of it
+	known int  // the life that the bridge knows
+	heard Time // when the bridge last heard of it
 }
 
 type undo struct {

@@ -41,11 +41,11 @@ type Input struct {
 	Phones    map[string]PhoneState // by number; missing means that the PBX has no such device
 	Type      TypeID
 	Message   string
-	Until     time.Time
+	Until     Time
 	By        string
 	Version   uint64
-	Heard     time.Time // when the PBX was last heard of, as a loss may be noticed late; zero: now
-	Wall      time.Time // the time of day, by which return times are judged; zero: now. A clock that was set back is behind now
+	Heard     Time // when the PBX was last heard of, as a loss may be noticed late; zero: now
+	Wall      Time // the time of day, by which return times are judged; zero: now. A clock that was set back is behind now
 }
 
 // Order asks the shell to write or read an extension on a session of its PBX.
@@ -60,7 +60,7 @@ type Order struct {
 // Change is a line of the history: what the status became and who or what made it so.
 type Change struct {
 	Status Status
-	At     time.Time
+	At     Time
 	By     string
 	Rule   Rule
 }
@@ -92,7 +92,7 @@ const (
 
 // Step lets one thing happen to a user at a time that must be later than any time
 // it was given before, in whole microseconds. It changes v and fills fx.
-func (v *View) Step(in *Input, r *Rules, now time.Time, fx *Effects) {
+func (v *View) Step(in *Input, r *Rules, now Time, fx *Effects) {
 	*fx = Effects{Orders: fx.Orders[:0], History: fx.History[:0], candidates: fx.candidates[:0]}
 	s := step{v: v, r: r, now: now, fx: fx, in: in}
 	s.run()
@@ -107,7 +107,7 @@ func (v *View) Step(in *Input, r *Rules, now time.Time, fx *Effects) {
 type step struct {
 	v   *View
 	r   *Rules
-	now time.Time
+	now Time
 	fx  *Effects
 	in  *Input
 	by  string // who or what changes the status, where it is not who said it
@@ -169,7 +169,7 @@ func (s *step) event(x *Extension, p Presence) Verdict {
 		s.answer(x, x.Asked[0].ID)
 		return Echo
 	}
-	if x.Known && x.Shows == p && !s.countable(x) {
+	if x.Known && x.Shows.is(p) && !s.countable(x) {
 		return Repeat
 	}
 	if len(x.Asked) > 0 || x.Wish != nil && !x.Wish.refused() {
@@ -192,11 +192,11 @@ func (s *step) opinion(x *Extension, p Presence) Verdict {
 	if !ok {
 		return Unmapped
 	}
-	if x.Known && x.Shows == p && x.Said.Presence == p && s.in.Kind == Event {
+	if x.Known && x.Shows.is(p) && x.Said.Presence.is(p) && s.in.Kind == Event {
 		x.RepeatAt = s.now // counted when no module load is recognised meanwhile
 		return Repeat
 	}
-	s.say(x, Said{Presence: p, Type: id, Since: s.now, By: x.ID.by()})
+	s.say(x, Said{Presence: Keep(p), Type: id, Since: s.now, By: x.ID.by()})
 	return Accepted
 }
 
@@ -206,15 +206,15 @@ func (s *step) countable(x *Extension) bool {
 }
 
 func (s *step) say(x *Extension, said Said) {
-	x.Said, x.RepeatAt = said, time.Time{}
+	x.Said, x.RepeatAt = said, Time{}
 	s.fx.Changed = true
 }
 
 // hear notes a report, what became of it, and what the extension shows now.
 func (s *step) hear(x *Extension, p Presence, as Verdict) {
 	s.fx.Heard = as
-	x.Heard = Heard{p, s.now, as}
-	if !x.Known || x.Shows != p {
+	x.Heard = Heard{s.now, as}
+	if !x.Known || !x.Shows.is(p) {
 		x.show(p, s.now)
 		s.fx.Changed = true
 	}
@@ -284,7 +284,7 @@ func (s *step) answered(x *Extension) {
 		s.hear(x, p, Older)
 	case wish != nil && p == wish.Presence:
 		s.hear(x, p, Echo)
-	case wish != nil || x.Shows != p:
+	case wish != nil || !x.Shows.is(p):
 		s.hear(x, p, s.opinion(x, p))
 	default:
 		s.hear(x, p, Repeat)
@@ -307,7 +307,7 @@ func (s *step) lost() {
 		if x.ID.PBX != s.in.PBX {
 			continue
 		}
-		x.RepeatAt = time.Time{}
+		x.RepeatAt = Time{}
 		if s.in.Kind == Down && x.Session != 0 {
 			x.away(s.now, or(s.in.Heard, s.now))
 			s.fx.Changed = true
@@ -315,7 +315,7 @@ func (s *step) lost() {
 	}
 }
 
-func or(t, otherwise time.Time) time.Time {
+func or(t, otherwise Time) Time {
 	if t.IsZero() {
 		return otherwise
 	}
@@ -324,8 +324,8 @@ func or(t, otherwise time.Time) time.Time {
 
 // away takes the extension off its connection: writes that were not answered
 // there never will be. heard is the last sign of life of its PBX.
-func (x *Extension) away(now, heard time.Time) {
-	x.Session, x.AwayAt, x.Asked, x.Reading, x.RepeatAt = 0, now, nil, false, time.Time{}
+func (x *Extension) away(now, heard Time) {
+	x.Session, x.AwayAt, x.Asked, x.Reading, x.RepeatAt = 0, now, nil, false, Time{}
 	x.forget(heard)
 	if x.Wish != nil {
 		x.Wish.Flying = false
@@ -334,10 +334,10 @@ func (x *Extension) away(now, heard time.Time) {
 
 // Wake prepares a view that comes from the store: no PBX is connected. heard
 // tells when each PBX was last heard of; a killed bridge left no better sign.
-func (v *View) Wake(now time.Time, heard func(pbx string) time.Time) {
+func (v *View) Wake(now Time, heard func(pbx string) Time) {
 	for i := range v.Extensions {
 		x := &v.Extensions[i]
-		at, end := x.AwayAt, time.Time{} // what it had to forget it forgot when it was lost
+		at, end := x.AwayAt, Time{} // what it had to forget it forgot when it was lost
 		if at.IsZero() {
 			at = now
 			if end = heard(x.ID.PBX); !end.IsZero() {
@@ -346,7 +346,7 @@ func (v *View) Wake(now time.Time, heard func(pbx string) time.Time) {
 		}
 		x.away(at, end)
 		if x.Wish != nil {
-			x.Wish.Saved, x.Wish.RetryAt = true, time.Time{}
+			x.Wish.Saved, x.Wish.RetryAt = true, Time{}
 		}
 	}
 	v.Due = now

@@ -27,8 +27,8 @@ func TestAnEventBeforeTheResponseIsNotTheEcho(t *testing.T) {
 	if as := g.event(desk, dnd); as != Older {
 		t.Errorf("an event before the response was taken for %q", as)
 	}
-	if x := g.x(desk); x.Shows != dnd || x.Wish == nil || len(x.Asked) != 1 {
-		t.Errorf("shows %v wish %+v asked %v", x.Shows, x.Wish, x.Asked)
+	if x := g.x(desk); !x.Shows.is(dnd) || x.Wish == nil || len(x.Asked) != 1 {
+		t.Errorf("shows %v wish %+v asked %v", x.Shows.Presence(), x.Wish, x.Asked)
 	}
 }
 
@@ -146,8 +146,8 @@ func TestAnEventOlderThanOurWriteMovesOnlyWhatIsShown(t *testing.T) {
 			if as := g.event(desk, available); as != Older {
 				t.Errorf("taken for %q", as)
 			}
-			if x := g.x(desk); x.Shows != available || x.Said.Type != "dnd" {
-				t.Errorf("shows %v, said %s", x.Shows, x.Said.Type)
+			if x := g.x(desk); !x.Shows.is(available) || x.Said.Type != "dnd" {
+				t.Errorf("shows %v, said %s", x.Shows.Presence(), x.Said.Type)
 			}
 			g.status("dnd")
 		})
@@ -161,8 +161,8 @@ func TestAnUnmappedPresenceSaysNothing(t *testing.T) {
 		if as := g.event(desk, p); as != Unmapped {
 			t.Errorf("%v was taken for %q", p, as)
 		}
-		if g.x(desk).Shows != p {
-			t.Errorf("it shows %v, want %v", g.x(desk).Shows, p)
+		if !g.x(desk).Shows.is(p) {
+			t.Errorf("it shows %v, want %v", g.x(desk).Shows.Presence(), p)
 		}
 		g.status("dnd")
 	}
@@ -183,7 +183,7 @@ func TestWhatAPhoneSaysIsKept(t *testing.T) {
 	if as := g.event(mobile, p); as != Accepted {
 		t.Errorf("taken for %q", as)
 	}
-	want := Said{Presence: p, Type: "meeting", Since: g.at, By: "extension main/1002"}
+	want := Said{Presence: Keep(p), Type: "meeting", Since: g.at, By: "extension main/1002"}
 	if got := g.x(mobile).Said; got != want {
 		t.Errorf("said %+v, want %+v", got, want)
 	}

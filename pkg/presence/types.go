@@ -9,7 +9,6 @@ package presence
 import (
 	"fmt"
 	"strings"
-	"time"
 	"unicode/utf8"
 )
 
@@ -199,12 +198,13 @@ const (
 )
 
 // Status is a user's status. Its type is a copy, so that it can still be shown
-// after the mapping has lost the type.
+// after the mapping has lost the type. The Status of a View is never changed: another
+// takes its place.
 type Status struct {
 	Type    StatusType `json:"type"`
 	Message string     `json:"message"`
-	Since   time.Time  `json:"since"`
-	Until   time.Time  `json:"until,omitzero"` // zero: until something else is said
+	Since   Time       `json:"since"`
+	Until   Time       `json:"until,omitzero"` // zero: until something else is said
 	By      string     `json:"by"`
 	Removed bool       `json:"removed,omitempty"` // the mapping no longer has the type
 	Stale   bool       `json:"stale,omitempty"`   // no extension counts: all are unreachable for too long

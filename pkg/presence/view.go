@@ -18,13 +18,13 @@ type View struct {
 	Over       bool        `json:"over,omitempty"`  // Status is what the phones show over Under
 	Under      *Status     `json:"under,omitempty"` // with Over: what was said or chosen; nil: nothing
 	Phone      PhoneState  `json:"phone,omitempty"` // what all phones do together
-	PhoneSince time.Time   `json:"phone_since,omitzero"`
+	PhoneSince Time        `json:"phone_since,omitzero"`
 	Hold       *Hold       `json:"hold,omitempty"`
 	Default    int         `json:"default"`    // as Rules.Default
 	Extensions []Extension `json:"extensions"` // as Rules.Extensions, same order
 
 	// Due is when Step next wants a Tick; zero: never.
-	Due time.Time `json:"-"`
+	Due Time `json:"-"`
 }
 
 // Hold is a chosen status that no presence expresses. It lasts until the
@@ -32,19 +32,19 @@ type View struct {
 type Hold struct {
 	Type    TypeID      `json:"type"`
 	Message string      `json:"message"`
-	Since   time.Time   `json:"since"`
-	Until   time.Time   `json:"until,omitzero"`
+	Since   Time        `json:"since"`
+	Until   Time        `json:"until,omitzero"`
 	By      string      `json:"by"`
 	Over    ExtensionID `json:"over,omitzero"`       // the extension the method picked; zero: none had said anything
-	OverAt  time.Time   `json:"over_since,omitzero"` // that one's since
+	OverAt  Time        `json:"over_since,omitzero"` // that one's since
 }
 
 // Extension is one of a user's extensions.
 type Extension struct {
 	ID     ExtensionID `json:"id"`
 	Known  bool        `json:"known"` // the PBX has told what it shows
-	Shows  Presence    `json:"shows"`
-	At     time.Time   `json:"shows_since,omitzero"`
+	Shows  Kept        `json:"shows"`
+	At     Time        `json:"shows_since,omitzero"`
 	Recent []Shown     `json:"recent,omitempty"` // what it showed before, oldest first; see remember
 	Said   Said        `json:"said"`
 	Wish   *Wish       `json:"wish,omitempty"`
@@ -52,27 +52,27 @@ type Extension struct {
 	Heard  Heard       `json:"heard"`
 	Phone  PhoneState  `json:"phone,omitempty"` // what its device does
 
-	Session  uint64    `json:"-"`                   // of the PBX; 0: it is away
-	AwayAt   time.Time `json:"away_since,omitzero"` // zero: connected
-	Reading  bool      `json:"-"`                   // a read-back is under way
-	RepeatAt time.Time `json:"-"`                   // a repeat waits to be counted (sync.repeats: count)
+	Session  uint64 `json:"-"`                   // of the PBX; 0: it is away
+	AwayAt   Time   `json:"away_since,omitzero"` // zero: connected
+	Reading  bool   `json:"-"`                   // a read-back is under way
+	RepeatAt Time   `json:"-"`                   // a repeat waits to be counted (sync.repeats: count)
 }
 
 // Said is the last mapped presence that somebody set on an extension. The zero
 // value says that nobody has.
 type Said struct {
-	Presence Presence  `json:"presence"`
-	Type     TypeID    `json:"type"`
-	Since    time.Time `json:"since,omitzero"`
-	Until    time.Time `json:"until,omitzero"` // then Before counts again
-	By       string    `json:"by"`
-	Before   *Said     `json:"before,omitempty"` // only with Until
+	Presence Kept   `json:"presence"`
+	Type     TypeID `json:"type"`
+	Since    Time   `json:"since,omitzero"`
+	Until    Time   `json:"until,omitzero"` // then Before counts again
+	By       string `json:"by"`
+	Before   *Said  `json:"before,omitempty"` // only with Until
 }
 
 // Shown is a presence that an extension showed, and until when.
 type Shown struct {
-	Presence Presence  `json:"presence"`
-	Until    time.Time `json:"until"`
+	Presence Kept `json:"presence"`
+	Until    Time `json:"until"`
 }
 
 // WishKind says where a wish comes from, which decides what a change that
@@ -88,18 +88,18 @@ const (
 
 // Wish is a presence that an extension shall show and is not known to show yet.
 type Wish struct {
-	Presence Presence  `json:"presence"`
-	Kind     WishKind  `json:"kind"`
-	Since    time.Time `json:"since"`           // when it was wished
-	Version  uint64    `json:"version"`         // of the view, which must be in the store before a choice is written
-	Saved    bool      `json:"-"`               // it is
-	Ask      uint64    `json:"ask,omitempty"`   // the last write made for it; 0: none yet
-	Flying   bool      `json:"-"`               // that write is under way
-	Sent     bool      `json:"sent,omitempty"`  // was put on a wire
-	Again    bool      `json:"-"`               // had been sent before the last write
-	Acked    bool      `json:"acked,omitempty"` // the PBX took the last write
-	Refusals int       `json:"refusals,omitempty"`
-	RetryAt  time.Time `json:"-"` // after a refusal, or a session that was gone; zero: at once
+	Presence Presence `json:"presence"`
+	Kind     WishKind `json:"kind"`
+	Since    Time     `json:"since"`           // when it was wished
+	Version  uint64   `json:"version"`         // of the view, which must be in the store before a choice is written
+	Saved    bool     `json:"-"`               // it is
+	Ask      uint64   `json:"ask,omitempty"`   // the last write made for it; 0: none yet
+	Flying   bool     `json:"-"`               // that write is under way
+	Sent     bool     `json:"sent,omitempty"`  // was put on a wire
+	Again    bool     `json:"-"`               // had been sent before the last write
+	Acked    bool     `json:"acked,omitempty"` // the PBX took the last write
+	Refusals int      `json:"refusals,omitempty"`
+	RetryAt  Time     `json:"-"` // after a refusal, or a session that was gone; zero: at once
 }
 
 // refused tells whether the wish waits because Asterisk did not take it: then
@@ -109,10 +109,10 @@ func (w *Wish) refused() bool { return w.Refusals > 0 && !w.RetryAt.IsZero() }
 
 // Ask is a write that was handed to the sender and whose event has not been seen.
 type Ask struct {
-	ID       uint64    `json:"id"`
-	Presence Presence  `json:"presence"`
-	Acked    bool      `json:"acked"`
-	At       time.Time `json:"at"` // sent; once acked: when it was
+	ID       uint64   `json:"id"`
+	Presence Presence `json:"presence"`
+	Acked    bool     `json:"acked"`
+	At       Time     `json:"at"` // sent; once acked: when it was
 }
 
 // Verdict says what became of a report about an extension.
@@ -129,11 +129,11 @@ const (
 	Reverted  Verdict = "reverted"   // the PBX forgot what it showed; written back
 )
 
-// Heard is the last report about an extension and what became of it.
+// Heard is when the last report about an extension came and what became of it. What
+// it said the extension shows since.
 type Heard struct {
-	Presence Presence  `json:"presence"`
-	At       time.Time `json:"at,omitzero"` // zero: nothing heard yet
-	As       Verdict   `json:"as,omitempty"`
+	At Time    `json:"at"` // zero: nothing heard yet
+	As Verdict `json:"as"`
 }
 
 // find returns the index of an extension, or -1.
@@ -156,20 +156,20 @@ const (
 
 // show notes that the extension shows p now. What it showed before is remembered
 // for as long as a killed PBX could fall back to it.
-func (x *Extension) show(p Presence, now time.Time) {
-	if x.Known && x.Shows == p {
+func (x *Extension) show(p Presence, now Time) {
+	if x.Known && x.Shows.is(p) {
 		return
 	}
 	if x.Known {
 		x.Recent = append(x.Recent, Shown{x.Shows, now})
 		x.forget(now)
 	}
-	x.Known, x.Shows, x.At = true, p, now
+	x.Known, x.Shows, x.At = true, Keep(p), now
 }
 
 // forget drops what a PBX that lived until end cannot fall back to any more: what
 // was replaced more than forgetWindow before.
-func (x *Extension) forget(end time.Time) {
+func (x *Extension) forget(end Time) {
 	keep := 0
 	for keep < len(x.Recent) && x.Recent[keep].Until.Before(end.Add(-forgetWindow)) {
 		keep++
@@ -185,19 +185,19 @@ func (x *Extension) forget(end time.Time) {
 
 // showed tells whether the extension showed p not long before its PBX was lost.
 func (x *Extension) showed(p Presence) bool {
-	return slices.ContainsFunc(x.Recent, func(s Shown) bool { return s.Presence == p })
+	return slices.ContainsFunc(x.Recent, func(s Shown) bool { return s.Presence.is(p) })
 }
 
-// Clone returns a copy that shares nothing with v.
+// Clone returns a copy that shares with v only what is never changed.
 func (v *View) Clone() *View {
 	c := *v
-	c.Status, c.Under, c.Hold = clone(v.Status), clone(v.Under), clone(v.Hold)
+	c.Hold = clone(v.Hold)
 	c.Extensions = slices.Clone(v.Extensions)
 	for i := range c.Extensions {
 		x := &c.Extensions[i]
 		x.Recent, x.Asked, x.Wish = slices.Clone(x.Recent), slices.Clone(x.Asked), clone(x.Wish)
 	}
-	return &c // Said.Before is never changed in place
+	return &c // Status and Said.Before are never changed in place
 }
 
 func clone[T any](p *T) *T {

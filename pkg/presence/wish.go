@@ -29,7 +29,7 @@ func (s *step) synced(id TypeID) bool {
 }
 
 // target makes a choice what the target extensions say, and shall show.
-func (s *step) target(id TypeID, message string, since, until time.Time, by string) {
+func (s *step) target(id TypeID, message string, since, until Time, by string) {
 	img, _ := s.r.Types.image(id)
 	p := Presence{img.State, img.Subtype, message}.Canonical()
 	for i := range s.v.Extensions {
@@ -37,7 +37,7 @@ func (s *step) target(id TypeID, message string, since, until time.Time, by stri
 			continue
 		}
 		x := &s.v.Extensions[i]
-		said := Said{Presence: p, Type: id, Since: since, Until: until, By: by}
+		said := Said{Presence: Keep(p), Type: id, Since: since, Until: until, By: by}
 		if !until.IsZero() {
 			said.Before = before(x, until)
 		}
@@ -49,7 +49,7 @@ func (s *step) target(id TypeID, message string, since, until time.Time, by stri
 
 // before is what an extension returns to when a choice made now ends at until:
 // what it said, without what will have ended by then.
-func before(x *Extension, until time.Time) *Said {
+func before(x *Extension, until Time) *Said {
 	b := &x.Said
 	for b != nil && !b.Until.IsZero() && !b.Until.After(until) {
 		b = b.Before
@@ -96,7 +96,7 @@ func (s *step) pump(x *Extension) {
 		return
 	}
 	s.v.Asks++
-	w.Ask, w.Flying, w.Again, w.Sent, w.Acked, w.RetryAt = s.v.Asks, true, w.Sent, true, false, time.Time{}
+	w.Ask, w.Flying, w.Again, w.Sent, w.Acked, w.RetryAt = s.v.Asks, true, w.Sent, true, false, Time{}
 	x.Asked = append(x.Asked, Ask{ID: w.Ask, Presence: w.Presence, At: s.now})
 	s.fx.Orders = append(s.fx.Orders, Order{Extension: x.ID, Session: x.Session, Ask: w.Ask, Presence: w.Presence})
 	s.fx.Durable = true
@@ -114,7 +114,7 @@ func (s *step) snapshot() {
 			s.compare(x, p)
 			continue
 		}
-		x.Session, x.AwayAt = s.in.Session, time.Time{}
+		x.Session, x.AwayAt = s.in.Session, Time{}
 		s.fx.Changed = true
 		s.meet(x, p)
 	}
@@ -125,7 +125,7 @@ func (s *step) snapshot() {
 func (s *step) compare(x *Extension, p Presence) {
 	switch {
 	case len(x.Asked) > 0 || x.Wish != nil && !x.Wish.refused():
-	case x.Known && x.Shows == p:
+	case x.Known && x.Shows.is(p):
 	default:
 		s.hear(x, p, s.opinion(x, p))
 	}
@@ -145,7 +145,7 @@ func (s *step) compare(x *Extension, p Presence) {
 //	                         before the end   showed last is written back
 //	none                     something else   somebody changed it
 func (s *step) meet(x *Extension, p Presence) {
-	w, same := x.Wish, x.Known && x.Shows == p
+	w, same := x.Wish, x.Known && x.Shows.is(p)
 	switch {
 	case w != nil && w.Sent && w.Presence == p:
 		x.Wish = nil
@@ -154,19 +154,19 @@ func (s *step) meet(x *Extension, p Presence) {
 		x.Wish = nil
 		s.hear(x, p, s.opinion(x, p))
 	case w != nil && w.Kind == Choice:
-		w.RetryAt = time.Time{}
+		w.RetryAt = Time{}
 		if !w.Sent && x.Said.Since.Equal(w.Since) { // made while the PBX was away
 			w.Since = s.now.Add(time.Microsecond)
 			x.Said.Since = w.Since
 		}
 		s.hear(x, p, Older)
 	case w != nil && same:
-		w.RetryAt = time.Time{}
+		w.RetryAt = Time{}
 		s.hear(x, p, Repeat)
 	case w == nil && same:
 		s.hear(x, p, Repeat)
 	case w == nil && s.in.NewLife && x.showed(p) && s.r.Sync:
-		s.wish(x, x.Shows, Restore)
+		s.wish(x, x.Shows.Presence(), Restore)
 		s.hear(x, p, Reverted)
 	default:
 		s.hear(x, p, s.opinion(x, p))
@@ -185,7 +185,7 @@ func (s *step) tick() {
 		}
 		if s.reached(after(x.RepeatAt, repeatWait)) {
 			again := x.Said
-			again.Since, again.Until, again.Before = x.RepeatAt, time.Time{}, nil
+			again.Since, again.Until, again.Before = x.RepeatAt, Time{}, nil
 			again.By = x.ID.by()
 			s.say(x, again)
 		}
@@ -218,14 +218,14 @@ func (s *step) expire(x *Extension) {
 	s.by = ByExpiry
 	s.say(x, said)
 	if s.r.Sync {
-		s.wish(x, said.Presence, Expiry)
+		s.wish(x, said.Presence.Presence(), Expiry)
 	}
 }
 
 // readAt is when the extension's oldest write has waited too long for its event.
-func (x *Extension) readAt() time.Time {
+func (x *Extension) readAt() Time {
 	if len(x.Asked) == 0 || !x.Asked[0].Acked || x.Reading || x.Session == 0 {
-		return time.Time{}
+		return Time{}
 	}
 	return x.Asked[0].At.Add(echoWait)
 }
@@ -240,14 +240,14 @@ func (x *Extension) lastAcked() (ask uint64) {
 }
 
 // over tells whether a return time has come; zero never does.
-func (s *step) over(until time.Time) bool {
+func (s *step) over(until Time) bool {
 	return !until.IsZero() && !or(s.in.Wall, s.now).Before(until)
 }
 
 // reached tells whether a deadline has come; zero never does.
-func (s *step) reached(t time.Time) bool { return !t.IsZero() && !s.now.Before(t) }
+func (s *step) reached(t Time) bool { return !t.IsZero() && !s.now.Before(t) }
 
-func after(t time.Time, d time.Duration) time.Time {
+func after(t Time, d time.Duration) Time {
 	if t.IsZero() {
 		return t
 	}
@@ -255,8 +255,8 @@ func after(t time.Time, d time.Duration) time.Time {
 }
 
 // due is the earliest moment at which a tick would do something.
-func (s *step) due() (next time.Time) {
-	at := func(t time.Time) {
+func (s *step) due() (next Time) {
+	at := func(t Time) {
 		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
 			next = t
 		}
@@ -294,7 +294,7 @@ func (s *step) reload() {
 			x.Wish = nil
 			s.fx.Changed = true
 		} else if s.v.Alone && x.Known && x.Shows != x.Said.Presence {
-			x.Heard = Heard{x.Shows, s.now, s.opinion(x, x.Shows)}
+			x.Heard = Heard{s.now, s.opinion(x, x.Shows.Presence())}
 		}
 	}
 	if h := s.v.Hold; h != nil && s.synced(h.Type) { // phones can show it now

@@ -168,8 +168,8 @@ func TestAWriteWithoutItsEventIsReadBack(t *testing.T) {
 			if as := g.do(Input{Kind: Answered, Extension: desk, Ask: ask, Presence: tc.found}); as != tc.as {
 				t.Errorf("the answer was taken for %q, want %q", as, tc.as)
 			}
-			if x := g.x(desk); x.Said.Type != tc.want || (x.Wish != nil) != tc.wish || x.Shows != tc.found {
-				t.Errorf("said %q wish %+v shows %v", x.Said.Type, x.Wish, x.Shows)
+			if x := g.x(desk); x.Said.Type != tc.want || (x.Wish != nil) != tc.wish || !x.Shows.is(tc.found) {
+				t.Errorf("said %q wish %+v shows %v", x.Said.Type, x.Wish, x.Shows.Presence())
 			}
 		})
 	}
@@ -293,8 +293,8 @@ func TestAReturnTimeBringsBackWhatWasSaid(t *testing.T) {
 			}
 			g.status(tc.want)
 			x := g.x(desk)
-			if x.Said.Type != tc.desk || x.Shows != tc.shows {
-				t.Errorf("said %q shows %v", x.Said.Type, x.Shows)
+			if x.Said.Type != tc.desk || !x.Shows.is(tc.shows) {
+				t.Errorf("said %q shows %v", x.Said.Type, x.Shows.Presence())
 			}
 			if tc.name == "what the phone said" && (!x.Said.Since.Equal(before.Since) || x.Said.By != ByExpiry) {
 				t.Errorf("since %s by %q, want %s by expiry", x.Said.Since, x.Said.By, before.Since)

@@ -16,7 +16,7 @@ type world struct {
 	trace func(string)
 	calm  bool // no faults, and one thing at a time
 
-	wall, last time.Time     // the wall clock, which may step, and the bridge's
+	wall, last Time          // the wall clock, which may step, and the bridge's
 	mono       time.Duration // what really passed
 
 	setup  setup
@@ -45,7 +45,7 @@ type saved struct {
 	view   []byte
 	oracle *oracle
 	life   map[string]int
-	heard  map[string]time.Time
+	heard  map[string]Time
 }
 
 // promise is a choice that was committed, for one extension.
@@ -75,7 +75,7 @@ func newWorld(seed uint64) *world {
 	for _, name := range []string{"main", "branch"} {
 		w.pbxs = append(w.pbxs, &simPBX{w: w, name: name, up: true, life: 1, live: map[string]act{}})
 	}
-	w.store = saved{view: []byte(`{"user":"alice"}`), oracle: w.oracle.clone(), life: map[string]int{}, heard: map[string]time.Time{}}
+	w.store = saved{view: []byte(`{"user":"alice"}`), oracle: w.oracle.clone(), life: map[string]int{}, heard: map[string]Time{}}
 	return w
 }
 
@@ -140,8 +140,8 @@ func (w *world) pass() {
 }
 
 // now is the bridge's clock.
-func (w *world) now() time.Time {
-	now := w.wall.Truncate(time.Microsecond)
+func (w *world) now() Time {
+	now := w.wall
 	if least := w.last.Add(2 * time.Microsecond); now.Before(least) {
 		now = least
 	}
@@ -229,7 +229,7 @@ func (w *world) trouble(p *simPBX) {
 		w.crash()
 	case r < 76:
 		w.wall = w.wall.Add(time.Duration(w.rng.IntN(7200)-3600) * time.Second)
-		w.say("clock steps to %s", w.wall.Format(time.TimeOnly))
+		w.say("clock steps to %s", w.wall.Time().Format(time.TimeOnly))
 	case r < 84:
 		w.reload()
 	case r < 92:
@@ -271,9 +271,9 @@ func (w *world) choose() {
 		in.Message = pickOne(w.rng, []string{"x", "back at 2"})
 	}
 	if w.chance(25) {
-		in.Until = w.wall.Add(time.Duration(1+w.rng.IntN(40)) * time.Second).Truncate(time.Second)
+		in.Until = At(w.wall.Time().Add(time.Duration(1+w.rng.IntN(40)) * time.Second).Truncate(time.Second))
 		if !in.Until.After(w.wall) {
-			in.Until = time.Time{}
+			in.Until = Time{}
 		}
 	}
 	w.chose(in)
@@ -345,7 +345,7 @@ func (w *world) freeze() saved {
 	if err != nil {
 		w.fail("marshal: %v", err)
 	}
-	s := saved{view: data, oracle: w.oracle.clone(), life: map[string]int{}, heard: map[string]time.Time{}}
+	s := saved{view: data, oracle: w.oracle.clone(), life: map[string]int{}, heard: map[string]Time{}}
 	for _, p := range w.pbxs {
 		s.life[p.name], s.heard[p.name] = p.known, p.heard
 	}
@@ -389,7 +389,7 @@ func (w *world) wake() {
 	v := &View{}
 	w.decode(v)
 	heard := w.store.heard
-	v.Wake(now, func(pbx string) time.Time { return heard[pbx] })
+	v.Wake(now, func(pbx string) Time { return heard[pbx] })
 	w.view, w.oracle = v, w.store.oracle.clone()
 	w.oracle.r = w.rules
 	w.oracle.wake(now, heard)

@@ -60,7 +60,7 @@ func userRow(u *User) []any {
 	if st := u.Status; st != nil {
 		copy(row[4:], []any{
 			string(st.Type.ID), st.Type.Name, string(st.Type.Base), st.Type.Color,
-			st.Message, timeText(st.Since), timeText(st.Until), st.By, st.Removed, st.Stale,
+			st.Message, timeText(st.Since.Time()), timeText(st.Until.Time()), st.By, st.Removed, st.Stale,
 		})
 	}
 	return row

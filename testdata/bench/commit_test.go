@@ -145,7 +145,7 @@ func openRaw(b *testing.B, dir string) func(*store.Batch) {
 		for _, row := range batch.Users {
 			st := row.Status
 			_, err := u.Exec(string(row.ID), row.Name, row.Email, row.Version, string(st.Type.ID), st.Type.Name, string(st.Type.Base),
-				st.Type.Color, st.Message, st.Since.Format(layout), nil, st.By, false, false, string(row.View))
+				st.Type.Color, st.Message, st.Since.Time().Format(layout), nil, st.By, false, false, string(row.View))
 			check(b, err)
 		}
 		for _, e := range batch.History {

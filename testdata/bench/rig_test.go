@@ -175,7 +175,8 @@ func stored(tb testing.TB, dir string) (d digest) {
 		var v presence.View
 		check(tb, json.Unmarshal(row.View, &v))
 		for _, x := range v.Extensions {
-			d.add(x.ID.Number, x.Shows.State.String(), x.Shows.Subtype, x.Shows.Message)
+			p := x.Shows.Presence()
+			d.add(x.ID.Number, p.State.String(), p.Subtype, p.Message)
 		}
 	}
 	return d

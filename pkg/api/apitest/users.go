@@ -14,6 +14,8 @@ var Now = time.Date(2026, 11, 22, 10, 30, 0, 0, time.UTC)
 
 func ago(d time.Duration) time.Time { return Now.Add(-d) }
 
+func past(d time.Duration) presence.Time { return presence.At(ago(d)) }
+
 func ptr[T any](v T) *T { return &v }
 
 // Types are the status types.
@@ -42,7 +44,7 @@ func Users() []bridge.User {
 			{PBX: "main", Extension: "1002", Reachable: true, Since: ptr(ago(time.Hour)), Pending: true,
 				Presence: &presence.Presence{State: presence.Available}},
 		},
-		Last: &bridge.LastChange{At: ago(3 * time.Minute), By: "extension main/1001", Rule: presence.WonLatest},
+		Last: &bridge.LastChange{At: past(3 * time.Minute), By: "extension main/1001", Rule: presence.WonLatest},
 	}
 	alice.Status.Until = ptr(Now.Add(90 * time.Minute))
 	bob := bridge.User{ID: "bob", Name: "Bob Lee", Version: 4, Phone: "unknown", Saved: true,
@@ -87,20 +89,20 @@ func Explanations() map[presence.UserID]presence.Explanation {
 	free, dnd := presence.Presence{State: presence.Available}, presence.Presence{State: presence.DND}
 	return map[presence.UserID]presence.Explanation{
 		"alice": {User: "alice", Sync: true, Incoming: presence.Latest, Outgoing: presence.ToAll, Rule: presence.WonLatest,
-			Status: &presence.Status{Type: types[1], Message: "Back at 2", Since: ago(3 * time.Minute), Until: Now.Add(90 * time.Minute), By: "extension main/1001"},
+			Status: &presence.Status{Type: types[1], Message: "Back at 2", Since: past(3 * time.Minute), Until: past(-90 * time.Minute), By: "extension main/1001"},
 			Extensions: []presence.Reasoning{
-				{Extension: main("1001"), Default: true, Reachable: true, Shows: &lunch, Type: &types[1], Message: "Back at 2", Since: ago(3 * time.Minute), By: "extension main/1001",
-					Won: true, Rule: presence.WonLatest, Heard: presence.Heard{Presence: lunch, At: ago(time.Minute), As: presence.Repeat}},
-				{Extension: main("1002"), Reachable: true, Shows: &free, Type: &types[0], Since: ago(time.Hour), By: "cli", Rule: presence.LostEarlier,
-					Heard: presence.Heard{Presence: free, At: ago(time.Hour), As: presence.Echo},
-					Wish:  &presence.WishInfo{Presence: lunch, Since: ago(2 * time.Minute), Sent: true, Refusals: 2}},
+				{Extension: main("1001"), Default: true, Reachable: true, Shows: &lunch, Type: &types[1], Message: "Back at 2", Since: past(3 * time.Minute), By: "extension main/1001",
+					Won: true, Rule: presence.WonLatest, Heard: presence.Report{Presence: lunch, At: past(time.Minute), As: presence.Repeat}},
+				{Extension: main("1002"), Reachable: true, Shows: &free, Type: &types[0], Since: past(time.Hour), By: "cli", Rule: presence.LostEarlier,
+					Heard: presence.Report{Presence: free, At: past(time.Hour), As: presence.Echo},
+					Wish:  &presence.WishInfo{Presence: lunch, Since: past(2 * time.Minute), Sent: true, Refusals: 2}},
 			}},
 		"bob": {User: "bob", Sync: true, Incoming: presence.Priority, Outgoing: presence.ToDefault, Rule: presence.WonPriority,
-			Status: &presence.Status{Type: types[2], Since: ago(26 * time.Hour), By: "extension branch/2003"},
+			Status: &presence.Status{Type: types[2], Since: past(26 * time.Hour), By: "extension branch/2003"},
 			Extensions: []presence.Reasoning{
-				{Extension: main("1003"), Reachable: true, Shows: &free, Type: &types[0], Since: ago(time.Hour), By: "cli", Rule: presence.LostRank},
-				{Extension: presence.ExtensionID{PBX: "branch", Number: "2003"}, Default: true, AwaySince: ago(5 * time.Minute), Shows: &dnd, Type: &types[2],
-					Since: ago(26 * time.Hour), By: "extension branch/2003", Won: true, Rule: presence.WonPriority},
+				{Extension: main("1003"), Reachable: true, Shows: &free, Type: &types[0], Since: past(time.Hour), By: "cli", Rule: presence.LostRank},
+				{Extension: presence.ExtensionID{PBX: "branch", Number: "2003"}, Default: true, AwaySince: past(5 * time.Minute), Shows: &dnd, Type: &types[2],
+					Since: past(26 * time.Hour), By: "extension branch/2003", Won: true, Rule: presence.WonPriority},
 			}},
 		"carol": {User: "carol", Incoming: presence.Default, Outgoing: presence.ToDefault, Rule: presence.WonNothing,
 			Extensions: []presence.Reasoning{{Extension: main("1004"), Default: true, Reachable: true, Rule: presence.LostSilent}}},

@@ -110,8 +110,7 @@ func nullColumns(t *testing.T, o Opener) {
 func panelColumns(t *testing.T, o Opener) {
 	s := open(t, o)
 	alice, bob := user("alice", 1), user("bob", 1)
-	alice.Status.Since = alice.Status.Since.In(time.FixedZone("elsewhere", 5*3600))
-	alice.Status.Until = time.Time{}
+	alice.Status.Until = presence.Time{}
 	bob.Status.Removed, bob.Status.Stale = false, false
 	save(t, s, &store.Batch{Users: []store.User{alice, bob}})
 

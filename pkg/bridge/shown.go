@@ -1,0 +1,75 @@
+package bridge
+
+import (
+	"time"
+
+	"github.com/presencebridge/presencebridge/pkg/presence"
+)
+
+// shown is what the API sees of a user, in a third of the bytes that a User takes: it
+// is rendered when somebody looks. Neither it nor what it points to is ever changed.
+type shown struct {
+	user       *presence.MappedUser
+	status     *presence.Status // nil: nothing was ever said
+	last       *LastChange      // nil: none since the bridge started
+	extensions []shownExtension // as those of the user's rules, in the same order
+	version    uint64
+	saved      bool // this version is in the store
+}
+
+// shownExtension is one extension of a shown user.
+type shownExtension struct {
+	known     bool // the PBX has told what it shows
+	reachable bool
+	pending   bool
+	shows     presence.Kept
+	since     presence.Time // of what it said; zero: nothing
+}
+
+// look makes what the API shall see of u now. Owner loop only.
+func look(u *user) *shown {
+	v := &u.view
+	s := &shown{
+		user: u.mapped, status: v.Status, last: u.last, version: v.Version, saved: v.Version == u.saved,
+		extensions: make([]shownExtension, len(v.Extensions)),
+	}
+	for i := range v.Extensions {
+		x := &v.Extensions[i]
+		s.extensions[i] = shownExtension{known: x.Known, reachable: x.Session != 0, pending: x.Wish != nil, shows: x.Shows, since: x.Said.Since}
+	}
+	return s
+}
+
+// render makes a User of s.
+func (s *shown) render() User {
+	u := User{
+		ID: s.user.ID, Name: s.user.Name, Version: s.version, Phone: "unknown", Saved: s.saved, Last: s.last,
+		Extensions: make([]UserExtension, len(s.extensions)),
+	}
+	if st := s.status; st != nil {
+		u.Status = &UserStatus{
+			Type: st.Type.ID, Name: st.Type.Name, Base: st.Type.Base, Color: st.Type.Color, Message: st.Message,
+			Since: st.Since.Time(), Until: optional(st.Until), By: st.By, Removed: st.Removed, Stale: st.Stale,
+		}
+	}
+	for i := range s.extensions {
+		x, id := &s.extensions[i], s.user.Rules.Extensions[i]
+		u.Extensions[i] = UserExtension{
+			PBX: id.PBX, Extension: id.Number, Default: i == s.user.Rules.Default,
+			Reachable: x.reachable, Since: optional(x.since), Pending: x.pending,
+		}
+		if x.known {
+			shows := x.shows.Presence()
+			u.Extensions[i].Presence = &shows
+		}
+	}
+	return u
+}
+
+func optional(t presence.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	std := t.Time()
+	return &std
+}
