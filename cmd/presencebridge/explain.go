@@ -35,7 +35,11 @@ func (m *Main) explain(ctx context.Context, user string) error {
 	if m.json {
 		return m.printJSON(e)
 	}
-	m.printf("%s\n%s\n%s\n", m.outcome(&e), why(&e), target(&e))
+	m.printf("%s\n", m.outcome(&e))
+	if text := m.phonePart(&e); text != "" {
+		m.printf("%s\n", text)
+	}
+	m.printf("%s\n%s\n", why(&e), target(&e))
 	for i := range e.Extensions {
 		m.printReasoning(&e.Extensions[i])
 	}
@@ -64,6 +68,27 @@ func (m *Main) outcome(e *presence.Explanation) string {
 		text += "; none of the extensions can be reached"
 	}
 	return text + "."
+}
+
+// phonePart tells what the phones have to do with it; "" where nobody follows them.
+func (m *Main) phonePart(e *presence.Explanation) string {
+	p := &e.Phone
+	if p.State == presence.PhoneUnknown || p.State == presence.PhoneNone {
+		return ""
+	}
+	text := fmt.Sprintf("The phones are %s", phoneText(p.State))
+	if !p.Since.IsZero() {
+		text += fmt.Sprintf(" since %s (%s)", m.clock(p.Since.Time()), age(m.Now().Sub(p.Since.Time())))
+	}
+	switch {
+	case p.Rule == presence.PhoneUnmapped:
+		return text + "."
+	case !p.Shows:
+		return text + ", which does not show: " + string(p.Rule) + "."
+	case e.Under == nil:
+		return text + ". That shows until it is over; under it nothing was ever said."
+	}
+	return fmt.Sprintf("%s. That shows over %s, set by %s, until it is over.", text, plain(e.Under.Type.Name), plain(e.Under.By))
 }
 
 // why tells which rule decided.
@@ -112,6 +137,9 @@ func (m *Main) printReasoning(x *presence.Reasoning) {
 	row("shows", presenceText(x.Shows))
 	row("said", m.said(x))
 	row("heard", m.heard(&x.Heard))
+	if x.Phone != presence.PhoneUnknown {
+		row("phone", phoneText(x.Phone))
+	}
 	if x.Wish != nil {
 		row("pending", m.wish(x.Wish))
 	}

@@ -129,6 +129,8 @@ func TestCommandsPrintWhatTheGoldenFilesSay(t *testing.T) {
 		{name: "explain-alice", args: "explain alice"},
 		{name: "explain-bob", args: "explain bob"},
 		{name: "explain-carol", args: "explain carol"},
+		{name: "explain-call", args: "explain dave"},
+		{name: "status-call", args: "status dave"},
 		{name: "explain-nothing", args: "explain eve/../x"},
 		{name: "explain-held", args: "explain alice", prepare: func(b *apitest.Bridge, _ *console) {
 			e := b.Explanations["alice"]

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/presencebridge/presencebridge/pkg/bridge"
+	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
 func (m *Main) statusCommand() *cobra.Command {
@@ -101,13 +102,31 @@ func (m *Main) userCells(u *bridge.User) []cell {
 	if s == nil {
 		return row
 	}
-	row[1] = cell{plain(s.Name) + marks(s), baseStyle(s.Base)}
+	row[1] = cell{plain(s.Name) + marks(s) + over(u), baseStyle(s.Base)}
 	row[2].text = plain(s.Message)
 	row[3].text = age(m.Now().Sub(s.Since))
 	if s.Until != nil {
 		row[4].text = m.clock(*s.Until)
 	}
 	return row
+}
+
+// over says what was said or chosen, where phones show something over it.
+func over(u *bridge.User) string {
+	if u.Under == nil {
+		return ""
+	}
+	return " (" + plain(u.Under.Name) + ")"
+}
+
+// phoneWords are for people.
+var phoneWords = map[presence.PhoneState]string{presence.PhoneNone: "no such device", presence.PhoneInCall: "in a call", presence.PhoneOnHold: "on hold"}
+
+func phoneText(p presence.PhoneState) string {
+	if words, ok := phoneWords[p]; ok {
+		return words
+	}
+	return p.String()
 }
 
 // marks says what is odd about a status.
@@ -183,7 +202,10 @@ func (m *Main) printUser(u *bridge.User) {
 			m.printf("Until        %s\n", m.clock(*s.Until))
 		}
 	}
-	m.printf("Phone        %s\n", plain(u.Phone))
+	if s := u.Under; s != nil {
+		m.printf("Under it     %s%s, %s, by %s\n", plain(s.Name), marks(s), ago(m.Now().Sub(s.Since)), plain(s.By))
+	}
+	m.printf("Phone        %s\n", phoneText(u.Phone))
 	if u.Last != nil {
 		m.printf("Last change  %s\n", m.lastChange(u))
 	}

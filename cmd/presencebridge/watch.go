@@ -227,7 +227,7 @@ func (w *watcher) line(u *bridge.User) string {
 	}
 	text := fmt.Sprintf("%s is %s", plain(u.Name), w.m.statusText(u.Status))
 	if u.Status != nil {
-		text += marks(u.Status) + ", by " + plain(u.Status.By)
+		text += marks(u.Status) + over(u) + ", by " + plain(u.Status.By)
 	}
 	if w.last && u.Last != nil {
 		text += ": " + string(u.Last.Rule)

@@ -75,18 +75,18 @@ func TestANewStreamSendsEverybodyAndThenChanges(t *testing.T) {
 	b := apitest.New()
 	lines, done := events(t, serve(t, handler(b)), "")
 	defer done()
-	if got := fmt.Sprint(ids(t, lines, 4)); got != "[1 alice 2 bob 3 carol 4 eve/../x]" {
+	if got := fmt.Sprint(ids(t, lines, 5)); got != "[1 alice 2 bob 3 carol 4 eve/../x 5 dave]" {
 		t.Errorf("first %s", got)
 	}
 	b.Put(apitest.Users()[1])
-	if got := fmt.Sprint(ids(t, lines, 1)); got != "[5 bob]" {
+	if got := fmt.Sprint(ids(t, lines, 1)); got != "[6 bob]" {
 		t.Errorf("then %s", got)
 	}
 }
 
 func TestAUserThatLeftTheMappingIsGoneFromTheStream(t *testing.T) {
 	b := apitest.New()
-	lines, done := events(t, serve(t, handler(b)), "4")
+	lines, done := events(t, serve(t, handler(b)), "5")
 	defer done()
 	b.Remove("bob")
 	var got []string
@@ -95,7 +95,7 @@ func TestAUserThatLeftTheMappingIsGoneFromTheStream(t *testing.T) {
 			got = append(got, line)
 		}
 	}
-	if want := `[id: 5 event: gone data: {"id":"bob"}]`; fmt.Sprint(got) != want {
+	if want := `[id: 6 event: gone data: {"id":"bob"}]`; fmt.Sprint(got) != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -116,7 +116,7 @@ func TestAStreamResumesBehindTheLastEventSeen(t *testing.T) {
 				lines, done = bufio.NewScanner(answer.Body), func() { _ = answer.Body.Close() }
 			}
 			defer done()
-			if got := fmt.Sprint(ids(t, lines, 2)); got != "[3 carol 4 eve/../x]" {
+			if got := fmt.Sprint(ids(t, lines, 3)); got != "[3 carol 4 eve/../x 5 dave]" {
 				t.Errorf("got %s", got)
 			}
 		})
@@ -125,7 +125,7 @@ func TestAStreamResumesBehindTheLastEventSeen(t *testing.T) {
 
 func TestASilentStreamBeats(t *testing.T) {
 	h := api.New(apitest.New(), api.Options{Heartbeat: time.Millisecond})
-	lines, done := events(t, serve(t, h), "4")
+	lines, done := events(t, serve(t, h), "5")
 	defer done()
 	beats := 0
 	for beats < 3 && lines.Scan() {
@@ -144,7 +144,7 @@ func TestAStreamEndsWhenTheServerStops(t *testing.T) {
 	url := serve(t, h)
 	lines, done := events(t, url, "")
 	defer done()
-	ids(t, lines, 4)
+	ids(t, lines, 5)
 	h.EndStreams()
 	for lines.Scan() {
 	}
@@ -165,7 +165,7 @@ func TestAStreamEndsWhenTheServerStops(t *testing.T) {
 func TestAFeedIsClosedWhenItsClientLeaves(t *testing.T) {
 	b := apitest.New()
 	lines, done := events(t, serve(t, handler(b)), "")
-	ids(t, lines, 4)
+	ids(t, lines, 5)
 	done()
 	waitFor(t, func() bool { return b.Feeds() == 0 })
 }
@@ -190,13 +190,13 @@ func TestASlowReaderGetsTheLastStateOnly(t *testing.T) {
 	}
 	lines := bufio.NewScanner(ours)
 	seen, events := "", 0
-	for seen != "id: 4004" && lines.Scan() {
+	for seen != "id: 5005" && lines.Scan() {
 		if strings.HasPrefix(lines.Text(), "id: ") {
 			seen = lines.Text()
 			events++
 		}
 	}
-	if seen != "id: 4004" || events > 8 {
+	if seen != "id: 5005" || events > 10 {
 		t.Errorf("%d events, the last %q: %v", events, seen, lines.Err())
 	}
 	h.EndStreams()

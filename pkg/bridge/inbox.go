@@ -20,13 +20,14 @@ const maxKept = 64
 // behind, the newest event of an extension replaces the one before, so that the
 // inbox grows with extensions and not with events. What may be an answer to a
 // write is kept (design.md section 2): an event that equals an asked value, and
-// the order of everything else.
+// the order of everything else. Of a phone only what it did last counts.
 type inbox struct {
 	wake chan struct{} // holds one token while something waits
 
 	mu    sync.Mutex
 	queue []connector.Report
 	last  map[presence.ExtensionID]int // place of an event that a newer one may replace
+	rang  map[presence.ExtensionID]int // likewise, of what its phone does
 	kept  map[presence.ExtensionID]int // events kept for the sake of an asked value
 	dead  int                          // replaced ones, Kind 0
 	asked map[presence.ExtensionID][]presence.Ask
@@ -36,6 +37,7 @@ func newInbox() *inbox {
 	return &inbox{
 		wake:  make(chan struct{}, 1),
 		last:  map[presence.ExtensionID]int{},
+		rang:  map[presence.ExtensionID]int{},
 		kept:  map[presence.ExtensionID]int{},
 		asked: map[presence.ExtensionID][]presence.Ask{},
 	}
@@ -80,6 +82,13 @@ func (in *inbox) merge(r *connector.Report) (repeat bool) {
 		} else {
 			in.last[r.Extension] = len(in.queue)
 		}
+	case connector.PhoneChanged:
+		if i, waits := in.rang[r.Extension]; waits {
+			in.queue[i] = connector.Report{}
+			in.dead++
+		}
+		in.rang[r.Extension] = len(in.queue)
+	case connector.PhonesListed: // of phones alone
 	case connector.Snapshot, connector.Down, connector.Loaded:
 		clear(in.last)
 	default:
@@ -101,8 +110,10 @@ func (in *inbox) compact() {
 		if r.Kind == 0 {
 			continue
 		}
-		if at, ok := in.last[r.Extension]; ok && at == i {
-			in.last[r.Extension] = len(live)
+		for _, places := range []map[presence.ExtensionID]int{in.last, in.rang} {
+			if at, ok := places[r.Extension]; ok && at == i {
+				places[r.Extension] = len(live)
+			}
 		}
 		live = append(live, r)
 	}
@@ -118,6 +129,7 @@ func (in *inbox) take(spare []connector.Report) []connector.Report {
 	waiting := in.queue
 	in.queue, in.dead = spare[:0], 0
 	clear(in.last)
+	clear(in.rang)
 	clear(in.kept)
 	return waiting
 }

@@ -71,6 +71,8 @@ var inputs = map[connector.Kind]presence.InputKind{
 	connector.Unsent:     presence.Unsent,
 	connector.Answered:   presence.Answered,
 	connector.Unreadable: presence.Unreadable,
+
+	connector.PhoneChanged: presence.PhoneChanged,
 }
 
 func (b *Bridge) report(r *connector.Report) {
@@ -85,6 +87,8 @@ func (b *Bridge) report(r *connector.Report) {
 	case connector.Heard: // that was all
 	case connector.Snapshot:
 		b.snapshot(p, r, now)
+	case connector.PhonesListed:
+		b.stepAll(p, &presence.Input{Kind: presence.PhonesListed, PBX: p.name, Phones: r.Phones}, now)
 	case connector.Loaded:
 		b.log.Debug("presence module loaded again", zap.String("pbx", p.name))
 		b.stepAll(p, &presence.Input{Kind: presence.Loaded, PBX: p.name}, now)
@@ -98,7 +102,7 @@ func (b *Bridge) report(r *connector.Report) {
 		if r.Kind == connector.Refused {
 			b.log.Warn("write refused", zap.Stringer("extension", r.Extension), zap.Error(r.Err))
 		}
-		b.in = presence.Input{Kind: inputs[r.Kind], Extension: r.Extension, Presence: r.Presence, Ask: r.Ask}
+		b.in = presence.Input{Kind: inputs[r.Kind], Extension: r.Extension, Presence: r.Presence, Ask: r.Ask, Phone: r.Phone}
 		b.step(u, &b.in, now)
 	}
 }
@@ -107,7 +111,7 @@ func (b *Bridge) report(r *connector.Report) {
 // is what the bridge may have told itself.
 func fromPBX(k connector.Kind) bool {
 	switch k {
-	case connector.Changed, connector.Acked, connector.Answered, connector.Snapshot, connector.Loaded, connector.Alive, connector.Heard:
+	case connector.Changed, connector.PhoneChanged, connector.Acked, connector.Answered, connector.Snapshot, connector.Loaded, connector.Alive, connector.Heard:
 		return true
 	default:
 		return false

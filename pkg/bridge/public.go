@@ -10,14 +10,15 @@ import (
 
 // User is a user as the API shows them (design.md section 5).
 type User struct {
-	ID         presence.UserID `json:"id"`
-	Name       string          `json:"name"`
-	Version    uint64          `json:"version"`
-	Phone      string          `json:"phone"` // "unknown" until device states are followed
-	Saved      bool            `json:"saved"` // this version is in the store
-	Status     *UserStatus     `json:"status"`
-	Extensions []UserExtension `json:"extensions"`
-	Last       *LastChange     `json:"last"` // the last change of the status since the bridge started; nil: none
+	ID         presence.UserID     `json:"id"`
+	Name       string              `json:"name"`
+	Version    uint64              `json:"version"`
+	Phone      presence.PhoneState `json:"phone"` // what all phones do together; "unknown" where nobody tells, or there is none
+	Saved      bool                `json:"saved"` // this version is in the store
+	Status     *UserStatus         `json:"status"`
+	Under      *UserStatus         `json:"under,omitempty"` // the status that was said or chosen, while phones show another one over it
+	Extensions []UserExtension     `json:"extensions"`
+	Last       *LastChange         `json:"last"` // the last change of the status since the bridge started; nil: none
 }
 
 // UserStatus is the status of a User.

@@ -11,10 +11,12 @@ import (
 type shown struct {
 	user       *presence.MappedUser
 	status     *presence.Status // nil: nothing was ever said
+	under      *presence.Status // what phones show status over; nil: they do not, or nothing was said
 	last       *LastChange      // nil: none since the bridge started
 	extensions []shownExtension // as those of the user's rules, in the same order
 	version    uint64
 	saved      bool // this version is in the store
+	phone      presence.PhoneState
 }
 
 // shownExtension is one extension of a shown user.
@@ -30,7 +32,7 @@ type shownExtension struct {
 func look(u *user) *shown {
 	v := &u.view
 	s := &shown{
-		user: u.mapped, status: v.Status, last: u.last, version: v.Version, saved: v.Version == u.saved,
+		user: u.mapped, status: v.Status, under: v.Under, last: u.last, version: v.Version, saved: v.Version == u.saved, phone: v.Phone,
 		extensions: make([]shownExtension, len(v.Extensions)),
 	}
 	for i := range v.Extensions {
@@ -43,14 +45,12 @@ func look(u *user) *shown {
 // render makes a User of s.
 func (s *shown) render() User {
 	u := User{
-		ID: s.user.ID, Name: s.user.Name, Version: s.version, Phone: "unknown", Saved: s.saved, Last: s.last,
+		ID: s.user.ID, Name: s.user.Name, Version: s.version, Phone: s.phone, Saved: s.saved, Last: s.last,
+		Status: renderStatus(s.status), Under: renderStatus(s.under),
 		Extensions: make([]UserExtension, len(s.extensions)),
 	}
-	if st := s.status; st != nil {
-		u.Status = &UserStatus{
-			Type: st.Type.ID, Name: st.Type.Name, Base: st.Type.Base, Color: st.Type.Color, Message: st.Message,
-			Since: st.Since.Time(), Until: optional(st.Until), By: st.By, Removed: st.Removed, Stale: st.Stale,
-		}
+	if u.Phone == presence.PhoneNone {
+		u.Phone = presence.PhoneUnknown // whoever has no phone is no case of its own for a page
 	}
 	for i := range s.extensions {
 		x, id := &s.extensions[i], s.user.Rules.Extensions[i]
@@ -64,6 +64,16 @@ func (s *shown) render() User {
 		}
 	}
 	return u
+}
+
+func renderStatus(st *presence.Status) *UserStatus {
+	if st == nil {
+		return nil
+	}
+	return &UserStatus{
+		Type: st.Type.ID, Name: st.Type.Name, Base: st.Type.Base, Color: st.Type.Color, Message: st.Message,
+		Since: st.Since.Time(), Until: optional(st.Until), By: st.By, Removed: st.Removed, Stale: st.Stale,
+	}
 }
 
 func optional(t presence.Time) *time.Time {

@@ -32,7 +32,11 @@ func (o *oracle) listen(in *Input, now Time) {
 		c.does[in.Extension] = in.Phone.String()
 	case PhonesListed:
 		for i := range o.exts {
-			if id := o.exts[i].id; id.PBX == in.PBX {
+			switch id := o.exts[i].id; {
+			case id.PBX != in.PBX:
+			case in.Phones == nil:
+				delete(c.does, id)
+			default:
 				c.does[id] = cmp.Or(in.Phones[id.Number], PhoneNone).String()
 			}
 		}
@@ -123,6 +127,9 @@ func (w *world) device() {
 				listed[id.Number] = pickOne(w.calls, does)
 			}
 		}
+	}
+	if w.calls.IntN(10) == 0 {
+		listed = nil
 	}
 	switch {
 	case len(on) == 0:

@@ -97,7 +97,7 @@ func (r *PhoneRule) ttl() time.Duration {
 
 // The rules by which phones show over a status, or do not.
 const (
-	PhoneShows     Rule = "it shows over the status until the phone is free"
+	PhoneShows     Rule = "what the phone does shows over the status"
 	PhoneUnmapped  Rule = "the mapping shows nothing for it"
 	PhoneLeftAlone Rule = "synchronisation is off"
 	PhoneProtected Rule = "it does not show over a status of this kind"
@@ -191,9 +191,14 @@ func (s *step) phonesListed() {
 		if x.ID.PBX != s.in.PBX {
 			continue
 		}
-		x.Phone = PhoneNone
-		if p, ok := s.in.Phones[x.ID.Number]; ok {
+		p, listed := s.in.Phones[x.ID.Number]
+		switch {
+		case s.in.Phones == nil:
+			x.Phone = PhoneUnknown
+		case listed:
 			x.Phone = p
+		default:
+			x.Phone = PhoneNone
 		}
 	}
 }

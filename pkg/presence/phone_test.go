@@ -142,9 +142,9 @@ func TestAStateShowsAfterItHasLastedAndNotBefore(t *testing.T) {
 func TestAPhoneThatDoesNotExistIsNotOffline(t *testing.T) {
 	g := newRig(t, ringing)
 	g.doing("main", map[string]PhoneState{"1001": PhoneOffline}) // 1002 is no device
-	g.doing("branch", nil)
+	g.doing("branch", map[string]PhoneState{})
 	g.phones(PhoneOffline)
-	g.doing("main", nil)
+	g.doing("main", map[string]PhoneState{})
 	g.phones(PhoneNone)
 }
 
@@ -197,7 +197,7 @@ func TestExplainTellsWhyPhonesShowOrDoNot(t *testing.T) {
 	g.event(desk, available)
 	rule(PhoneChosen)
 	g.doing("main", map[string]PhoneState{"1001": PhoneOffline})
-	g.doing("branch", nil)
+	g.doing("branch", map[string]PhoneState{})
 	rule(PhoneTooShort)
 	g.r = sample(ringing, unsynced)
 	g.do(Input{Kind: Reloaded})

@@ -38,7 +38,7 @@ type Input struct {
 	NewLife   bool                // the PBX has restarted since its last session
 	Shows     map[string]Presence // by number; missing means not_set
 	Phone     PhoneState
-	Phones    map[string]PhoneState // by number; missing means that the PBX has no such device
+	Phones    map[string]PhoneState // by number; missing means that the PBX has no such device; nil: nobody tells
 	Type      TypeID
 	Message   string
 	Until     Time

@@ -25,6 +25,7 @@ func Types() []presence.StatusType {
 		{ID: "lunch", Name: "Lunch", Base: presence.Absent, Color: "#ef6c00", Asterisk: &presence.Image{State: presence.Away, Subtype: "lunch"}},
 		{ID: "dnd", Name: "Do not disturb", Base: presence.Busy, Color: "#b71c1c", Asterisk: &presence.Image{State: presence.DND}},
 		{ID: "training", Name: "In training", Base: presence.Busy, Color: "#6a1b9a"},
+		{ID: "on_call", Name: "On a call", Base: presence.InCall, Color: "#ad1457"},
 	}
 }
 
@@ -34,9 +35,10 @@ func status(i int, message string, since time.Time, by string) *bridge.UserStatu
 }
 
 // Users are alice (with a message and a second phone), bob (whose phones overrule
-// a choice), carol (of whom nothing was said) and a user with hostile text.
+// a choice), carol (of whom nothing was said), a user with hostile text, and dave,
+// whose call shows over his status.
 func Users() []bridge.User {
-	alice := bridge.User{ID: "alice", Name: "Alice Martin", Version: 17, Phone: "unknown", Saved: true,
+	alice := bridge.User{ID: "alice", Name: "Alice Martin", Version: 17, Saved: true,
 		Status: status(1, "Back at 2", ago(3*time.Minute), "extension main/1001"),
 		Extensions: []bridge.UserExtension{
 			{PBX: "main", Extension: "1001", Default: true, Reachable: true, Since: ptr(ago(3 * time.Minute)),
@@ -47,20 +49,26 @@ func Users() []bridge.User {
 		Last: &bridge.LastChange{At: past(3 * time.Minute), By: "extension main/1001", Rule: presence.WonLatest},
 	}
 	alice.Status.Until = ptr(Now.Add(90 * time.Minute))
-	bob := bridge.User{ID: "bob", Name: "Bob Lee", Version: 4, Phone: "unknown", Saved: true,
+	bob := bridge.User{ID: "bob", Name: "Bob Lee", Version: 4, Saved: true,
 		Status: status(2, "", ago(26*time.Hour), "extension branch/2003"),
 		Extensions: []bridge.UserExtension{
 			{PBX: "main", Extension: "1003", Reachable: true, Since: ptr(ago(time.Hour)), Presence: &presence.Presence{State: presence.Available}},
 			{PBX: "branch", Extension: "2003", Default: true, Since: ptr(ago(26 * time.Hour)), Presence: &presence.Presence{State: presence.DND}},
 		},
 	}
-	carol := bridge.User{ID: "carol", Name: "Carol 田中", Version: 1, Phone: "unknown",
+	carol := bridge.User{ID: "carol", Name: "Carol 田中", Version: 1,
 		Extensions: []bridge.UserExtension{{PBX: "main", Extension: "1004", Default: true, Reachable: true}}}
-	evil := bridge.User{ID: "eve/../x", Name: "Eve", Version: 2, Phone: "unknown", Saved: true,
+	evil := bridge.User{ID: "eve/../x", Name: "Eve", Version: 2, Saved: true,
 		Status: status(0, "\x1b[2J\r\n<b>\u202e", ago(10*time.Second), "extension main/1005"),
 		Extensions: []bridge.UserExtension{{PBX: "main", Extension: "1005", Default: true, Reachable: true, Since: ptr(ago(10 * time.Second)),
 			Presence: &presence.Presence{State: presence.Available, Message: "\x1b[2J\r\n<b>\u202e"}}}}
-	return []bridge.User{alice, bob, carol, evil}
+	dave := bridge.User{ID: "dave", Name: "Dave", Version: 8, Phone: presence.PhoneInCall, Saved: true,
+		Status: status(4, "", ago(2*time.Minute), "extension main/1006"), Under: status(0, "", ago(time.Hour), "panel dave"),
+		Extensions: []bridge.UserExtension{{PBX: "main", Extension: "1006", Default: true, Reachable: true, Since: ptr(ago(time.Hour)),
+			Presence: &presence.Presence{State: presence.Available}}},
+		Last: &bridge.LastChange{At: past(2 * time.Minute), By: "extension main/1006", Rule: presence.PhoneShows},
+	}
+	return []bridge.User{alice, bob, carol, evil, dave}
 }
 
 // PBXs are one that is well and one that is away.
@@ -105,7 +113,14 @@ func Explanations() map[presence.UserID]presence.Explanation {
 					Since: past(26 * time.Hour), By: "extension branch/2003", Won: true, Rule: presence.WonPriority},
 			}},
 		"carol": {User: "carol", Incoming: presence.Default, Outgoing: presence.ToDefault, Rule: presence.WonNothing,
+			Phone:      presence.PhonePart{State: presence.PhoneOffline, Since: past(time.Hour), Rule: presence.PhoneLeftAlone},
 			Extensions: []presence.Reasoning{{Extension: main("1004"), Default: true, Reachable: true, Rule: presence.LostSilent}}},
+		"dave": {User: "dave", Sync: true, Incoming: presence.Latest, Outgoing: presence.ToAll, Rule: presence.WonLatest,
+			Status: &presence.Status{Type: types[4], Since: past(2 * time.Minute), By: "extension main/1006"},
+			Under:  &presence.Status{Type: types[0], Since: past(time.Hour), By: "panel dave"},
+			Phone:  presence.PhonePart{State: presence.PhoneInCall, Since: past(2 * time.Minute), Shows: true, Rule: presence.PhoneShows},
+			Extensions: []presence.Reasoning{{Extension: main("1006"), Default: true, Reachable: true, Shows: &free, Type: &types[0], Since: past(time.Hour), By: "panel dave",
+				Won: true, Rule: presence.WonLatest, Heard: presence.Report{Presence: free, At: past(time.Hour), As: presence.Echo}, Phone: presence.PhoneInCall}}},
 		"eve/../x": {User: "eve/../x", Sync: true, Incoming: presence.Latest, Outgoing: presence.ToAll, Rule: presence.WonNothing},
 	}
 }
