@@ -91,7 +91,7 @@ func (b *Bridge) report(r *connector.Report) {
 	case connector.Down:
 		b.down(p, now)
 	default:
-		u := b.byExt[r.Extension]
+		u := p.owners[r.Extension.Number]
 		if u == nil {
 			return // nobody's extension
 		}
@@ -126,7 +126,7 @@ func (b *Bridge) snapshot(p *pbx, r *connector.Report, now presence.Time) {
 
 func (b *Bridge) down(p *pbx, now presence.Time) {
 	for _, o := range p.outbox.empty() {
-		if u := b.byExt[o.Extension]; u != nil {
+		if u := p.owners[o.Extension.Number]; u != nil {
 			b.step(u, &presence.Input{Kind: presence.Unsent, Extension: o.Extension, Ask: o.Ask}, now)
 		}
 	}

@@ -72,18 +72,20 @@ func (b *Bridge) apply(m *presence.Mapping) {
 		b.parked[id] = u
 		b.due.schedule(u, presence.Time{})
 	}
-	old, owners := b.users, b.byExt
+	old, owners := b.users, map[*pbx]map[string]*user{}
 	b.users = make(map[presence.UserID]*user, len(m.Users))
-	b.byExt = make(map[presence.ExtensionID]*user, 2*len(m.Users))
 	for _, p := range b.pbxs {
-		p.users = p.users[:0]
+		owners[p] = p.owners
+		p.users, p.owners = p.users[:0], make(map[string]*user, len(p.owners))
 	}
 	for i := range m.Users {
 		b.adopt(&m.Users[i])
 	}
-	for id, u := range owners {
-		if b.byExt[id] != u {
-			b.disown(id, u)
+	for p, were := range owners {
+		for number, u := range were {
+			if p.owners[number] != u {
+				b.disown(p, number, u)
+			}
 		}
 	}
 	now := b.clock.next()
@@ -117,12 +119,10 @@ func (b *Bridge) adopt(mapped *presence.MappedUser) {
 	}
 	u.mapped = mapped
 	b.users[mapped.ID] = u
-	seen := map[string]bool{}
 	for _, x := range mapped.Rules.Extensions {
-		b.byExt[x] = u
-		if !seen[x.PBX] {
-			seen[x.PBX] = true
-			p := b.pbxs[x.PBX]
+		p := b.pbxs[x.PBX]
+		p.owners[x.Number] = u
+		if n := len(p.users); n == 0 || p.users[n-1] != u {
 			p.users = append(p.users, u)
 		}
 	}
@@ -130,10 +130,11 @@ func (b *Bridge) adopt(mapped *presence.MappedUser) {
 
 // disown takes an extension from u. Its next owner numbers writes behind those of
 // u that are under way, so as not to take their answers for its own.
-func (b *Bridge) disown(id presence.ExtensionID, u *user) {
-	b.pbxs[id.PBX].outbox.drop(id)
+func (b *Bridge) disown(p *pbx, number string, u *user) {
+	id := presence.ExtensionID{PBX: p.name, Number: number}
+	p.outbox.drop(id)
 	b.inbox.expect(id, nil)
-	if next := b.byExt[id]; next != nil {
+	if next := p.owners[number]; next != nil {
 		next.view.Asks = max(next.view.Asks, u.view.Asks)
 	}
 }
@@ -141,10 +142,10 @@ func (b *Bridge) disown(id presence.ExtensionID, u *user) {
 // dismiss lets go of a user whom the mapping no longer has. What is known of them
 // is kept, should they come back; until then no PBX tells about them.
 func (b *Bridge) dismiss(u *user, now presence.Time) {
-	for _, w := range u.waiting {
+	for _, w := range b.waiting[u] {
 		w.done <- &NearError{Err: ErrNoUser, Name: string(u.mapped.ID)}
 	}
-	u.waiting = nil
+	delete(b.waiting, u)
 	for pbx := range b.pbxs {
 		b.step(u, &presence.Input{Kind: presence.Down, PBX: pbx}, now)
 	}
