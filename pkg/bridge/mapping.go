@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -68,6 +69,7 @@ func newest(v *presence.View) (t presence.Time) {
 // apply makes m the mapping, and every user's view fit it.
 func (b *Bridge) apply(m *presence.Mapping) {
 	b.types = m.Types.WithRemoved(b.missing(m))
+	m = withTypes(m, b.types)
 	for id, u := range b.users {
 		b.parked[id] = u
 		b.due.schedule(u, presence.Time{})
@@ -105,6 +107,26 @@ func (b *Bridge) apply(m *presence.Mapping) {
 	}
 }
 
+// withTypes is m with another table of types for everybody.
+func withTypes(m *presence.Mapping, types *presence.Types) *presence.Mapping {
+	if m.Types == types {
+		return m
+	}
+	users, policies := slices.Clone(m.Users), map[*presence.Policy]*presence.Policy{}
+	for i := range users {
+		rules := *users[i].Rules
+		p := policies[rules.Policy]
+		if p == nil {
+			policy := *rules.Policy
+			p, policy.Types = &policy, types
+			policies[rules.Policy] = p
+		}
+		rules.Policy = p
+		users[i].Rules = &rules
+	}
+	return &presence.Mapping{Types: types, Users: users}
+}
+
 // adopt makes the user that the mapping describes of who is known, or a new one.
 func (b *Bridge) adopt(mapped *presence.MappedUser) {
 	u := b.parked[mapped.ID]
@@ -112,11 +134,6 @@ func (b *Bridge) adopt(mapped *presence.MappedUser) {
 		u = &user{view: presence.View{User: mapped.ID, Version: b.floor}}
 	}
 	delete(b.parked, mapped.ID)
-	if mapped.Rules.Types != b.types { // else all may share what they have: 100,000 copies are 12 MB
-		rules := *mapped.Rules
-		rules.Types = b.types
-		mapped = &presence.MappedUser{ID: mapped.ID, Name: mapped.Name, Email: mapped.Email, Rules: &rules}
-	}
 	u.mapped = mapped
 	b.users[mapped.ID] = u
 	for _, x := range mapped.Rules.Extensions {
@@ -162,11 +179,11 @@ func (b *Bridge) missing(m *presence.Mapping) []presence.StatusType {
 			}
 			if b.types != nil {
 				if t, _, ok := b.types.Lookup(id); ok {
-					found[id] = t
+					found[id] = *t
 				}
 			}
 			if v.Status != nil && v.Status.Type.ID == id {
-				found[id] = v.Status.Type
+				found[id] = *v.Status.Type
 			}
 		})
 	}

@@ -161,6 +161,8 @@ func pick(all []candidate, winner int) picked {
 	return picked{all[winner].x.ID, all[winner].x.Said.Since}
 }
 
+var noType StatusType // of a line of the history that says that a user has no status any more
+
 // outcome is what the user's status has to be, and by which rule. ok is false
 // where nothing was said. It changes nothing: decide and Explain share it.
 func (s *step) outcome() (st Status, rule Rule, held, ok bool) {
@@ -172,7 +174,7 @@ func (s *step) outcome() (st Status, rule Rule, held, ok bool) {
 		}
 	}
 	if winner < 0 {
-		return Status{}, WonNothing, false, false
+		return Status{Type: &noType}, WonNothing, false, false
 	}
 	said := &all[winner].x.Said
 	st = s.status(said.Type, said.Presence.Presence().Message, said.Since, said.Until, said.By)
@@ -183,7 +185,7 @@ func (s *step) outcome() (st Status, rule Rule, held, ok bool) {
 func (s *step) status(id TypeID, message string, since, until Time, by string) Status {
 	t, removed, ok := s.r.Types.Lookup(id)
 	if !ok {
-		t, removed = StatusType{ID: id, Name: string(id)}, true
+		t, removed = &StatusType{ID: id, Name: string(id)}, true
 	}
 	return Status{Type: t, Message: message, Since: since, Until: until, By: by, Removed: removed}
 }
@@ -196,7 +198,14 @@ func (s *step) decide() {
 		s.fx.Durable = true
 	}
 	old := s.v.Status
-	if !ok && old == nil || ok && old != nil && st.same(old) {
+	if !ok && old == nil {
+		return
+	}
+	if ok && old != nil && st.same(old) {
+		if st.Type != old.Type { // that of the store, or of the mapping before: 80 bytes that all could share
+			shared := st
+			s.v.Status = &shared
+		}
 		return
 	}
 	s.fx.Changed = true
@@ -224,7 +233,12 @@ func (s *step) worthTelling(old, st *Status) bool {
 }
 
 func (st *Status) same(o *Status) bool {
-	return st.Type.ID == o.Type.ID && st.Type.Name == o.Type.Name && st.Type.Base == o.Type.Base && st.Type.Color == o.Type.Color &&
+	return (st.Type == o.Type || st.Type.looksLike(o.Type)) &&
 		st.Message == o.Message && st.By == o.By && st.Since.Equal(o.Since) && st.Until.Equal(o.Until) &&
 		st.Removed == o.Removed && st.Stale == o.Stale
+}
+
+// looksLike tells whether a page shows both in the same way.
+func (t *StatusType) looksLike(o *StatusType) bool {
+	return t.ID == o.ID && t.Name == o.Name && t.Base == o.Base && t.Color == o.Color
 }

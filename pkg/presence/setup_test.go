@@ -78,8 +78,10 @@ func (s *setup) rules() *Rules {
 	}
 	types := NewTypes(list, removed)
 	return &Rules{
-		Sync: s.sync, Incoming: s.incoming, Outgoing: s.outgoing, CountRepeats: s.count, Types: types,
-		Ranks:      NewRanks(types, []TypeID{"dnd", "meeting", "lunch", "away", "available"}),
+		Policy: &Policy{
+			Sync: s.sync, Incoming: s.incoming, Outgoing: s.outgoing, CountRepeats: s.count, Types: types,
+			Ranks: NewRanks(types, []TypeID{"dnd", "meeting", "lunch", "away", "available"}),
+		},
 		Extensions: slices.Clone(s.exts), Default: s.def,
 	}
 }

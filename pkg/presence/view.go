@@ -37,19 +37,19 @@ type Hold struct {
 
 // Extension is one of a user's extensions.
 type Extension struct {
-	ID     ExtensionID `json:"id"`
-	Known  bool        `json:"known"` // the PBX has told what it shows
-	Shows  Kept        `json:"shows"`
-	At     Time        `json:"shows_since,omitzero"`
-	Recent []Shown     `json:"recent,omitempty"` // what it showed before, oldest first; see remember
-	Said   Said        `json:"said"`
-	Wish   *Wish       `json:"wish,omitempty"`
-	Asked  []Ask       `json:"asked,omitempty"` // sent on the present connection and not answered, oldest first
-	Heard  Heard       `json:"heard"`
+	ID      ExtensionID `json:"id"`
+	Known   bool        `json:"known"` // the PBX has told what it shows
+	Reading bool        `json:"-"`     // a read-back is under way
+	Shows   Kept        `json:"shows"`
+	At      Time        `json:"shows_since,omitzero"`
+	Recent  []Shown     `json:"recent,omitempty"` // what it showed before, oldest first; see remember
+	Said    Said        `json:"said"`
+	Wish    *Wish       `json:"wish,omitempty"`
+	Asked   []Ask       `json:"asked,omitempty"` // sent on the present connection and not answered, oldest first
+	Heard   Heard       `json:"heard"`
 
 	Session  uint64 `json:"-"`                   // of the PBX; 0: it is away
 	AwayAt   Time   `json:"away_since,omitzero"` // zero: connected
-	Reading  bool   `json:"-"`                   // a read-back is under way
 	RepeatAt Time   `json:"-"`                   // a repeat waits to be counted (sync.repeats: count)
 }
 
