@@ -47,6 +47,9 @@ type Options struct {
 	SaveTimeout time.Duration    // of one commit; 0: 5 s
 	ExpiryWait  time.Duration    // how long return times that passed while the bridge was down wait for a PBX; 0: 30 s
 	AcceptWait  time.Duration    // how long a choice waits for its commit; 0: 5 s
+	// Settled is called, in a goroutine that nobody waits for, when the bridge has come
+	// to rest after a mapping or a snapshot, which leave much garbage; nil: no need.
+	Settled func()
 }
 
 func (o *Options) defaults() {
@@ -85,8 +88,9 @@ type Bridge struct {
 	fx       presence.Effects
 	in       presence.Input // of report; here because an event needs no memory then
 	started  presence.Time
-	stopping bool   // what is lost from here on, we have cut ourselves
-	floor    uint64 // the version that new users start from
+	stopping bool          // what is lost from here on, we have cut ourselves
+	floor    uint64        // the version that new users start from
+	settling presence.Time // when to call Settled, unless there is more to do; zero: never
 }
 
 // user is one user in the owner loop.

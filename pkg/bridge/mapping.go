@@ -100,6 +100,7 @@ func (b *Bridge) apply(m *presence.Mapping) {
 	for i := range m.Users {
 		order[i] = b.users[m.Users[i].ID]
 	}
+	b.settling = now.Add(settleWait)
 	b.board.reorder(b.users, order, b.types)
 	for _, u := range order {
 		b.step(u, &presence.Input{Kind: presence.Reloaded}, now)
@@ -134,7 +135,7 @@ func (b *Bridge) adopt(mapped *presence.MappedUser) {
 		u = &user{view: presence.View{User: mapped.ID, Version: b.floor}}
 	}
 	delete(b.parked, mapped.ID)
-	u.mapped = mapped
+	u.mapped, u.view.User = mapped, mapped.ID // which frees the text that the store gave
 	b.users[mapped.ID] = u
 	for _, x := range mapped.Rules.Extensions {
 		p := b.pbxs[x.PBX]

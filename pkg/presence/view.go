@@ -124,6 +124,18 @@ const (
 	Reverted  Verdict = "reverted"   // the PBX forgot what it showed; written back
 )
 
+// UnmarshalText reads a verdict. The few there are share their text.
+func (v *Verdict) UnmarshalText(text []byte) error {
+	for _, known := range [...]Verdict{Echo, Repeat, Older, LeftAlone, Unmapped, Accepted, Reverted} {
+		if string(text) == string(known) {
+			*v = known
+			return nil
+		}
+	}
+	*v = Verdict(text)
+	return nil
+}
+
 // Heard is when the last report about an extension came and what became of it. What
 // it said the extension shows since.
 type Heard struct {
