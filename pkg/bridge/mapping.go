@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -32,9 +31,10 @@ func (b *Bridge) wake(state store.State) error {
 	if !state.Clean {
 		b.floor = uint64(now.Time().UnixMicro())
 	}
+	var reader presence.Reader
 	for _, row := range state.Users {
-		var v presence.View
-		if err := json.Unmarshal(row.View, &v); err != nil {
+		v, err := reader.Read(row.View)
+		if err != nil {
 			return fmt.Errorf("the store's view of user %q cannot be read: %w", row.ID, err)
 		}
 		v.Wake(now, func(pbx string) presence.Time { return heard[pbx] })
@@ -89,6 +89,9 @@ func (b *Bridge) apply(m *presence.Mapping) {
 				b.disown(p, number, u)
 			}
 		}
+	}
+	if len(b.parked) == 0 {
+		b.parked = map[presence.UserID]*user{} // a map keeps the room that it once had
 	}
 	now := b.clock.next()
 	for id, u := range old {
