@@ -15,7 +15,8 @@ type compiler struct {
 	typeIDs []string
 	global  settings
 	phones  *presence.Phones
-	ranks   map[string]presence.Ranks // by the priority they come from, so that users share them
+	ranks   map[string]presence.Ranks // by the priority they come from
+	shared  map[settings]*presence.Policy
 	owners  map[presence.ExtensionID]owner
 	users   map[string]int // line by id
 }
@@ -32,7 +33,7 @@ type settings struct {
 	outgoing presence.Outgoing
 	repeats  bool
 	stale    time.Duration
-	ranks    presence.Ranks
+	priority string // key of compiler.ranks
 }
 
 func loadMapping(path string, pbxs []PBX) (*presence.Mapping, Faults) {
@@ -51,6 +52,7 @@ func compile(root value, pbxs []PBX) *presence.Mapping {
 		pbxs:   pbxs,
 		types:  presence.NewTypes(list, nil),
 		ranks:  make(map[string]presence.Ranks),
+		shared: make(map[settings]*presence.Policy),
 		owners: make(map[presence.ExtensionID]owner),
 		users:  make(map[string]int),
 	}
@@ -74,7 +76,7 @@ func (c *compiler) readSync(v value) settings {
 		outgoing: readOutgoing(o, presence.ToAll),
 		repeats:  o.at("repeats").oneOf("ignore", "ignore", "count") == "count",
 		stale:    o.at("stale_after").duration(defaultStaleAfter),
-		ranks:    c.readPriority(o.at("priority")),
+		priority: c.readPriority(o.at("priority")),
 	}
 	warnOfMethods(o, s)
 	return s
@@ -113,7 +115,7 @@ func warnOfMethods(o object, s settings) {
 	at.warn(what, do)
 }
 
-func (c *compiler) readPriority(v value) presence.Ranks {
+func (c *compiler) readPriority(v value) (key string) {
 	items, _ := v.list()
 	first := make(map[string]int, len(items))
 	ids := make([]presence.TypeID, 0, len(items))
@@ -138,14 +140,28 @@ func (c *compiler) readPriority(v value) presence.Ranks {
 	return c.rank(ids)
 }
 
-func (c *compiler) rank(ids []presence.TypeID) presence.Ranks {
+// rank ranks the types once for all who have the same priority.
+func (c *compiler) rank(ids []presence.TypeID) (key string) {
 	var b strings.Builder
 	for _, id := range ids {
 		b.WriteString(string(id) + "/") // no id has a slash
 	}
-	key := b.String()
+	key = b.String()
 	if _, ok := c.ranks[key]; !ok {
 		c.ranks[key] = presence.NewRanks(c.types, ids)
 	}
-	return c.ranks[key]
+	return key
+}
+
+// policy returns the policy that all with the same settings share.
+func (c *compiler) policy(s settings) *presence.Policy {
+	p := c.shared[s]
+	if p == nil {
+		p = &presence.Policy{
+			Sync: s.sync, Incoming: s.incoming, Outgoing: s.outgoing, CountRepeats: s.repeats, StaleAfter: s.stale,
+			Types: c.types, Ranks: c.ranks[s.priority], Phones: c.phones,
+		}
+		c.shared[s] = p
+	}
+	return p
 }

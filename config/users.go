@@ -46,7 +46,7 @@ func (c *compiler) readRules(o object, id string) *presence.Rules {
 	s.incoming = readIncoming(o, s.incoming)
 	s.outgoing = readOutgoing(o, s.outgoing)
 	if o.has("priority") {
-		s.ranks = c.readPriority(o.at("priority"))
+		s.priority = c.readPriority(o.at("priority"))
 	}
 	listed := o.at("extensions")
 	extensions := c.readExtensions(listed, id)
@@ -58,16 +58,9 @@ func (c *compiler) readRules(o object, id string) *presence.Rules {
 		warnOfMethods(o, s)
 	}
 	return &presence.Rules{
-		Sync:         s.sync,
-		Incoming:     s.incoming,
-		Outgoing:     s.outgoing,
-		CountRepeats: s.repeats,
-		StaleAfter:   s.stale,
-		Types:        c.types,
-		Ranks:        s.ranks,
-		Phones:       c.phones,
-		Extensions:   extensions,
-		Default:      c.readDefault(o.at("default_extension"), extensions),
+		Policy:     c.policy(s),
+		Extensions: extensions,
+		Default:    c.readDefault(o.at("default_extension"), extensions),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -48,6 +49,7 @@ func openDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Co
 		Store:   st,
 		Log:     log,
 		History: time.Duration(cfg.Daemon.Store.HistoryDays) * 24 * time.Hour,
+		Settled: debug.FreeOSMemory, // the runtime by itself keeps twice what is in use
 	})
 	if err != nil {
 		return nil, errors.Join(err, st.Close(ctx, false), server.Close())

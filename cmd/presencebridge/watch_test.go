@@ -51,7 +51,7 @@ func TestWatchPrintsALineForEveryChange(t *testing.T) {
 	c := newConsole("status", "--watch", "--socket", socket)
 	stop := c.background(t)
 	c.prints(t, `10:30:00  Alice Martin is Lunch "Back at 2" until 12:00, by extension main/1001 [1001 away:lunch, 1002 available (pending)]`)
-	c.prints(t, "Eve is")
+	c.prints(t, "Dave is")
 	b.Put(busy(1, "one"))
 	c.prints(t, `Bob Lee is Do not disturb "one", by cli`)
 	b.Put(busy(1, "one"))
@@ -60,7 +60,7 @@ func TestWatchPrintsALineForEveryChange(t *testing.T) {
 	if code := stop(); code != exitDone {
 		t.Errorf("exit code %d: %s", code, c.err.String())
 	}
-	if n := strings.Count(c.out.String(), "\n"); n != 6 {
+	if n := strings.Count(c.out.String(), "\n"); n != 7 {
 		t.Errorf("%d lines, want one each and one for each change:\n%s", n, c.out.String())
 	}
 }
@@ -115,7 +115,7 @@ func TestWatchDrawsTheScreen(t *testing.T) {
 	b.Put(busy(2, "drawn"))
 	c.prints(t, "drawn")
 	b.Remove("bob")
-	c.prints(t, "  3 users.")
+	c.prints(t, "  4 users.")
 	stopServer()
 	c.prints(t, "Connection lost at")
 	if code := stop(); code != exitDone || !strings.HasSuffix(c.out.String(), leaveScreen) {

@@ -77,7 +77,7 @@ func (b *Bridge) Choose(ctx context.Context, id presence.UserID, c Choice) (User
 			return
 		}
 		b.step(u, &presence.Input{Kind: presence.Chosen, Type: c.Type, Message: c.Message, Until: presence.At(c.Until), By: c.By}, b.clock.next())
-		u.waiting = append(u.waiting, waiter{u.view.Version, done})
+		b.waiting[u] = append(b.waiting[u], waiter{u.view.Version, done})
 		chosen = u.shown.render()
 	})
 	if err != nil {

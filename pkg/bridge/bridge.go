@@ -47,6 +47,9 @@ type Options struct {
 	SaveTimeout time.Duration    // of one commit; 0: 5 s
 	ExpiryWait  time.Duration    // how long return times that passed while the bridge was down wait for a PBX; 0: 30 s
 	AcceptWait  time.Duration    // how long a choice waits for its commit; 0: 5 s
+	// Settled is called, in a goroutine that nobody waits for, when the bridge has come
+	// to rest after a mapping or a snapshot, which leave much garbage; nil: no need.
+	Settled func()
 }
 
 func (o *Options) defaults() {
@@ -78,29 +81,29 @@ type Bridge struct {
 	types    *presence.Types
 	users    map[presence.UserID]*user
 	parked   map[presence.UserID]*user // whom the mapping does not have now
-	byExt    map[presence.ExtensionID]*user
 	pbxs     map[string]*pbx
+	waiting  map[*user][]waiter
 	due      dueHeap
 	saver    *saver
 	fx       presence.Effects
 	in       presence.Input // of report; here because an event needs no memory then
 	started  presence.Time
-	stopping bool   // what is lost from here on, we have cut ourselves
-	floor    uint64 // the version that new users start from
+	stopping bool          // what is lost from here on, we have cut ourselves
+	floor    uint64        // the version that new users start from
+	settling presence.Time // when to call Settled, unless there is more to do; zero: never
 }
 
 // user is one user in the owner loop.
 type user struct {
-	mapped  *presence.MappedUser // never changed
-	view    presence.View
-	dirty   bool   // waits to be saved
-	saved   uint64 // the version in the store
-	asking  bool   // the inbox has been told of unanswered writes
-	waiting []waiter
-	last    *LastChange
-	due     presence.Time // its key in the heap; zero: not in it
-	index   int           // its place in the heap
-	shown   *shown        // of the board: under its mutex; nil: not shown
+	mapped *presence.MappedUser // never changed
+	view   presence.View
+	saved  uint64 // the version in the store
+	last   *LastChange
+	due    presence.Time // its key in the heap; zero: not in it
+	index  int32         // its place in the heap
+	dirty  bool          // waits to be saved
+	asking bool          // the inbox has been told of unanswered writes
+	shown  *shown        // of the board: under its mutex; nil: not shown
 }
 
 // waiter is a choice that waits for its commit.
@@ -114,7 +117,8 @@ type pbx struct {
 	name      string
 	connector connector.Connector
 	outbox    *outbox
-	users     []*user // with an extension there
+	users     []*user          // with an extension there
+	owners    map[string]*user // of the extensions there, by number
 	known     store.PBX
 	dirty     bool // known waits to be saved
 	synced    bool // a snapshot has come since the bridge started
@@ -129,17 +133,18 @@ func Open(ctx context.Context, opt Options) (*Bridge, error) {
 		return nil, fmt.Errorf("load the store: %w", err)
 	}
 	b := &Bridge{
-		opt:    opt,
-		log:    opt.Log,
-		inbox:  newInbox(),
-		board:  newBoard(uint64(opt.Now().UnixMicro())),
-		do:     make(chan func()),
-		ended:  make(chan struct{}),
-		clock:  newClock(opt.Now),
-		users:  map[presence.UserID]*user{},
-		parked: map[presence.UserID]*user{},
-		pbxs:   map[string]*pbx{},
-		saver:  newSaver(opt.Store, opt.SaveTimeout),
+		opt:     opt,
+		log:     opt.Log,
+		inbox:   newInbox(),
+		board:   newBoard(uint64(opt.Now().UnixMicro())),
+		do:      make(chan func()),
+		ended:   make(chan struct{}),
+		clock:   newClock(opt.Now),
+		users:   map[presence.UserID]*user{},
+		parked:  map[presence.UserID]*user{},
+		pbxs:    map[string]*pbx{},
+		waiting: map[*user][]waiter{},
+		saver:   newSaver(opt.Store, opt.SaveTimeout),
 	}
 	for _, p := range opt.PBXs {
 		b.pbxs[p.Name] = &pbx{name: p.Name, connector: p.Connector, outbox: newOutbox(), known: store.PBX{Name: p.Name}}

@@ -45,13 +45,13 @@ func (h dueHeap) Len() int           { return len(h) }
 func (h dueHeap) Less(i, j int) bool { return h[i].due.Before(h[j].due) }
 func (h dueHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
+	h[i].index, h[j].index = int32(i), int32(j)
 }
 
 // Push is for package heap.
 func (h *dueHeap) Push(x any) {
 	u := x.(*user)
-	u.index = len(*h)
+	u.index = int32(len(*h))
 	*h = append(*h, u)
 }
 
@@ -70,11 +70,11 @@ func (h *dueHeap) schedule(u *user, t presence.Time) {
 	switch {
 	case u.due.Equal(t):
 	case t.IsZero():
-		heap.Remove(h, u.index)
+		heap.Remove(h, int(u.index))
 		u.due = t
 	case in:
 		u.due = t
-		heap.Fix(h, u.index)
+		heap.Fix(h, int(u.index))
 	default:
 		u.due = t
 		heap.Push(h, u)

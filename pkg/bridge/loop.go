@@ -31,6 +31,7 @@ func (b *Bridge) loop(stop <-chan struct{}) {
 		now := b.clock.next()
 		b.tick(now)
 		b.commit(now)
+		b.settle(now)
 		b.board.announce()
 		timer.Reset(b.idle(now))
 	}
@@ -45,7 +46,27 @@ func (b *Bridge) idle(now presence.Time) time.Duration {
 	if r := b.saver.retry; b.saver.busy == nil && r.After(now) && r.Before(next) {
 		next = r
 	}
+	if !b.settling.IsZero() && b.settling.Before(next) {
+		next = b.settling
+	}
 	return max(next.Sub(now), time.Millisecond)
+}
+
+// settleWait is how long the loop has to have nothing to save until it is at rest.
+const settleWait = 2 * time.Second
+
+// settle tells once that a mapping or a snapshot has been dealt with.
+func (b *Bridge) settle(now presence.Time) {
+	switch {
+	case b.settling.IsZero():
+	case b.saver.busy != nil || !b.nothingLeft():
+		b.settling = now.Add(settleWait)
+	case !now.Before(b.settling):
+		b.settling = presence.Time{}
+		if b.opt.Settled != nil {
+			go b.opt.Settled()
+		}
+	}
 }
 
 // reports takes everything out of the inbox.
@@ -95,7 +116,7 @@ func (b *Bridge) report(r *connector.Report) {
 	case connector.Down:
 		b.down(p, now)
 	default:
-		u := b.byExt[r.Extension]
+		u := p.owners[r.Extension.Number]
 		if u == nil {
 			return // nobody's extension
 		}
@@ -121,6 +142,7 @@ func fromPBX(k connector.Kind) bool {
 func (b *Bridge) snapshot(p *pbx, r *connector.Report, now presence.Time) {
 	newLife := p.known.Incarnation != "" && p.known.Incarnation != r.Incarnation
 	b.stepAll(p, &presence.Input{Kind: presence.Snapshot, PBX: p.name, Session: r.Session, NewLife: newLife, Shows: r.Shows}, now)
+	b.settling = now.Add(settleWait)
 	p.known.Incarnation, p.dirty, p.synced = r.Incarnation, true, true
 	if newLife {
 		b.log.Info("PBX has restarted; what it forgot is written back", zap.String("pbx", p.name))
@@ -130,7 +152,7 @@ func (b *Bridge) snapshot(p *pbx, r *connector.Report, now presence.Time) {
 
 func (b *Bridge) down(p *pbx, now presence.Time) {
 	for _, o := range p.outbox.empty() {
-		if u := b.byExt[o.Extension]; u != nil {
+		if u := p.owners[o.Extension.Number]; u != nil {
 			b.step(u, &presence.Input{Kind: presence.Unsent, Extension: o.Extension, Ask: o.Ask}, now)
 		}
 	}

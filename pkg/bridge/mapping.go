@@ -2,9 +2,9 @@ package bridge
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"go.uber.org/zap"
 
@@ -31,9 +31,10 @@ func (b *Bridge) wake(state store.State) error {
 	if !state.Clean {
 		b.floor = uint64(now.Time().UnixMicro())
 	}
+	var reader presence.Reader
 	for _, row := range state.Users {
-		var v presence.View
-		if err := json.Unmarshal(row.View, &v); err != nil {
+		v, err := reader.Read(row.View)
+		if err != nil {
 			return fmt.Errorf("the store's view of user %q cannot be read: %w", row.ID, err)
 		}
 		v.Wake(now, func(pbx string) presence.Time { return heard[pbx] })
@@ -68,23 +69,29 @@ func newest(v *presence.View) (t presence.Time) {
 // apply makes m the mapping, and every user's view fit it.
 func (b *Bridge) apply(m *presence.Mapping) {
 	b.types = m.Types.WithRemoved(b.missing(m))
+	m = withTypes(m, b.types)
 	for id, u := range b.users {
 		b.parked[id] = u
 		b.due.schedule(u, presence.Time{})
 	}
-	old, owners := b.users, b.byExt
+	old, owners := b.users, map[*pbx]map[string]*user{}
 	b.users = make(map[presence.UserID]*user, len(m.Users))
-	b.byExt = make(map[presence.ExtensionID]*user, 2*len(m.Users))
 	for _, p := range b.pbxs {
-		p.users = p.users[:0]
+		owners[p] = p.owners
+		p.users, p.owners = p.users[:0], make(map[string]*user, len(p.owners))
 	}
 	for i := range m.Users {
 		b.adopt(&m.Users[i])
 	}
-	for id, u := range owners {
-		if b.byExt[id] != u {
-			b.disown(id, u)
+	for p, were := range owners {
+		for number, u := range were {
+			if p.owners[number] != u {
+				b.disown(p, number, u)
+			}
 		}
+	}
+	if len(b.parked) == 0 {
+		b.parked = map[presence.UserID]*user{} // a map keeps the room that it once had
 	}
 	now := b.clock.next()
 	for id, u := range old {
@@ -96,11 +103,32 @@ func (b *Bridge) apply(m *presence.Mapping) {
 	for i := range m.Users {
 		order[i] = b.users[m.Users[i].ID]
 	}
+	b.settling = now.Add(settleWait)
 	b.board.reorder(b.users, order, b.types)
 	for _, u := range order {
 		b.step(u, &presence.Input{Kind: presence.Reloaded}, now)
 		b.board.put(u) // the name, or nothing, may be new
 	}
+}
+
+// withTypes is m with another table of types for everybody.
+func withTypes(m *presence.Mapping, types *presence.Types) *presence.Mapping {
+	if m.Types == types {
+		return m
+	}
+	users, policies := slices.Clone(m.Users), map[*presence.Policy]*presence.Policy{}
+	for i := range users {
+		rules := *users[i].Rules
+		p := policies[rules.Policy]
+		if p == nil {
+			policy := *rules.Policy
+			p, policy.Types = &policy, types
+			policies[rules.Policy] = p
+		}
+		rules.Policy = p
+		users[i].Rules = &rules
+	}
+	return &presence.Mapping{Types: types, Users: users}
 }
 
 // adopt makes the user that the mapping describes of who is known, or a new one.
@@ -110,19 +138,12 @@ func (b *Bridge) adopt(mapped *presence.MappedUser) {
 		u = &user{view: presence.View{User: mapped.ID, Version: b.floor}}
 	}
 	delete(b.parked, mapped.ID)
-	if mapped.Rules.Types != b.types { // else all may share what they have: 100,000 copies are 12 MB
-		rules := *mapped.Rules
-		rules.Types = b.types
-		mapped = &presence.MappedUser{ID: mapped.ID, Name: mapped.Name, Email: mapped.Email, Rules: &rules}
-	}
-	u.mapped = mapped
+	u.mapped, u.view.User = mapped, mapped.ID // which frees the text that the store gave
 	b.users[mapped.ID] = u
-	seen := map[string]bool{}
 	for _, x := range mapped.Rules.Extensions {
-		b.byExt[x] = u
-		if !seen[x.PBX] {
-			seen[x.PBX] = true
-			p := b.pbxs[x.PBX]
+		p := b.pbxs[x.PBX]
+		p.owners[x.Number] = u
+		if n := len(p.users); n == 0 || p.users[n-1] != u {
 			p.users = append(p.users, u)
 		}
 	}
@@ -130,10 +151,11 @@ func (b *Bridge) adopt(mapped *presence.MappedUser) {
 
 // disown takes an extension from u. Its next owner numbers writes behind those of
 // u that are under way, so as not to take their answers for its own.
-func (b *Bridge) disown(id presence.ExtensionID, u *user) {
-	b.pbxs[id.PBX].outbox.drop(id)
+func (b *Bridge) disown(p *pbx, number string, u *user) {
+	id := presence.ExtensionID{PBX: p.name, Number: number}
+	p.outbox.drop(id)
 	b.inbox.expect(id, nil)
-	if next := b.byExt[id]; next != nil {
+	if next := p.owners[number]; next != nil {
 		next.view.Asks = max(next.view.Asks, u.view.Asks)
 	}
 }
@@ -141,10 +163,10 @@ func (b *Bridge) disown(id presence.ExtensionID, u *user) {
 // dismiss lets go of a user whom the mapping no longer has. What is known of them
 // is kept, should they come back; until then no PBX tells about them.
 func (b *Bridge) dismiss(u *user, now presence.Time) {
-	for _, w := range u.waiting {
+	for _, w := range b.waiting[u] {
 		w.done <- &NearError{Err: ErrNoUser, Name: string(u.mapped.ID)}
 	}
-	u.waiting = nil
+	delete(b.waiting, u)
 	for pbx := range b.pbxs {
 		b.step(u, &presence.Input{Kind: presence.Down, PBX: pbx}, now)
 	}
@@ -161,11 +183,11 @@ func (b *Bridge) missing(m *presence.Mapping) []presence.StatusType {
 			}
 			if b.types != nil {
 				if t, _, ok := b.types.Lookup(id); ok {
-					found[id] = t
+					found[id] = *t
 				}
 			}
 			if v.Status != nil && v.Status.Type.ID == id {
-				found[id] = v.Status.Type
+				found[id] = *v.Status.Type
 			}
 		})
 	}

@@ -190,13 +190,15 @@ func (b *Bridge) uncommitted(batch *store.Batch, saving []*user, err error, now 
 
 // accept tells those whose choice is in the store by now.
 func (b *Bridge) accept(u *user, version uint64) {
-	left := u.waiting[:0]
-	for _, w := range u.waiting {
+	left := b.waiting[u][:0]
+	for _, w := range b.waiting[u] {
 		if w.version <= version {
 			w.done <- nil
 		} else {
 			left = append(left, w)
 		}
 	}
-	u.waiting = left
+	if b.waiting[u] = left; len(left) == 0 {
+		delete(b.waiting, u)
+	}
 }

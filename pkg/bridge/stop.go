@@ -113,12 +113,12 @@ func (b *Bridge) left() error {
 	if why == nil {
 		why = errors.New("it did not answer in time")
 	}
-	for _, u := range b.users {
-		for _, w := range u.waiting {
+	for _, waiting := range b.waiting {
+		for _, w := range waiting {
 			w.done <- fmt.Errorf("%w (%w): the bridge is stopping, and the status is not kept", ErrUnsaved, why)
 		}
-		u.waiting = nil
 	}
+	clear(b.waiting)
 	return fmt.Errorf("stopped before everything was saved, the newest of %s and %d lines of history are lost: the store: %w",
 		named(users), lines, why)
 }

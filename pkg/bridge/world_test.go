@@ -55,10 +55,10 @@ func mappingOf(list []presence.StatusType, users ...string) *presence.Mapping {
 	m := &presence.Mapping{Types: types}
 	for _, line := range users {
 		f := strings.Fields(line)
-		r := &presence.Rules{
+		r := &presence.Rules{Policy: &presence.Policy{
 			Sync: true, Incoming: presence.Latest, Outgoing: presence.ToAll,
 			Types: types, Ranks: presence.NewRanks(types, nil),
-		}
+		}}
 		for _, x := range f[1:] {
 			r.Extensions = append(r.Extensions, ext(x))
 		}

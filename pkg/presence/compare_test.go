@@ -169,8 +169,9 @@ func describe(v *View) string {
 
 // shown is what the API shows of a view.
 type shown struct {
-	status  Status
-	image   Image // Status.Type.Asterisk is a pointer
+	status  Status     // without its type
+	typ     StatusType // without its image
+	image   Image
 	some    bool
 	phone   PhoneState
 	n       int
@@ -184,9 +185,10 @@ type shown struct {
 func pageOf(v *View) shown {
 	p := shown{n: len(v.Extensions), phone: v.Phone}
 	if v.Status != nil {
-		p.status, p.some = *v.Status, true
-		if p.status.Type.Asterisk != nil {
-			p.image, p.status.Type.Asterisk = *p.status.Type.Asterisk, nil
+		p.status, p.typ, p.some = *v.Status, *v.Status.Type, true
+		p.status.Type = nil
+		if p.typ.Asterisk != nil {
+			p.image, p.typ.Asterisk = *p.typ.Asterisk, nil
 		}
 	}
 	for i := range min(len(v.Extensions), len(p.id)) {

@@ -161,6 +161,8 @@ func pick(all []candidate, winner int) picked {
 	return picked{all[winner].x.ID, all[winner].x.Said.Since}
 }
 
+var noType StatusType // of a line of the history that says that a user has no status any more
+
 // outcome is what the user's status has to be, and by which rule. ok is false
 // where nothing was said. It changes nothing: decide and Explain share it.
 func (s *step) outcome() (st Status, rule Rule, held, ok bool) {
@@ -183,7 +185,7 @@ func (s *step) outcome() (st Status, rule Rule, held, ok bool) {
 func (s *step) status(id TypeID, message string, since, until Time, by string) Status {
 	t, removed, ok := s.r.Types.Lookup(id)
 	if !ok {
-		t, removed = StatusType{ID: id, Name: string(id)}, true
+		t, removed = &StatusType{ID: id, Name: string(id)}, true
 	}
 	return Status{Type: t, Message: message, Since: since, Until: until, By: by, Removed: removed}
 }
@@ -203,23 +205,25 @@ func (s *step) decide() {
 	if overlaid {
 		shown, under, rule = renewed(old, over, true), chosen, why
 	}
-	if shown == old && under == v.Under && overlaid == v.Over {
+	changed := !shown.equals(old) || !under.equals(v.Under) || overlaid != v.Over
+	v.Status, v.Under, v.Over = shown, under, overlaid
+	if !changed {
 		return
 	}
-	v.Status, v.Under, v.Over = shown, under, overlaid
 	s.fx.Changed = true
-	if shown != old {
+	if !shown.equals(old) {
 		s.tell(old, shown, rule)
 	}
 }
 
 // renewed returns old if it is st, so that a Step that changes nothing needs no
-// memory; nil where there is no status.
+// memory; nil where there is no status. One with the type of the store, or of the
+// mapping before, is renewed all the same: all shall share one.
 func renewed(old *Status, st Status, ok bool) *Status {
 	switch {
 	case !ok:
 		return nil
-	case old != nil && st.same(old):
+	case old != nil && st.same(old) && st.Type == old.Type:
 		return old
 	}
 	changed := st // so that st stays off the heap when nothing changes
@@ -229,7 +233,7 @@ func renewed(old *Status, st Status, ok bool) *Status {
 // tell writes a line of the history if the change belongs there.
 func (s *step) tell(old, st *Status, rule Rule) {
 	if st == nil {
-		st = &Status{}
+		st = &Status{Type: &noType}
 	} else if old != nil && !s.worthTelling(old, st) {
 		return
 	}
@@ -247,8 +251,18 @@ func (s *step) worthTelling(old, st *Status) bool {
 		!old.Until.Equal(st.Until) || !old.Since.Equal(st.Since) && s.in.Kind != Snapshot
 }
 
+// equals is same for what may be nil.
+func (st *Status) equals(o *Status) bool {
+	return st == o || st != nil && o != nil && st.same(o)
+}
+
 func (st *Status) same(o *Status) bool {
-	return st.Type.ID == o.Type.ID && st.Type.Name == o.Type.Name && st.Type.Base == o.Type.Base && st.Type.Color == o.Type.Color &&
+	return (st.Type == o.Type || st.Type.looksLike(o.Type)) &&
 		st.Message == o.Message && st.By == o.By && st.Since.Equal(o.Since) && st.Until.Equal(o.Until) &&
 		st.Removed == o.Removed && st.Stale == o.Stale
+}
+
+// looksLike tells whether a page shows both in the same way.
+func (t *StatusType) looksLike(o *StatusType) bool {
+	return t.ID == o.ID && t.Name == o.Name && t.Base == o.Base && t.Color == o.Color
 }

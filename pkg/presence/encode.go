@@ -41,7 +41,7 @@ func (v *View) AppendJSON(b []byte) []byte {
 }
 
 func (st *Status) append(b []byte) []byte {
-	t := &st.Type
+	t := st.Type
 	b = text(append(b, `{"type":{"id":`...), string(t.ID))
 	b = text(append(b, `,"name":`...), t.Name)
 	b = text(append(b, `,"base":`...), string(t.Base))

@@ -93,8 +93,7 @@ func (s *step) reasoning(c candidate, won Rule, held bool) Reasoning {
 		y.Shows = &shows
 	}
 	if !x.Said.Since.IsZero() {
-		t := s.status(x.Said.Type, "", Time{}, Time{}, "").Type
-		y.Type = &t
+		y.Type = s.status(x.Said.Type, "", Time{}, Time{}, "").Type
 	}
 	if w := x.Wish; w != nil {
 		y.Wish = &WishInfo{w.Presence, w.Since, w.Sent, w.Refusals}

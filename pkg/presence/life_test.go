@@ -391,7 +391,7 @@ func TestATypeThatTheMappingLostIsNeverSaidAgain(t *testing.T) {
 			list = append(list, s)
 		}
 	}
-	g.r = sample(only(desk), func(r *Rules) { r.Types = NewTypes(list, []StatusType{lunch}) })
+	g.r = sample(only(desk), func(r *Rules) { r.Types = NewTypes(list, []StatusType{*lunch}) })
 	g.do(Input{Kind: Reloaded})
 	g.status("lunch")
 	g.event(desk, Presence{Away, "", "back at 2"})

@@ -32,8 +32,10 @@ func sample(edit ...func(*Rules)) *Rules {
 	}
 	types := NewTypes(list, nil)
 	r := &Rules{
-		Sync: true, Incoming: Latest, Outgoing: ToAll, Types: types,
-		Ranks:      NewRanks(types, []TypeID{"dnd", "meeting", "lunch", "away", "available"}),
+		Policy: &Policy{
+			Sync: true, Incoming: Latest, Outgoing: ToAll, Types: types,
+			Ranks: NewRanks(types, []TypeID{"dnd", "meeting", "lunch", "away", "available"}),
+		},
 		Extensions: []ExtensionID{desk, mobile, remote},
 	}
 	for _, e := range edit {

@@ -19,9 +19,15 @@ type MappedUser struct {
 	Rules *Rules
 }
 
-// Rules is the mapping as it applies to one user. It is immutable; everything but
-// Extensions and Default is usually shared with other users.
+// Rules is the mapping as it applies to one user. It is immutable.
 type Rules struct {
+	*Policy
+	Extensions []ExtensionID // in the order of the file; may be empty
+	Default    int           // index of the default extension; 0 if there is none
+}
+
+// Policy is what users usually share of their rules. It is immutable.
+type Policy struct {
 	Sync         bool // false: the user is left alone in both directions
 	Incoming     Method
 	Outgoing     Outgoing
@@ -29,9 +35,7 @@ type Rules struct {
 	StaleAfter   time.Duration // after so long an unreachable extension no longer counts; 0: it always counts
 	Types        *Types
 	Ranks        Ranks
-	Phones       *Phones       // what shows over the status while phones are in use; nil: nothing
-	Extensions   []ExtensionID // in the order of the file; may be empty
-	Default      int           // index of the default extension; 0 if there is none
+	Phones       *Phones // what shows over the status while phones are in use; nil: nothing
 }
 
 // Types is the table of status types, shared by all users. It is immutable.
@@ -85,13 +89,11 @@ func (t *Types) WithRemoved(removed []StatusType) *Types {
 // List returns the types in the order of the mapping. The caller must not change it.
 func (t *Types) List() []StatusType { return t.list }
 
-// Lookup returns the type with this id. removed says that the mapping no longer has it.
-func (t *Types) Lookup(id TypeID) (s StatusType, removed, ok bool) {
-	p, ok := t.byID[id]
-	if !ok {
-		return StatusType{}, false, false
-	}
-	return *p, !t.has(p), true
+// Lookup returns the type with this id, nil if there is none. removed says that the
+// mapping no longer has it.
+func (t *Types) Lookup(id TypeID) (s *StatusType, removed, ok bool) {
+	s, ok = t.byID[id]
+	return s, ok && !t.has(s), ok
 }
 
 // has tells whether p is one of the mapping's own types.

@@ -76,11 +76,11 @@ func TestLookup(t *testing.T) {
 		{"available", "Available", false, true},
 		{"away", "Away", false, true}, // came back: the mapping's own wins
 		{"old", "Old", true, true},
-		{"never", "", false, false},
+		{"never", "", false, false}, // nil
 	} {
 		s, removed, ok := types.Lookup(tc.id)
-		if s.Name != tc.name || removed != tc.removed || ok != tc.ok {
-			t.Errorf("%s: %q removed=%v ok=%v", tc.id, s.Name, removed, ok)
+		if (s != nil) != ok || ok && s.Name != tc.name || removed != tc.removed || ok != tc.ok {
+			t.Errorf("%s: %+v removed=%v ok=%v", tc.id, s, removed, ok)
 		}
 	}
 }
@@ -242,5 +242,23 @@ func TestNearestWord(t *testing.T) {
 		if got := Nearest(word, known); got != want {
 			t.Errorf("Nearest(%q) = %q, want %q", word, got, want)
 		}
+	}
+}
+
+func TestAStatusFromTheStoreSharesTheTypeOfTheMapping(t *testing.T) {
+	g := newRig(t)
+	g.want("lunch")
+	row := g.v.AppendJSON(nil)
+	g.v = &View{}
+	if err := json.Unmarshal(row, g.v); err != nil {
+		t.Fatal(err)
+	}
+	version, at := g.v.Version, g.v.Status
+	g.do(Input{Kind: Reloaded})
+	if want, _, _ := g.r.Types.Lookup("lunch"); g.v.Status.Type != want {
+		t.Error("the type is a copy of its own")
+	}
+	if g.v.Version != version || !g.v.Status.same(at) {
+		t.Errorf("it counts as a change: version %d, status %+v", g.v.Version, g.v.Status)
 	}
 }

@@ -78,9 +78,11 @@ func (s *setup) rules() *Rules {
 	}
 	types := NewTypes(list, removed)
 	return &Rules{
-		Sync: s.sync, Incoming: s.incoming, Outgoing: s.outgoing, CountRepeats: s.count, Types: types,
-		Ranks:      NewRanks(types, []TypeID{"dnd", "meeting", "lunch", "away", "available"}),
-		Extensions: slices.Clone(s.exts), Default: s.def, Phones: &busyPhones,
+		Policy: &Policy{
+			Sync: s.sync, Incoming: s.incoming, Outgoing: s.outgoing, CountRepeats: s.count, Types: types,
+			Ranks: NewRanks(types, []TypeID{"dnd", "meeting", "lunch", "away", "available"}), Phones: &busyPhones,
+		},
+		Extensions: slices.Clone(s.exts), Default: s.def,
 	}
 }
 

@@ -169,7 +169,7 @@ type Image struct {
 	Subtype string `json:"subtype,omitempty"`
 }
 
-// StatusType is a status of the panel.
+// StatusType is a status of the panel. It is immutable.
 type StatusType struct {
 	ID       TypeID `json:"id"`
 	Name     string `json:"name"`
@@ -197,15 +197,15 @@ const (
 	ToAll     Outgoing = "all"
 )
 
-// Status is a user's status. Its type is a copy, so that it can still be shown
-// after the mapping has lost the type. The Status of a View is never changed: another
-// takes its place.
+// Status is a user's status. It has its type, not the id, so that it can still be
+// shown after the mapping has lost the type. The Status of a View is never changed:
+// another takes its place.
 type Status struct {
-	Type    StatusType `json:"type"`
-	Message string     `json:"message"`
-	Since   Time       `json:"since"`
-	Until   Time       `json:"until,omitzero"` // zero: until something else is said
-	By      string     `json:"by"`
-	Removed bool       `json:"removed,omitempty"` // the mapping no longer has the type
-	Stale   bool       `json:"stale,omitempty"`   // no extension counts: all are unreachable for too long
+	Type    *StatusType `json:"type"` // of the table of types, or of the store; never nil
+	Message string      `json:"message"`
+	Since   Time        `json:"since"`
+	Until   Time        `json:"until,omitzero"` // zero: until something else is said
+	By      string      `json:"by"`
+	Removed bool        `json:"removed,omitempty"` // the mapping no longer has the type
+	Stale   bool        `json:"stale,omitempty"`   // no extension counts: all are unreachable for too long
 }

@@ -41,20 +41,20 @@ type Hold struct {
 
 // Extension is one of a user's extensions.
 type Extension struct {
-	ID     ExtensionID `json:"id"`
-	Known  bool        `json:"known"` // the PBX has told what it shows
-	Shows  Kept        `json:"shows"`
-	At     Time        `json:"shows_since,omitzero"`
-	Recent []Shown     `json:"recent,omitempty"` // what it showed before, oldest first; see remember
-	Said   Said        `json:"said"`
-	Wish   *Wish       `json:"wish,omitempty"`
-	Asked  []Ask       `json:"asked,omitempty"` // sent on the present connection and not answered, oldest first
-	Heard  Heard       `json:"heard"`
-	Phone  PhoneState  `json:"phone,omitempty"` // what its device does
+	ID      ExtensionID `json:"id"`
+	Known   bool        `json:"known"` // the PBX has told what it shows
+	Reading bool        `json:"-"`     // a read-back is under way
+	Shows   Kept        `json:"shows"`
+	At      Time        `json:"shows_since,omitzero"`
+	Recent  []Shown     `json:"recent,omitempty"` // what it showed before, oldest first; see remember
+	Said    Said        `json:"said"`
+	Wish    *Wish       `json:"wish,omitempty"`
+	Asked   []Ask       `json:"asked,omitempty"` // sent on the present connection and not answered, oldest first
+	Heard   Heard       `json:"heard"`
+	Phone   PhoneState  `json:"phone,omitempty"` // what its device does
 
 	Session  uint64 `json:"-"`                   // of the PBX; 0: it is away
 	AwayAt   Time   `json:"away_since,omitzero"` // zero: connected
-	Reading  bool   `json:"-"`                   // a read-back is under way
 	RepeatAt Time   `json:"-"`                   // a repeat waits to be counted (sync.repeats: count)
 }
 
@@ -128,6 +128,18 @@ const (
 	Accepted  Verdict = "said"       // somebody's opinion
 	Reverted  Verdict = "reverted"   // the PBX forgot what it showed; written back
 )
+
+// UnmarshalText reads a verdict. The few there are share their text.
+func (v *Verdict) UnmarshalText(text []byte) error {
+	for _, known := range [...]Verdict{Echo, Repeat, Older, LeftAlone, Unmapped, Accepted, Reverted} {
+		if string(text) == string(known) {
+			*v = known
+			return nil
+		}
+	}
+	*v = Verdict(text)
+	return nil
+}
 
 // Heard is when the last report about an extension came and what became of it. What
 // it said the extension shows since.

@@ -284,6 +284,7 @@ func (s *step) due() (next Time) {
 // under way is still awaited.
 func (s *step) reload() {
 	s.by = ByReload
+	defer s.share()
 	if s.v.Default != s.r.Default || !slices.EqualFunc(s.v.Extensions, s.r.Extensions, func(x Extension, id ExtensionID) bool { return x.ID == id }) {
 		s.fx.Changed = true
 		s.realign()
@@ -303,6 +304,21 @@ func (s *step) reload() {
 	}
 	s.fx.Durable = s.fx.Durable || s.v.Alone == s.r.Sync
 	s.v.Alone = !s.r.Sync
+}
+
+// share lets go of the copies of texts that a view from the store brings along, which
+// would double its size.
+func (s *step) share() {
+	for i := range s.v.Extensions {
+		x := &s.v.Extensions[i]
+		x.ID = s.r.Extensions[i]
+		if x.Said.Presence == x.Shows {
+			x.Said.Presence = x.Shows
+		}
+		if t, _, ok := s.r.Types.Lookup(x.Said.Type); ok {
+			x.Said.Type = t.ID
+		}
+	}
 }
 
 // realign gives the view the extensions of the rules, in their order.

@@ -64,6 +64,7 @@ func BenchmarkRestart(b *testing.B) {
 			for name, how := range map[string]syscall.Signal{"stopped": syscall.SIGTERM, "killed": syscall.SIGKILL} {
 				d := startDaemon(b, program, dir)
 				note("ready when started, s; then "+name, d.ready())
+				note("processor until then, s", d.cpu())
 				d.idle()
 				note("rss, MB", d.rss)
 				note("peak, MB", d.peak)
@@ -136,15 +137,17 @@ func (d *daemon) ready() float64 {
 	return time.Since(d.started).Seconds()
 }
 
-// idle waits until the bridge has nothing to do, and notes its memory.
+// idle waits until the bridge has had nothing to do for four seconds, and notes its memory.
 func (d *daemon) idle() {
-	var cpu string
+	cpu, quiet := d.cpu(), 0
 	until(d.b, "the bridge to be idle", func() bool {
-		before := cpu
-		fields := strings.Fields(d.proc("stat"))
-		cpu = strings.Join(fields[13:15], " ")
 		time.Sleep(time.Second)
-		return cpu == before
+		before := cpu
+		cpu = d.cpu()
+		if quiet++; cpu > before+0.02 { // its canary, and our looking
+			quiet = 0
+		}
+		return quiet == 4
 	})
 	in := bufio.NewScanner(strings.NewReader(d.proc("status")))
 	for in.Scan() {
@@ -152,6 +155,15 @@ func (d *daemon) idle() {
 		_, _ = fmt.Sscanf(in.Text(), "VmHWM: %f kB", &d.peak)
 	}
 	d.rss, d.peak = d.rss*1024/1e6, d.peak*1024/1e6
+}
+
+// cpu is what it has used so far, in seconds.
+func (d *daemon) cpu() float64 {
+	var user, system float64 // in hundredths
+	fields := strings.Fields(d.proc("stat"))
+	_, err := fmt.Sscan(fields[13]+" "+fields[14], &user, &system)
+	check(d.b, err)
+	return (user + system) / 100
 }
 
 func (d *daemon) proc(file string) string {

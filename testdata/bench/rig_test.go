@@ -36,9 +36,10 @@ func mapping(users int) *presence.Mapping {
 		{ID: "dnd", Name: "Do not disturb", Base: presence.Busy, Color: "#b71c1c", Asterisk: image(presence.DND, "")},
 	}, nil)
 	ranks := presence.NewRanks(types, nil)
+	policy := &presence.Policy{Sync: true, Incoming: presence.Latest, Outgoing: presence.ToAll, Types: types, Ranks: ranks}
 	m := &presence.Mapping{Types: types}
 	for i := range users {
-		r := &presence.Rules{Sync: true, Incoming: presence.Latest, Outgoing: presence.ToAll, Types: types, Ranks: ranks}
+		r := &presence.Rules{Policy: policy}
 		for k := range perUser {
 			r.Extensions = append(r.Extensions, presence.ExtensionID{PBX: "main", Number: number(perUser*i + k)})
 		}

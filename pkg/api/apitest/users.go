@@ -97,7 +97,7 @@ func Explanations() map[presence.UserID]presence.Explanation {
 	free, dnd := presence.Presence{State: presence.Available}, presence.Presence{State: presence.DND}
 	return map[presence.UserID]presence.Explanation{
 		"alice": {User: "alice", Sync: true, Incoming: presence.Latest, Outgoing: presence.ToAll, Rule: presence.WonLatest,
-			Status: &presence.Status{Type: types[1], Message: "Back at 2", Since: past(3 * time.Minute), Until: past(-90 * time.Minute), By: "extension main/1001"},
+			Status: &presence.Status{Type: &types[1], Message: "Back at 2", Since: past(3 * time.Minute), Until: past(-90 * time.Minute), By: "extension main/1001"},
 			Extensions: []presence.Reasoning{
 				{Extension: main("1001"), Default: true, Reachable: true, Shows: &lunch, Type: &types[1], Message: "Back at 2", Since: past(3 * time.Minute), By: "extension main/1001",
 					Won: true, Rule: presence.WonLatest, Heard: presence.Report{Presence: lunch, At: past(time.Minute), As: presence.Repeat}},
@@ -106,7 +106,7 @@ func Explanations() map[presence.UserID]presence.Explanation {
 					Wish:  &presence.WishInfo{Presence: lunch, Since: past(2 * time.Minute), Sent: true, Refusals: 2}},
 			}},
 		"bob": {User: "bob", Sync: true, Incoming: presence.Priority, Outgoing: presence.ToDefault, Rule: presence.WonPriority,
-			Status: &presence.Status{Type: types[2], Since: past(26 * time.Hour), By: "extension branch/2003"},
+			Status: &presence.Status{Type: &types[2], Since: past(26 * time.Hour), By: "extension branch/2003"},
 			Extensions: []presence.Reasoning{
 				{Extension: main("1003"), Reachable: true, Shows: &free, Type: &types[0], Since: past(time.Hour), By: "cli", Rule: presence.LostRank},
 				{Extension: presence.ExtensionID{PBX: "branch", Number: "2003"}, Default: true, AwaySince: past(5 * time.Minute), Shows: &dnd, Type: &types[2],
@@ -116,8 +116,8 @@ func Explanations() map[presence.UserID]presence.Explanation {
 			Phone:      presence.PhonePart{State: presence.PhoneOffline, Since: past(time.Hour), Rule: presence.PhoneLeftAlone},
 			Extensions: []presence.Reasoning{{Extension: main("1004"), Default: true, Reachable: true, Rule: presence.LostSilent}}},
 		"dave": {User: "dave", Sync: true, Incoming: presence.Latest, Outgoing: presence.ToAll, Rule: presence.WonLatest,
-			Status: &presence.Status{Type: types[4], Since: past(2 * time.Minute), By: "extension main/1006"},
-			Under:  &presence.Status{Type: types[0], Since: past(time.Hour), By: "panel dave"},
+			Status: &presence.Status{Type: &types[4], Since: past(2 * time.Minute), By: "extension main/1006"},
+			Under:  &presence.Status{Type: &types[0], Since: past(time.Hour), By: "panel dave"},
 			Phone:  presence.PhonePart{State: presence.PhoneInCall, Since: past(2 * time.Minute), Shows: true, Rule: presence.PhoneShows},
 			Extensions: []presence.Reasoning{{Extension: main("1006"), Default: true, Reachable: true, Shows: &free, Type: &types[0], Since: past(time.Hour), By: "panel dave",
 				Won: true, Rule: presence.WonLatest, Heard: presence.Report{Presence: free, At: past(time.Hour), As: presence.Echo}, Phone: presence.PhoneInCall}}},

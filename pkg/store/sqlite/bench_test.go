@@ -53,7 +53,7 @@ func benchBatch(size int, version uint64) store.Batch {
 		batch.Users = append(batch.Users, store.User{
 			ID: id, Name: "Some Name", Email: "some.name@example.com", Version: version,
 			Status: &presence.Status{
-				Type:    presence.StatusType{ID: "lunch", Name: "Lunch", Base: presence.Absent, Color: "#ef6c00"},
+				Type:    &presence.StatusType{ID: "lunch", Name: "Lunch", Base: presence.Absent, Color: "#ef6c00"},
 				Message: "Back at 2", Since: presence.At(time.Now()), By: "extension main/1001",
 			},
 			View: make([]byte, 600),
