@@ -177,7 +177,7 @@ func TestEveryPageIsRead(t *testing.T) {
 	serve(t, apitest.New(), path)
 	c := dial(path, "cli")
 	got, err := all[bridge.User](t.Context(), c, "/api/v1/users")
-	if err != nil || len(got) != 4 {
+	if err != nil || len(got) != 5 {
 		t.Errorf("%d users, %v", len(got), err)
 	}
 	if err := c.do(t.Context(), http.MethodPut, "/", make(chan int), nil); err == nil {

@@ -109,6 +109,7 @@ func (m *Main) examinePBX(ctx context.Context, cfg *config.Config, p config.PBX,
 	return diagnose.Examine(ctx, diagnose.Config{
 		Name:       p.Name,
 		Presentity: p.Presentity,
+		Device:     p.Device,
 		Instance:   "doctor-" + instance(cfg, p.Name),
 		Extensions: numbers(cfg, p.Name),
 		Refused:    refused,

@@ -28,6 +28,7 @@ load = res_manager_devicestate.so
 // filters are what the documentation advises for the bridge's account; older
 // releases than 18.26, 20.11, 21.6 and 22.1 do not know the form.
 const filters = `eventfilter(action(include),name(PresenceStateChange)) =
+eventfilter(action(include),name(DeviceStateChange)) =
 eventfilter(action(include),name(FullyBooted)) =
 eventfilter(action(include),name(Shutdown)) =
 eventfilter(action(include),name(Load)) =
@@ -99,9 +100,6 @@ func (p *Real) managerConf(o Options) string {
 			u.Name, u.Secret, u.Read, u.Write, o.WriteTimeout.Milliseconds())
 		if u.Name == "bridge" && major(p.version) >= 22 {
 			b.WriteString(filters)
-			if o.Phones != nil {
-				b.WriteString("eventfilter(action(include),name(DeviceStateChange)) =\n")
-			}
 		}
 		b.WriteString(o.Conf.Account[u.Name])
 	}

@@ -22,12 +22,13 @@ const (
 	tolerance = 2 * time.Second
 )
 
-// ear hears the two events that the examination waits for. Both channels have
-// one place; what finds it taken is of no interest.
+// ear hears the events that the examination waits for. All channels have one place; what finds it taken is of no interest.
 type ear struct {
 	booted chan struct{}
 	canary string
 	heard  chan sighting
+	device string        // the canary among devices
+	rang   chan struct{} // it was told to be on
 }
 
 // sighting is an event of the canary.
@@ -49,6 +50,11 @@ func (e *ear) event(event ami.Event) {
 		case e.heard <- sighting{event.Get("Message"), time.Now()}:
 		default:
 		}
+	case event.Is("DeviceStateChange") && event.Get("Device") == e.device && event.Get("State") == ami.CustomDeviceOn:
+		select {
+		case e.rang <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -57,7 +63,7 @@ func (x *examination) login(ctx context.Context) Step {
 	if x.cfg.Refused != "" {
 		return Step{Result: Failed, Says: "not tried again: " + x.cfg.Refused, Do: "mend that one first"}
 	}
-	x.ear = &ear{booted: make(chan struct{}, 1), canary: x.canary(), heard: make(chan sighting, 1)}
+	x.ear = &ear{booted: make(chan struct{}, 1), canary: x.canary(), heard: make(chan sighting, 1), device: x.deviceCanary(), rang: make(chan struct{}, 1)}
 	conn, err := ami.Open(ctx, x.cfg.AMI, ami.Handler{Event: x.ear.event})
 	if err != nil {
 		return x.refused(err)

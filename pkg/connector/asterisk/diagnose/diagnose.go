@@ -1,8 +1,8 @@
 // Package diagnose tries one Asterisk in every way in which the bridge uses it,
 // and says for people what is wrong and which line of which file mends it.
 //
-// It logs in once, writes only a presentity of its own, which no bridge takes for
-// an extension, and changes nothing else. It keeps nothing and prints nothing.
+// It logs in once, writes only a presentity and a device of its own, which no bridge
+// takes for an extension, and changes nothing else. It keeps nothing and prints nothing.
 package diagnose
 
 import (
@@ -18,6 +18,7 @@ import (
 type Config struct {
 	Name       string // of the PBX, as the configuration calls it
 	Presentity string // where an extension's presence lives: CustomPresence:{extension}
+	Device     string // the device that is an extension's phone: PJSIP/{extension}; "": phones are not followed
 	AMI        ami.Config
 	Instance   string   // tells the presentity that is written from those of bridges: a-z 0-9 -
 	Extensions []string // the numbers of users on this PBX
@@ -84,6 +85,7 @@ type examination struct {
 	listed  map[string]bool
 	wrote   time.Time // when the canary was
 	nonce   string    // of that canary
+	rang    bool      // so was the device
 }
 
 // step is one thing to try, once all of its needs have succeeded.
@@ -102,6 +104,7 @@ const (
 	stepLogin      = "login"
 	stepList       = "presence list"
 	stepWrite      = "presence write"
+	stepEvent      = "presence event"
 )
 
 func (x *examination) plan() []step {
@@ -117,8 +120,9 @@ func (x *examination) plan() []step {
 		{"clock", []string{stepLogin}, x.clock},
 		{stepList, []string{stepLogin}, x.presenceList},
 		{stepWrite, []string{stepLogin}, x.presenceWrite},
-		{"presence event", []string{stepList, stepWrite}, x.presenceEvent},
+		{stepEvent, []string{stepList, stepWrite}, x.presenceEvent},
 		{"extensions", []string{stepList}, x.extensions},
+		{"phones", []string{stepEvent}, x.phones},
 		{"write timeout", []string{stepLogin}, x.writeTimeout},
 		{"other rights", []string{stepLogin}, x.otherRights},
 	}
@@ -176,6 +180,9 @@ func (x *examination) leave(ctx context.Context) {
 	if reset, err := ami.SetPresence(x.canary(), "not_set", "", ""); err == nil && x.nonce != "" {
 		// Not worth a word: the next run writes the same row.
 		_, _ = x.conn.Do(context.WithoutCancel(ctx), reset)
+	}
+	if off, err := ami.SetCustomDevice(x.deviceCanary(), false); err == nil && x.rang {
+		_, _ = x.conn.Do(context.WithoutCancel(ctx), off)
 	}
 	_ = x.conn.Close() // always nil
 }

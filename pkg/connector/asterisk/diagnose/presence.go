@@ -127,12 +127,17 @@ func (x *examination) extensions(context.Context) Step {
 	case len(missing) == 0:
 		return ok(fmt.Sprintf("all %d of the mapping have a presence", total))
 	}
-	names := strings.Join(missing[:min(shown, len(missing))], ", ")
-	if more := len(missing) - shown; more > 0 {
-		names += fmt.Sprintf(" and %d more", more)
-	}
 	return Step{Result: Info,
-		Says: fmt.Sprintf("%d of %d in the mapping never had a presence: %s", len(missing), total, names),
+		Says: fmt.Sprintf("%d of %d in the mapping never had a presence: %s", len(missing), total, few(missing)),
 		Do: "nothing, if nobody has set one there yet; else see that presentity in presencebridge.yaml is what the hints name, as in " +
 			strings.Replace(x.cfg.Presentity, "{extension}", missing[0], 1)}
+}
+
+// few names some numbers.
+func few(numbers []string) string {
+	names := strings.Join(numbers[:min(shown, len(numbers))], ", ")
+	if more := len(numbers) - shown; more > 0 {
+		names += fmt.Sprintf(" and %d more", more)
+	}
+	return names
 }

@@ -31,10 +31,13 @@ const secret = "canary-4f1c9a"
 // hides lets only FullyBooted through, in the form that every release knows.
 const hides = "eventfilter = Event: FullyBooted\n"
 
+// calls is what a filter of before phones were followed lets through.
+const calls = "eventfilter = Event: (PresenceStateChange|FullyBooted|Shutdown)\n"
+
 // accounts are those of TestWrongSetupsOfARealAsterisk, right and wrong ones.
 func accounts() []pbxsim.User {
 	users := []pbxsim.User{{Name: "everything", Read: "all", Write: "all"}}
-	for _, name := range []string{"good", "deny", "alone", "filtered"} {
+	for _, name := range []string{"good", "deny", "alone", "filtered", "no-phones"} {
 		users = append(users, pbxsim.User{Name: name, Read: "system,call", Write: "call,reporting"})
 	}
 	users = append(users,
@@ -54,7 +57,7 @@ func accounts() []pbxsim.User {
 // briefly.
 func config(address, user string) Config {
 	return Config{
-		Name: "main", Presentity: "CustomPresence:{extension}", Instance: "doctor-test",
+		Name: "main", Presentity: "CustomPresence:{extension}", Device: "PJSIP/{extension}", Instance: "doctor-test",
 		AMI:        ami.Config{Address: address, Username: user, Secret: ami.NewSecret(secret), Timeout: 20 * time.Second},
 		Extensions: []string{"1001", "1002"},
 		BootWait:   20 * time.Second, EventWait: 20 * time.Second,
@@ -69,7 +72,7 @@ func TestWrongSetupsOfARealAsterisk(t *testing.T) {
 			port := strconv.Itoa(pbxtest.FreePort(t))
 			pair := pbxtest.NewCertificate(t, "pbx.example.com", time.Now().Add(24*365*time.Hour))
 			ills := map[string]string{
-				"deny": "deny = 0.0.0.0/0.0.0.0\npermit = 192.0.2.1/255.255.255.255\n", "alone": "allowmultiplelogin = no\n", "filtered": hides,
+				"deny": "deny = 0.0.0.0/0.0.0.0\npermit = 192.0.2.1/255.255.255.255\n", "alone": "allowmultiplelogin = no\n", "filtered": hides, "no-phones": calls,
 			}
 			pbx := f.Start(t, pbxtest.Options{Users: accounts(), Conf: pbxtest.Conf{
 				General: "tlsenable = yes\ntlsbindaddr = 127.0.0.1:" + port + "\ntlscertfile = {etc}/pbx.pem\ntlsprivatekey = {etc}/pbx.pem\n",
@@ -88,6 +91,7 @@ func TestWrongSetupsOfARealAsterisk(t *testing.T) {
 				{"nosystem", func(c *Config) { c.BootWait = brief }},
 				{"nocall", func(c *Config) { c.EventWait = brief }},
 				{"filtered", func(c *Config) { c.EventWait = brief }},
+				{"no-phones", func(c *Config) { c.EventWait = time.Second }},
 				{"nowrite", nil},
 				{"noreport", nil},
 				{"nothing", func(c *Config) { c.BootWait = brief }},
@@ -127,7 +131,7 @@ func TestWrongSetupsOfARealAsterisk(t *testing.T) {
 			})
 			t.Run("cured", func(t *testing.T) {
 				pbx := f.Start(t, pbxtest.Options{Users: accounts(), Conf: pbxtest.Conf{Account: cures}})
-				for _, name := range []string{"deny", "nosystem", "nocall", "filtered", "nowrite", "noreport", "nothing", "alone", "everything"} {
+				for _, name := range []string{"deny", "nosystem", "nocall", "filtered", "no-phones", "nowrite", "noreport", "nothing", "alone", "everything"} {
 					steps := Examine(t.Context(), config(pbx.Addr(), name), nil)
 					for _, s := range steps {
 						if s.Name != "version" && s.Result != OK && s.Result != Info {
@@ -149,6 +153,8 @@ func TestModulesAndEventsThatARealAsteriskLacks(t *testing.T) {
 		}{
 			{"no-list-module", pbxtest.Conf{NoLoad: []string{"res_manager_presencestate.so"}}, false},
 			{"no-function-module", pbxtest.Conf{NoLoad: []string{"func_presencestate.so"}}, false},
+			{"no-device-list-module", pbxtest.Conf{NoLoad: []string{"res_manager_devicestate.so"}}, false},
+			{"no-device-function-module", pbxtest.Conf{NoLoad: []string{"func_devstate.so"}}, false},
 			{"disabled-events", pbxtest.Conf{General: "disabledevents = PresenceStateChange\n"}, true},
 			{"declined", pbxtest.Conf{Files: map[string]string{"stasis.conf": "[declined_message_types]\ndecline = ast_presence_state_message_type\n"}}, true},
 		} {

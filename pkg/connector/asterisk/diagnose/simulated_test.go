@@ -328,7 +328,7 @@ func TestFiltersFitTheRelease(t *testing.T) {
 	} {
 		var v version
 		v.release(text)
-		if got := len(v.filters()) == 3; got != advanced {
+		if got := len(v.filters()) == 4; got != advanced {
 			t.Errorf("%q: %q", text, v.filters())
 		}
 	}

@@ -61,10 +61,11 @@ func (v *version) filters() []string {
 	first := map[int]int{18: 26, 20: 11, 21: 6, 22: 1}
 	minor, branch := first[v.major]
 	if !v.known || v.major < 23 && (!branch || v.minor < minor) {
-		return []string{"eventfilter = Event: (PresenceStateChange|FullyBooted|Shutdown)"}
+		return []string{"eventfilter = Event: (PresenceStateChange|DeviceStateChange|FullyBooted|Shutdown)"}
 	}
 	return []string{
 		"eventfilter(action(include),name(PresenceStateChange)) =",
+		"eventfilter(action(include),name(DeviceStateChange)) =",
 		"eventfilter(action(include),name(FullyBooted)) =",
 		"eventfilter(action(include),name(Shutdown)) =",
 	}
