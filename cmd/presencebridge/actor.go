@@ -37,6 +37,8 @@ statuses:
   - {id: lunch,     name: Lunch,          base: absent,    color: "#ef6c00", asterisk: {state: away, subtype: lunch}}
   - {id: meeting,   name: Meeting,        base: busy,      color: "#c62828", asterisk: {state: xa, subtype: meeting}}
   - {id: dnd,       name: Do not disturb, base: busy,      color: "#b71c1c", asterisk: dnd}
+  - {id: on_call,   name: On a call,      base: in_call,   color: "#ad1457"}
+phone: {in_call: {status: on_call, over: [connected, absent]}}
 users:
 `)
 	for i, name := range firstNames[:people] {
@@ -55,6 +57,18 @@ func opening(people int) map[string]string {
 	return rows
 }
 
+// telephones are the devices of the simulated Asterisk, all free.
+func telephones(people int) map[string]string {
+	devices := map[string]string{}
+	for i := range 2 * people {
+		devices["PJSIP/"+demoNumber(i)] = "NOT_INUSE"
+	}
+	return devices
+}
+
+// call is what one phone does while it is called.
+var call = [...]string{"RINGING", "INUSE", "INUSE", "INUSE", "NOT_INUSE"}
+
 func demoNumber(i int) string { return fmt.Sprint(1001 + i) }
 
 // actor plays everybody in the demo. It plays the same piece every time.
@@ -63,15 +77,18 @@ type actor struct {
 	panel *client
 	dice  *rand.Rand
 	pause time.Duration // between two acts
+	phone string        // that is called
+	rang  int           // what it has done of call
 }
 
 const (
 	actEvery = 900 * time.Millisecond
 	oneIn    = 5 // acts that the panel does, where there are phones
+	callsIn  = 3 // acts that go on with a call, likewise
 )
 
 func newActor(s *stage) *actor {
-	return &actor{s, dial(s.socket, "panel reception"), rand.New(rand.NewPCG(1, 2026)), actEvery}
+	return &actor{stage: s, panel: dial(s.socket, "panel reception"), dice: rand.New(rand.NewPCG(1, 2026)), pause: actEvery}
 }
 
 // run acts until ctx ends or somebody refuses.
@@ -97,5 +114,17 @@ func (a *actor) act(ctx context.Context) error {
 		return a.panel.do(ctx, http.MethodPut, path, choice{Type: what.status, Message: what.message}, nil)
 	}
 	phone := demoNumber(2*person + a.dice.IntN(2))
+	if a.dice.IntN(callsIn) == 0 {
+		return a.goOn(phone)
+	}
 	return a.stage.sim.Set("CustomPresence:"+phone, what.state, what.subtype, what.message)
+}
+
+// goOn goes on with the call, and calls another phone when it is over.
+func (a *actor) goOn(next string) error {
+	if a.phone == "" || a.rang == len(call) {
+		a.phone, a.rang = next, 0
+	}
+	a.rang++
+	return a.stage.sim.SetDevice("PJSIP/"+a.phone, call[a.rang-1])
 }

@@ -33,8 +33,8 @@ func (m *Main) demoCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "demo", Short: "Show the bridge at work, on a simulated Asterisk or on yours",
 		Long: `Demo runs a whole bridge for people who do not have one yet. A simulated Asterisk
-has a dozen users with two phones each; they press keys, now and then the panel
-chooses a status, and a live table shows what becomes of it and why.
+has a dozen users with two phones each; they press keys and telephone, now and then
+the panel chooses a status, and a live table shows what becomes of it and why.
 
 With --pbx the bridge talks to your Asterisk instead, with six users on the
 extensions 1001 to 1012. The panel then writes to CustomPresence:1001 to 1012 of
@@ -87,7 +87,7 @@ func (m *Main) demo(ctx context.Context, o demoOptions) (err error) {
 	address, user, secret := o.pbx, o.user, ""
 	if o.pbx == "" {
 		s.people = len(firstNames)
-		s.sim = pbxsim.New(pbxsim.Config{AstDB: opening(s.people)})
+		s.sim = pbxsim.New(pbxsim.Config{AstDB: opening(s.people), Devices: telephones(s.people)})
 		if err := s.sim.Start(); err != nil {
 			return &exit{exitFailed, fmt.Errorf("start the simulated Asterisk: %w", err)}
 		}

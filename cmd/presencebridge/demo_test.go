@@ -34,6 +34,7 @@ func TestDemoShowsPhonesAndPanelOnASimulatedPBX(t *testing.T) {
 	stop := c.background(t)
 	c.prints(t, "Alice is Available, by extension main/1001: it spoke most recently")
 	c.prints(t, ", by panel reception: it spoke most recently")
+	c.prints(t, "is On a call (")
 	if code := stop(); code != exitDone || !strings.HasSuffix(c.out.String(), "The demo is over.\n") {
 		t.Errorf("exit code %d: %s%s", code, c.out.String(), c.err.String())
 	}
