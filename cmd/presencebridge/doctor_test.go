@@ -159,7 +159,7 @@ func TestDoctorLeavesTheExtensionsAlone(t *testing.T) {
 		t.Fatalf("exit code %d: %s", code, c.console.out.String())
 	}
 	for presentity := range c.pbx.Sim.Stats().Writes {
-		if !regexp.MustCompile(`^CustomPresence:presencebridge-doctor-[0-9a-f]{8}-canary$`).MatchString(presentity) {
+		if !regexp.MustCompile(`^(CustomPresence|Custom):presencebridge-doctor-[0-9a-f]{8}-canary$`).MatchString(presentity) {
 			t.Errorf("%s was written", presentity)
 		}
 	}

@@ -50,6 +50,13 @@ func newFakePBX(name string) *fakePBX {
 	}
 }
 
+// count reads one of f's counters; goroutines of the bridge write them.
+func (f *fakePBX) count(n *int) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return *n
+}
+
 func (f *fakePBX) Run(ctx context.Context, sink connector.Sink) error {
 	f.do(func() {
 		f.sink = sink

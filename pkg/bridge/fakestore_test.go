@@ -37,6 +37,13 @@ type fakeStore struct {
 	loadErr     error
 }
 
+// count tells how often something was saved.
+func (s *fakeStore) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.saves
+}
+
 func newFakeStore() *fakeStore {
 	return &fakeStore{users: map[presence.UserID]store.User{}, pbxs: map[string]store.PBX{}, clean: true}
 }

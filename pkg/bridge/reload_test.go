@@ -23,7 +23,7 @@ func TestABadMappingChangesNothing(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			inWorld(t, oneUser, func(t *testing.T, w *world) {
 				w.press("1001", dnd)
-				before, saves := w.user("alice"), w.store.saves
+				before, saves := w.user("alice"), w.store.count()
 				tc.bad(w)
 				err := w.b.Reload(t.Context())
 				if err == nil {
@@ -36,7 +36,7 @@ func TestABadMappingChangesNothing(t *testing.T) {
 				if got := w.user("alice"); got.Version != before.Version || typeOf(got) != "dnd" {
 					t.Errorf("alice became %+v", got)
 				}
-				if len(w.b.Users()) != 1 || len(w.b.Types()) != 6 || w.main.resyncs != 0 || w.store.saves != saves {
+				if len(w.b.Users()) != 1 || len(w.b.Types()) != 6 || w.main.count(&w.main.resyncs) != 0 || w.store.count() != saves {
 					t.Error("something changed")
 				}
 				w.press("1001", away)
@@ -55,7 +55,7 @@ func TestAReloadAsksEveryPBXForASnapshot(t *testing.T) {
 	inWorld(t, oneUser, func(t *testing.T, w *world) {
 		w.main.press("1002", dnd)
 		w.reload(mappingOf(statuses(), "alice 1001 1002"))
-		if w.main.resyncs != 1 || w.pbxs[1].resyncs != 1 {
+		if w.main.count(&w.main.resyncs) != 1 || w.pbxs[1].count(&w.pbxs[1].resyncs) != 1 {
 			t.Error("not every PBX was asked")
 		}
 		w.want("alice", "dnd")

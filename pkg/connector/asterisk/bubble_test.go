@@ -3,7 +3,6 @@ package asterisk_test
 import (
 	"bytes"
 	"context"
-	"errors"
 	"net"
 	"strings"
 	"sync"
@@ -27,7 +26,7 @@ import (
 type bubble struct {
 	t   *testing.T
 	sim *pbxsim.PBX
-	exchange
+	connectortest.Exchange
 	network connectortest.Network
 	log     *safeBuffer
 	phones  bool // are followed
@@ -38,8 +37,8 @@ func inBubble(t *testing.T, cfg pbxsim.Config, test func(*testing.T, *bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{t: t, log: &safeBuffer{}}
-		cfg.Listen = b.listen
-		b.network.Base = b.dial
+		cfg.Listen = b.Listen
+		b.network.Base = b.Exchange.Dial
 		b.sim = pbxsim.New(cfg)
 		b.start()
 		t.Cleanup(func() { b.sim.Stop() })
@@ -141,7 +140,7 @@ func count(w *connectortest.Watch, kind connector.Kind) (n int) {
 // mangle changes what connections that are made from now on read.
 func (b *bubble) mangle(change func([]byte)) {
 	b.network.Base = func(ctx context.Context, network, address string) (net.Conn, error) {
-		nc, err := b.dial(ctx, network, address)
+		nc, err := b.Exchange.Dial(ctx, network, address)
 		return &mangler{nc, change}, err
 	}
 }
@@ -157,57 +156,6 @@ func (m *mangler) Read(p []byte) (int, error) {
 	m.change(p[:n])
 	return n, err
 }
-
-// exchange connects dialers with the listener of the moment, in memory.
-type exchange struct {
-	mu   sync.Mutex
-	line *pipes
-}
-
-func (x *exchange) listen(string) (net.Listener, error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.line = &pipes{calls: make(chan net.Conn), closed: make(chan struct{})}
-	return x.line, nil
-}
-
-func (x *exchange) dial(ctx context.Context, _, _ string) (net.Conn, error) {
-	x.mu.Lock()
-	line := x.line
-	x.mu.Unlock()
-	near, far := net.Pipe()
-	select {
-	case line.calls <- far:
-		return near, nil
-	case <-line.closed:
-		return nil, errors.New("connection refused")
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-// pipes is a listener in memory.
-type pipes struct {
-	calls  chan net.Conn
-	closed chan struct{}
-	once   sync.Once
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.calls:
-		return c, nil
-	case <-p.closed:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error {
-	p.once.Do(func() { close(p.closed) })
-	return nil
-}
-
-func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5038} }
 
 // safeBuffer takes a log.
 type safeBuffer struct {

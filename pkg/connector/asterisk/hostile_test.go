@@ -280,7 +280,7 @@ func TestDamagedListThatIsMendedIsSaidToBeIntact(t *testing.T) {
 		w.Ready()
 		b.sim.Stop()
 		w.AwaitKind(connector.Down)
-		b.sim = pbxsim.New(pbxsim.Config{Listen: b.listen})
+		b.sim = pbxsim.New(pbxsim.Config{Listen: b.Listen})
 		b.start()
 		w.Ready()
 		if h := c.Health(); !h.Ready || h.Reason != "" {

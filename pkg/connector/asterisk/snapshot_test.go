@@ -184,7 +184,7 @@ func TestPBXThatForgotEverybodyIsAskedTwice(t *testing.T) {
 		}
 		b.sim.Stop()
 		w.AwaitKind(connector.Down)
-		b.sim = pbxsim.New(pbxsim.Config{Listen: b.listen})
+		b.sim = pbxsim.New(pbxsim.Config{Listen: b.Listen})
 		b.start()
 		if got := w.Ready(); len(got.Shows) != 0 {
 			t.Errorf("an empty PBX shows %v", got.Shows)
