@@ -44,7 +44,7 @@ type PBX interface {
 // Options say what a test needs of its PBX. The zero value is fine.
 type Options struct {
 	Users        []pbxsim.User // nil: pbxsim.DefaultUsers
-	ARI          bool          // of real ones: WriteOverARI works
+	ARI          bool          // of real ones: they have ARI, and WriteOverARI works
 	Conf         Conf          // of real ones: more of their files
 	WriteTimeout time.Duration // of all accounts; 0: 5 s, as we advise; Asterisk's default is 100 ms
 	Sim          pbxsim.Config // more about the simulated one; its Users and WriteTimeout do not count
