@@ -138,7 +138,7 @@ func (c *Conn) run(h Handler) {
 	parts.Go(func() { c.ping() })
 	parts.Go(func() { c.deliver(h) })
 	<-c.life.Done()
-	c.requests.Wait()
+	c.requests.Wait() // one of them may just make the channel
 	c.hangup()
 	_ = c.nc.SetDeadline(time.Now().Add(goodbyeTimeout))
 	_ = c.ws.Close(websocket.StatusNormalClosure, "") // else Asterisk logs a warning

@@ -163,27 +163,46 @@ func TestTheQueueIsBoundedInBytes(t *testing.T) {
 	for range 100 {
 		q.put(item{event: &DeviceStateChanged{}, size: size})
 	}
-	kept := 0
-	for {
-		it, ok, _ := q.pop()
-		if !ok {
-			break
+	kept, lost := 0, 0
+	for it, ok, _ := q.pop(); ok; it, ok, _ = q.pop() {
+		if lost += it.lost; it.event != nil {
+			kept++
 		}
-		if it.lost > 0 {
-			if kept != maxQueued/size || it.lost != 100-kept {
-				t.Errorf("kept %d, lost %d", kept, it.lost)
-			}
-			continue
-		}
-		kept++
 	}
-	if q.bytes != 0 {
-		t.Errorf("%d bytes in an empty queue", q.bytes)
+	if kept != maxQueued/size || lost != 100-kept || q.dropped() != uint64(lost) || q.bytes != 0 {
+		t.Errorf("kept %d, lost %d, %d bytes in an empty queue", kept, lost, q.bytes)
+	}
+}
+
+func TestWhatFollowsALossWaitsForItsMark(t *testing.T) {
+	q := newQueue(2)
+	put := func(name string) { q.put(item{event: &ChannelUserevent{Eventname: name}}) }
+	pop := func() string {
+		it, ok, _ := q.pop()
+		switch e, isEvent := it.event.(*ChannelUserevent); {
+		case !ok:
+			return "nothing"
+		case isEvent:
+			return e.Eventname
+		default:
+			return fmt.Sprint("lost ", it.lost)
+		}
+	}
+	put("a")
+	put("b")
+	put("c")
+	got := []string{pop()}
+	put("d") // there is room, but c is missing before it
+	got = append(got, pop(), pop())
+	put("e")
+	got = append(got, pop(), pop())
+	if want := []string{"a", "b", "lost 2", "e", "nothing"}; !slices.Equal(got, want) {
+		t.Errorf("came %q, want %q", got, want)
 	}
 	q.discard()
-	q.put(item{size: 1})
-	if _, ok, _ := q.pop(); ok || q.dropped() != uint64(100-kept) {
-		t.Error("what nobody wants waits, or counts as lost")
+	put("f")
+	if got := pop(); got != "nothing" || q.dropped() != 2 {
+		t.Errorf("what nobody wants: %s, %d lost", got, q.dropped())
 	}
 }
 

@@ -313,7 +313,7 @@ func TestOverTCPAndTLS(t *testing.T) {
 	})
 	t.Run("an old TLS is refused", func(t *testing.T) {
 		cfg := serve(t, func(s *httptest.Server) {
-			s.TLS = &tls.Config{MaxVersion: tls.VersionTLS11}
+			s.TLS = &tls.Config{MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11}
 			s.StartTLS()
 		})
 		cfg.TLS.MinVersion = tls.VersionTLS10
