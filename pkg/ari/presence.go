@@ -28,7 +28,7 @@ type Presence struct {
 // first call parks one: half of a Local channel that is never dialled. It rings
 // nothing and runs no dialplan, is seen in "core show channels", and is hung up
 // when the connection ends. The values are those of the moment when Asterisk
-// reads them, up to 20 in one request.
+// reads them, some 20 in one request.
 func (c *Conn) Presences(ctx context.Context, presentities ...string) ([]Presence, error) {
 	for _, p := range presentities {
 		if err := checkPresentity(p); err != nil {

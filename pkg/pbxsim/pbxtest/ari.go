@@ -9,8 +9,6 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
-
-	"github.com/presencebridge/presencebridge/pkg/pbxsim"
 )
 
 // ariModules are what a real Asterisk needs beside modules for ARI, and app_stasis
@@ -39,10 +37,10 @@ load = app_userevent.so
 
 // ari returns the files that open ARI for the accounts of AMI; those that may not
 // write there are read_only.
-func (p *Real) ari(users []pbxsim.User) map[string]string {
+func (p *Real) ari(o Options) map[string]string {
 	var b strings.Builder
 	b.WriteString("[general]\nenabled = yes\n")
-	for _, u := range users {
+	for _, u := range o.Users {
 		fmt.Fprintf(&b, "[%s]\ntype = user\npassword = %s\n", u.Name, u.Secret)
 		if u.Write == "reporting" {
 			b.WriteString("read_only = yes\n")
@@ -50,7 +48,7 @@ func (p *Real) ari(users []pbxsim.User) map[string]string {
 	}
 	fmt.Fprintf(&b, "[%s]\ntype = user\npassword = %s\n", p.probe.Name, p.probe.Secret)
 	return map[string]string{
-		"http.conf": fmt.Sprintf("[general]\nenabled = yes\nbindaddr = 127.0.0.1\nbindport = %d\n", p.ariPort),
+		"http.conf": fmt.Sprintf("[general]\nenabled = yes\nbindaddr = 127.0.0.1\nbindport = %d\n", p.ariPort) + p.text(o.Conf.HTTP),
 		"ari.conf":  b.String(),
 	}
 }

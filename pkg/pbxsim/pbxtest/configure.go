@@ -53,7 +53,7 @@ func (p *Real) configure(o Options) error {
 	}
 	if o.ARI {
 		files["modules.conf"] += ariModules
-		maps.Copy(files, p.ari(o.Users))
+		maps.Copy(files, p.ari(o))
 	}
 	maps.Copy(files, o.Conf.Files)
 	for name, text := range files {
