@@ -6,6 +6,7 @@ import "strings"
 // for tests of wrong ones. In a text {etc} stands for the folder of the files.
 type Conf struct {
 	General string            // more lines for [general] of manager.conf
+	HTTP    string            // more lines for [general] of http.conf, with Options.ARI
 	Account map[string]string // more lines for accounts, by name
 	NoLoad  []string          // modules that are not loaded, as modules.conf names them
 	Files   map[string]string // more files, by name

@@ -48,8 +48,8 @@ type PBX interface {
 // Options say what a test needs of its PBX. The zero value is fine.
 type Options struct {
 	Users        []pbxsim.User // nil: pbxsim.DefaultUsers
-	ARI          bool          // of real ones: WriteOverARI works
-	Phones       []string      // numbers with a device (PJSIP/1001 for 1001) for Ring, PickUp and HangUp; its events pass the bridge's filter
+	ARI          bool          // of real ones: they have ARI, and WriteOverARI works
+	Phones       []string      // numbers with a device (PJSIP/1001 for 1001) for Ring, PickUp and HangUp
 	Conf         Conf          // of real ones: more of their files
 	WriteTimeout time.Duration // of all accounts; 0: 5 s, as we advise; Asterisk's default is 100 ms
 	Sim          pbxsim.Config // more about the simulated one; its Users and WriteTimeout do not count

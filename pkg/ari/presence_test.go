@@ -1,0 +1,245 @@
+package ari
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/coder/websocket"
+)
+
+// parking plays the channel and EVAL.
+type parking struct {
+	shows  func(presentity, field string) string
+	mu     sync.Mutex
+	parked bool
+	vanish bool // what is created is gone at once, as without app_stasis
+	faster bool // somebody else creates it between the two
+	asked  []int
+}
+
+var item3 = regexp.MustCompile(`\$\{PRESENCE_STATE\(([^,]+),([^)]+)\)\}`)
+
+func (p *parking) answer(w http.ResponseWriter, a asked) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	u, err := url.Parse(a.uri)
+	if err != nil {
+		panic(err)
+	}
+	switch {
+	case a.method == http.MethodPost && u.Path == "/ari/channels/create":
+		if p.faster || p.parked {
+			p.parked = true
+			refuse(w, http.StatusConflict, "Channel with given unique ID already exists")
+			return true
+		}
+		p.parked = !p.vanish
+	case a.method == http.MethodDelete && u.Path == "/ari/channels/bridge-presence":
+		p.parked = false
+	case a.method == http.MethodGet && u.Path == "/ari/channels/bridge-presence/variable":
+		if !p.parked {
+			refuse(w, http.StatusNotFound, "Provided channel was not found")
+			return true
+		}
+		text, _ := strings.CutPrefix(u.Query().Get("variable"), "EVAL(")
+		text = strings.TrimSuffix(text, ")")
+		p.asked = append(p.asked, strings.Count(text, ";"))
+		text = item3.ReplaceAllStringFunc(text, func(s string) string {
+			m := item3.FindStringSubmatch(s)
+			field, encoded := strings.CutSuffix(m[2], ",e")
+			value := p.shows(m[1], field)
+			if encoded {
+				value = base64.StdEncoding.EncodeToString([]byte(value))
+			}
+			return value
+		})
+		_, _ = fmt.Fprintf(w, `{"value":%q}`, text)
+		return true
+	default:
+		return false
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return true
+}
+
+func shown(presentity, field string) string {
+	if field == "value" {
+		return "away"
+	}
+	return field + " of " + presentity + ";|)\x00\xff"
+}
+
+func TestPresencesAreReadInTheirOrder(t *testing.T) {
+	park := &parking{shows: shown}
+	p := peer{answer: park.answer}
+	c := enter(t, p.start(t), Handler{})
+	var names []string
+	for i := range 100 {
+		names = append(names, fmt.Sprintf("CustomPresence:%d%s", 1000+i, strings.Repeat("x", i%60)))
+	}
+	for range 2 {
+		got, err := c.Presences(t.Context(), names...)
+		if err != nil || len(got) != len(names) {
+			t.Fatalf("%d presences, %v", len(got), err)
+		}
+		for i, n := range names {
+			if want := (Presence{n, "away", shown(n, "subtype"), shown(n, "message")}); got[i] != want {
+				t.Fatalf("presence = %+v, want %+v", got[i], want)
+			}
+		}
+	}
+	created, longest := 0, 0
+	for _, a := range p.requests() {
+		longest = max(longest, len(a.method+" "+a.uri+" HTTP/1.1\r\n"))
+		if a.method == http.MethodPost {
+			created++
+			if want := "/ari/channels/create?endpoint=Local%2Fpresence%40bridge&app=bridge&channelId=bridge-presence"; a.uri != want {
+				t.Errorf("created by %s", a.uri)
+			}
+		}
+	}
+	if created != 1 || longest > 4000 || longest < 3500 {
+		t.Errorf("%d channels, a line of %d bytes", created, longest)
+	}
+	_ = c.Close()
+	if park.parked {
+		t.Error("the channel stays behind")
+	}
+	if got, err := c.Presences(t.Context()); err != nil || len(got) != 0 {
+		t.Errorf("nobody's: %v, %v", got, err)
+	}
+}
+
+func TestManyExtensionsFitInOneRequest(t *testing.T) {
+	park := &parking{shows: shown}
+	p := peer{answer: park.answer}
+	c := enter(t, p.start(t), Handler{})
+	var names []string
+	for i := range 36 {
+		names = append(names, fmt.Sprint("CustomPresence:", 1000+i))
+	}
+	if _, err := c.Presences(t.Context(), names...); err != nil || park.asked[0] < 18 {
+		t.Errorf("asked %d at a time, %v", park.asked, err)
+	}
+}
+
+func TestAChannelFromBeforeIsTakenOver(t *testing.T) {
+	for name, park := range map[string]*parking{
+		"it is there":             {shows: shown, parked: true},
+		"somebody else is faster": {shows: shown, faster: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := peer{answer: park.answer}
+			c := enter(t, p.start(t), Handler{})
+			if _, err := c.Presences(t.Context(), "CustomPresence:1"); err != nil {
+				t.Error(err)
+			}
+			_ = c.Close()
+			if park.parked {
+				t.Error("the channel stays behind")
+			}
+		})
+	}
+}
+
+func TestAChannelThatIsGoneIsMadeAnew(t *testing.T) {
+	park := &parking{shows: shown}
+	p := peer{answer: park.answer}
+	c := enter(t, p.start(t), Handler{})
+	for range 3 {
+		if _, err := c.Presences(t.Context(), "CustomPresence:1"); err != nil {
+			t.Error(err)
+		}
+		park.mu.Lock()
+		park.parked = false
+		park.mu.Unlock()
+	}
+	park.vanish = true
+	_, err := c.Presences(t.Context(), "CustomPresence:1")
+	if !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "app_stasis") {
+		t.Errorf("a channel that is gone at once: %v", err)
+	}
+}
+
+func TestWhoIsReplacedLeavesTheChannel(t *testing.T) {
+	park := &parking{shows: shown}
+	replace := make(chan struct{})
+	p := peer{answer: park.answer, events: func(_ context.Context, ws *websocket.Conn) {
+		<-replace
+		say(ws, replaced)
+	}}
+	c := enter(t, p.start(t), Handler{})
+	if _, err := c.Presences(t.Context(), "CustomPresence:1"); err != nil {
+		t.Error(err)
+	}
+	close(replace)
+	if err := over(t, c); !errors.Is(err, ErrReplaced) || !park.parked {
+		t.Errorf("ended with %v; the channel is there: %v", err, park.parked)
+	}
+}
+
+func TestAConnThatBreaksHangsUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		park := &parking{shows: shown}
+		end := make(chan struct{})
+		p := peer{answer: park.answer, events: func(_ context.Context, ws *websocket.Conn) {
+			<-end
+			_ = ws.CloseNow()
+		}}
+		c := enter(t, p.start(t), Handler{})
+		if _, err := c.Presences(t.Context(), "CustomPresence:1"); err != nil {
+			t.Error(err)
+		}
+		close(end)
+		<-c.Done()
+		if park.parked {
+			t.Error("the channel stays behind")
+		}
+	})
+}
+
+func TestStrangePresencesAreRefused(t *testing.T) {
+	for name, shows := range map[string]func(string, string) string{
+		"without func_presencestate": func(string, string) string { return "" },
+		"an unknown state":           func(string, string) string { return "sleeping" },
+		"a semicolon more":           func(string, string) string { return "away;" },
+		"a bar more":                 func(string, string) string { return "|away" },
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := peer{answer: (&parking{shows: shows}).answer}
+			c := enter(t, p.start(t), Handler{})
+			if got, err := c.Presences(t.Context(), "CustomPresence:1", "CustomPresence:2"); !errors.Is(err, ErrMalformed) {
+				t.Errorf("read %v, %v", got, err)
+			}
+		})
+	}
+	if _, err := parse("away|!|;", []string{"a"}); !errors.Is(err, ErrMalformed) {
+		t.Errorf("not base64: %v", err)
+	}
+	t.Run("a refusal", func(t *testing.T) {
+		p := peer{answer: func(w http.ResponseWriter, a asked) bool {
+			if !strings.Contains(a.uri, "/channels/") {
+				return false
+			}
+			if a.method == http.MethodGet {
+				refuse(w, http.StatusNotFound, "Provided channel was not found")
+			} else {
+				refuse(w, http.StatusForbidden, "no")
+			}
+			return true
+		}}
+		c := enter(t, p.start(t), Handler{})
+		if _, err := c.Presences(t.Context(), "CustomPresence:1"); !errors.Is(err, ErrForbidden) {
+			t.Errorf("error = %v", err)
+		}
+	})
+}
