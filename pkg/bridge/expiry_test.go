@@ -113,7 +113,7 @@ func TestAClockThatStepsBackStopsNothing(t *testing.T) {
 		w.main.do(func() { w.main.dropEchoes = true })
 		w.choose("alice", "meeting")
 		pass(11 * time.Second)
-		if w.main.reads == 0 {
+		if w.main.readings() == 0 {
 			t.Error("a write without an event is not read back")
 		}
 		if _, err := w.b.Choose(t.Context(), "alice", Choice{Type: "dnd", Until: w.opt.Now().Add(30 * time.Minute)}); err != nil {

@@ -71,6 +71,12 @@ func (f *fakePBX) do(g func()) {
 	g()
 }
 
+// readings is how often it was read.
+func (f *fakePBX) readings() (n int) {
+	f.do(func() { n = f.reads })
+	return n
+}
+
 func (f *fakePBX) connect() {
 	if f.sink == nil || f.session != 0 || f.deadEnd {
 		return

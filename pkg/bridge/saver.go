@@ -150,6 +150,9 @@ func (b *Bridge) committed(err error, now presence.Time) {
 func (b *Bridge) saved(u *user, version uint64) {
 	in := presence.Input{Kind: presence.Saved, Version: version}
 	u.saved = version
+	if u.mapped.Rules == nil {
+		return // the mapping lacks them since before the start, and Wake has told the view
+	}
 	if b.users[u.mapped.ID] != u { // has left the mapping meanwhile, and nobody looks
 		u.view.Step(&in, u.mapped.Rules, b.clock.next(), &b.fx)
 		return

@@ -26,12 +26,12 @@ func TestWithoutAnEventAWriteIsReadBackAfterFiveSeconds(t *testing.T) {
 		w.main.do(func() { w.main.dropEchoes = true })
 		w.choose("alice", "dnd")
 		pass(4900 * time.Millisecond)
-		if w.main.reads != 0 || !w.user("alice").Extensions[0].Pending {
-			t.Errorf("reads = %d, alice = %+v", w.main.reads, w.user("alice"))
+		if w.main.readings() != 0 || !w.user("alice").Extensions[0].Pending {
+			t.Errorf("reads = %d, alice = %+v", w.main.readings(), w.user("alice"))
 		}
 		pass(200 * time.Millisecond)
-		if w.main.reads != 1 || w.user("alice").Extensions[0].Pending {
-			t.Errorf("reads = %d, alice = %+v", w.main.reads, w.user("alice"))
+		if w.main.readings() != 1 || w.user("alice").Extensions[0].Pending {
+			t.Errorf("reads = %d, alice = %+v", w.main.readings(), w.user("alice"))
 		}
 		pass(time.Minute)
 		w.wantWrites("1001 dnd")
@@ -51,8 +51,8 @@ func TestAReadingThatFailsIsTriedAgain(t *testing.T) {
 			t.Error("the write counts as seen although nothing could be read")
 		}
 		pass(5 * time.Second)
-		if w.main.reads != 3 || w.user("alice").Extensions[0].Pending {
-			t.Errorf("reads = %d, alice = %+v", w.main.reads, w.user("alice"))
+		if w.main.readings() != 3 || w.user("alice").Extensions[0].Pending {
+			t.Errorf("reads = %d, alice = %+v", w.main.readings(), w.user("alice"))
 		}
 	})
 }

@@ -1,6 +1,7 @@
 package asterisk
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
 	"strings"
@@ -51,21 +52,20 @@ func (a address) number(presentity []byte) []byte {
 	if len(presentity) <= len(provider) || !strings.EqualFold(string(presentity[:len(provider)]), provider) {
 		return nil
 	}
-	name := string(presentity[len(provider):])
+	name := presentity[len(provider):]
 	n := len(name) - len(a.before) - len(a.after)
-	if n < 1 || len(name) > maxName || !strings.HasPrefix(name, a.before) || !strings.HasSuffix(name, a.after) {
+	if n < 1 || len(name) > maxName || !bytes.HasPrefix(name, []byte(a.before)) || !bytes.HasSuffix(name, []byte(a.after)) {
 		return nil
 	}
-	if strings.HasPrefix(name, canaryPrefix) && strings.HasSuffix(name, canarySuffix) {
+	if bytes.HasPrefix(name, []byte(canaryPrefix)) && bytes.HasSuffix(name, []byte(canarySuffix)) {
 		return nil // ours, or another bridge's
 	}
-	for i := range len(name) {
-		if !plain(name[i]) {
+	for _, b := range name {
+		if !plain(b) {
 			return nil
 		}
 	}
-	start := len(provider) + len(a.before)
-	return presentity[start : start+n]
+	return name[len(a.before) : len(a.before)+n]
 }
 
 func plain(b byte) bool {
@@ -78,7 +78,7 @@ func plain(b byte) bool {
 type translator struct {
 	where   address
 	escaped bool
-	numbers map[string]string // by presentity
+	numbers map[string]string // by themselves
 	texts   map[string]string // canonical, by what was on the wire
 }
 
@@ -88,20 +88,16 @@ func newTranslator(where address) *translator {
 
 // number returns the extension of a presentity, "" if it is none.
 func (t *translator) number(presentity []byte) string {
-	if number, ok := t.numbers[string(presentity)]; ok {
-		return number
-	}
 	found := t.where.number(presentity)
-	if found == nil {
-		return ""
+	number, known := t.numbers[string(found)]
+	if known || found == nil {
+		return number
 	}
 	if len(t.numbers) == maxNumbers {
 		clear(t.numbers)
 	}
-	name := string(presentity)
-	start := len(provider) + len(t.where.before)
-	number := name[start : start+len(found)] // one string for both
-	t.numbers[name] = number
+	number = string(found)
+	t.numbers[number] = number
 	return number
 }
 
