@@ -65,6 +65,7 @@ func compile(root value, pbxs []PBX) *presence.Mapping {
 	if len(root.doc.faults.Errors()) > 0 {
 		return nil
 	}
+	pack(users)
 	return &presence.Mapping{Types: c.types, Users: users}
 }
 

@@ -187,7 +187,7 @@ type object struct {
 // object reads a block with these keys; others are faults. Where the block is
 // missing its settings are missing too, or come from overrides.
 func (v value) object(keys ...string) object {
-	o := object{value: v, fields: make(map[string]value, len(keys))}
+	o := object{value: v, fields: map[string]value{}}
 	if v.is(yaml.MappingNode) {
 		for i := 0; i+1 < len(v.node.Content); i += 2 {
 			o.add(v.node.Content[i], v.node.Content[i+1], keys)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -49,12 +50,26 @@ func openDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Co
 		Store:   st,
 		Log:     log,
 		History: time.Duration(cfg.Daemon.Store.HistoryDays) * 24 * time.Hour,
-		Settled: debug.FreeOSMemory, // the runtime by itself keeps twice what is in use
+		Settled: settled,
 	})
 	if err != nil {
 		return nil, errors.Join(err, st.Close(ctx, false), server.Close())
 	}
 	return &daemon{bridge: b, store: st, server: server, log: log}, nil
+}
+
+// gcPercent is for a heap that lives long. With 100,000 users 100 took 0.16 cores and
+// 375 MB at 20,000 events a second, 50 takes 0.24 cores and 300 MB, and 25 took 0.48 and
+// 275; at 1,000 a second none takes a twentieth. A start is faster without it.
+const gcPercent = 50
+
+// settled gives back what a start, a reload or a snapshot needed for a moment: the
+// runtime by itself keeps twice what is in use. An operator's own limits stand.
+func settled() {
+	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
+	debug.FreeOSMemory()
 }
 
 // run serves until ctx ends or the API fails, and stops in order: requests

@@ -165,14 +165,14 @@ func (m *Main) since(t presence.Time) string {
 }
 
 // verdicts tell what became of a report.
-var verdicts = map[presence.Verdict]string{
-	presence.Echo:      "the echo of what was written, so nobody's opinion",
-	presence.Repeat:    "a repeat of what it showed already, so no change",
-	presence.Older:     "older than what was written since, so not taken over",
-	presence.LeftAlone: "synchronisation is off, so not taken over",
-	presence.Unmapped:  "no status is mapped to it, so not taken over",
-	presence.Accepted:  "taken over as what was said",
-	presence.Reverted:  "the PBX had forgotten what it showed, so that was written back",
+var verdicts = map[string]string{
+	presence.Echo.String():      "the echo of what was written, so nobody's opinion",
+	presence.Repeat.String():    "a repeat of what it showed already, so no change",
+	presence.Older.String():     "older than what was written since, so not taken over",
+	presence.LeftAlone.String(): "synchronisation is off, so not taken over",
+	presence.Unmapped.String():  "no status is mapped to it, so not taken over",
+	presence.Accepted.String():  "taken over as what was said",
+	presence.Reverted.String():  "the PBX had forgotten what it showed, so that was written back",
 }
 
 func (m *Main) heard(h *presence.Report) string {
@@ -181,7 +181,7 @@ func (m *Main) heard(h *presence.Report) string {
 	}
 	verdict, ok := verdicts[h.As]
 	if !ok {
-		verdict = plain(string(h.As)) // a newer bridge has words of its own
+		verdict = plain(h.As) // a newer bridge has words of its own
 	}
 	return fmt.Sprintf("%s %s: %s", presenceText(&h.Presence), m.since(h.At), verdict)
 }

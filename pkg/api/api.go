@@ -5,6 +5,7 @@ package api
 
 import (
 	"context"
+	"iter"
 	"net/http"
 	"strings"
 	"sync"
@@ -20,7 +21,10 @@ import (
 // Bridge is what the API needs of the running bridge. Its methods may be called
 // from any goroutine.
 type Bridge interface {
-	Users() []bridge.User // in the order of the mapping
+	// Users are those behind a user, or all, in the order of the mapping. ok is false
+	// where there is no such user.
+	Users(after presence.UserID) (users iter.Seq[bridge.User], ok bool)
+	Count() int // of users
 	User(id presence.UserID) (bridge.User, error)
 	// Choose returns once the choice is committed.
 	Choose(ctx context.Context, id presence.UserID, c bridge.Choice) (bridge.User, error)

@@ -61,7 +61,7 @@ func (h *Handler) metrics(w http.ResponseWriter, _ *http.Request) error {
 			fmt.Fprintf(&b, "%s{pbx=\"%s\"} %d\n", name, label.Replace(pbxs[i].PBX), value(i))
 		}
 	}
-	fmt.Fprintf(&b, "# HELP presencebridge_users Users in the mapping.\n# TYPE presencebridge_users gauge\npresencebridge_users %d\n", len(h.bridge.Users()))
+	fmt.Fprintf(&b, "# HELP presencebridge_users Users in the mapping.\n# TYPE presencebridge_users gauge\npresencebridge_users %d\n", h.bridge.Count())
 	did := h.bridge.Reloads()
 	fmt.Fprintf(&b, "# HELP presencebridge_reloads_total Reloads of the mapping since the start.\n# TYPE presencebridge_reloads_total counter\n")
 	fmt.Fprintf(&b, "presencebridge_reloads_total{result=\"done\"} %d\npresencebridge_reloads_total{result=\"refused\"} %d\n", did.Done, did.Failed)

@@ -33,16 +33,12 @@ func (h *Handler) users(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	all := h.bridge.Users()
-	if after := presence.UserID(q.Get("cursor")); after != "" {
-		i := slices.IndexFunc(all, func(u bridge.User) bool { return u.ID == after })
-		if i < 0 {
-			return problem(http.StatusBadRequest, "The cursor is of a user that is no longer there; start again without cursor.")
-		}
-		all = all[i+1:]
+	all, ok := h.bridge.Users(presence.UserID(q.Get("cursor")))
+	if !ok {
+		return problem(http.StatusBadRequest, "The cursor is of a user that is no longer there; start again without cursor.")
 	}
 	var page []bridge.User
-	for _, u := range all {
+	for u := range all {
 		if !keep(&u) {
 			continue
 		}

@@ -3,6 +3,8 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"iter"
+	"slices"
 	"strconv"
 	"time"
 
@@ -12,8 +14,28 @@ import (
 
 // This file holds what the API asks of the bridge.
 
-// Users returns everybody in the order of the mapping.
-func (b *Bridge) Users() []User { return b.board.all() }
+// Users are those behind a user in the order of the mapping, behind "" everybody, each
+// rendered when its turn comes. ok is false where there is no such user.
+func (b *Bridge) Users(after presence.UserID) (users iter.Seq[User], ok bool) {
+	all := b.board.look()
+	if after != "" {
+		i := slices.IndexFunc(all, func(s *shown) bool { return s.user.ID == after })
+		if i < 0 {
+			return nil, false
+		}
+		all = all[i+1:]
+	}
+	return func(yield func(User) bool) {
+		for _, s := range all {
+			if !yield(s.render()) {
+				return
+			}
+		}
+	}, true
+}
+
+// Count is how many users there are.
+func (b *Bridge) Count() int { return len(b.board.look()) }
 
 // User returns one user. The error is a *NearError.
 func (b *Bridge) User(id presence.UserID) (User, error) {

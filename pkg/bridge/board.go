@@ -121,16 +121,6 @@ func (bd *board) reloaded(err error, at time.Time) {
 	}
 }
 
-// all returns everybody in the order of the mapping.
-func (bd *board) all() []User {
-	all := bd.look()
-	users := make([]User, len(all))
-	for i, s := range all {
-		users[i] = s.render()
-	}
-	return users
-}
-
 // look returns what is shown of everybody in the order of the mapping. What is
 // looked up under the lock is rendered outside of it: 100,000 users take a while.
 func (bd *board) look() []*shown {

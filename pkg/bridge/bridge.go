@@ -95,7 +95,7 @@ type Bridge struct {
 
 // user is one user in the owner loop.
 type user struct {
-	mapped *presence.MappedUser // never changed
+	mapped *presence.MappedUser // never changed; no Rules: known from the store only
 	view   presence.View
 	saved  uint64 // the version in the store
 	last   *LastChange

@@ -124,7 +124,7 @@ func (w *world) wantAgreement() {
 	for _, p := range w.pbxs {
 		p.do(func() { values[p.name] = maps.Clone(p.values) })
 	}
-	for _, u := range w.b.Users() {
+	for _, u := range w.everybody() {
 		if got := w.store.saved(u.ID); got != typeOf(u) || !u.Saved {
 			w.t.Errorf("the page shows %s with %q, saved %v; the store has %q", u.ID, typeOf(u), u.Saved, got)
 		}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/presencebridge/presencebridge/pkg/connector"
 	"github.com/presencebridge/presencebridge/pkg/presence"
-	"github.com/presencebridge/presencebridge/pkg/store"
 )
 
 // loop is the owner loop: everything that happens to a user happens here.
@@ -223,10 +222,7 @@ func (b *Bridge) order(u *user, orders []presence.Order, now presence.Time) {
 // tell writes a line of the history.
 func (b *Bridge) tell(u *user, c *presence.Change) {
 	u.last = &LastChange{At: c.At, By: c.By, Rule: c.Rule}
-	b.saver.remember(store.Entry{
-		User: u.mapped.ID, At: c.At.Time(), Type: c.Status.Type.ID, Name: c.Status.Type.Name, Base: c.Status.Type.Base,
-		Message: c.Status.Message, Since: c.Status.Since.Time(), Until: c.Status.Until.Time(), By: c.By, Rule: c.Rule, Version: u.view.Version,
-	})
+	b.saver.remember(line{u.mapped.ID, u.view.Version, *c})
 	if line := b.log.Check(zap.DebugLevel, "status changed"); line != nil {
 		line.Write(zap.String("user", string(u.mapped.ID)), zap.String("status", string(c.Status.Type.ID)),
 			zap.String("by", c.By), zap.String("rule", string(c.Rule)))

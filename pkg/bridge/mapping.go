@@ -61,7 +61,7 @@ func newest(v *presence.View) (t presence.Time) {
 	}
 	for i := range v.Extensions {
 		later(v.Extensions[i].Said.Since)
-		later(v.Extensions[i].At)
+		later(v.Extensions[i].Heard.At)
 	}
 	return t
 }

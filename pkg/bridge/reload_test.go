@@ -36,7 +36,7 @@ func TestABadMappingChangesNothing(t *testing.T) {
 				if got := w.user("alice"); got.Version != before.Version || typeOf(got) != "dnd" {
 					t.Errorf("alice became %+v", got)
 				}
-				if len(w.b.Users()) != 1 || len(w.b.Types()) != 6 || w.main.count(&w.main.resyncs) != 0 || w.store.count() != saves {
+				if len(w.everybody()) != 1 || len(w.b.Types()) != 6 || w.main.count(&w.main.resyncs) != 0 || w.store.count() != saves {
 					t.Error("something changed")
 				}
 				w.press("1001", away)
@@ -85,7 +85,7 @@ func TestUsersWhoComeBackKeepWhatTheySaid(t *testing.T) {
 			if got := w.user("bob").Status.Since; !got.Equal(since) {
 				t.Errorf("since %v became %v", since, got)
 			}
-			if u := w.b.Users(); u[0].ID != "bob" || u[1].ID != "alice" {
+			if u := w.everybody(); u[0].ID != "bob" || u[1].ID != "alice" {
 				t.Errorf("order = %v, %v", u[0].ID, u[1].ID)
 			}
 			w.press("1002", dnd)
@@ -140,6 +140,22 @@ func TestWhoLeavesBeforeTheCommitIsSavedAllTheSame(t *testing.T) {
 		w.main.attach()
 		synctest.Wait()
 		w.wantWrites("1002 dnd")
+	})
+}
+
+func TestWhoLeftTheMappingWhileTheBridgeWasDownIsSavedAfterACrash(t *testing.T) {
+	inWorld(t, []string{"alice 1001", "bob 1003"}, func(t *testing.T, w *world) {
+		w.press("1003", dnd)
+		var left *fakeStore
+		w.store.set(func() { left = w.store.copyLocked() })
+		w.mapping = mappingOf(statuses(), "alice 1001")
+		w.crash(left)
+		pass(time.Minute)
+		if got := w.store.saved("bob"); got != "dnd" {
+			t.Errorf("bob is saved with %q", got)
+		}
+		w.reload(mappingOf(statuses(), "alice 1001", "bob 1003"))
+		w.want("bob", "dnd")
 	})
 }
 

@@ -33,8 +33,9 @@ type saver struct {
 
 	busy    *store.Batch // under way; nil: none
 	saving  []*user      // whose rows busy.Users are, in the same order
+	writing []line       // what busy.History is made of
 	dirty   []*user      // to be saved, in the order in which they changed
-	history []store.Entry
+	history []line
 	dropped int           // history lines given up
 	failing error         // of the last commit; nil: it went well
 	retry   presence.Time // no commit before; zero: at once
@@ -46,6 +47,22 @@ type saver struct {
 type job struct {
 	batch *store.Batch
 	views []*presence.View // of batch.Users, in the same order; copies
+}
+
+// line is a line of the history that waits, in half of what a store.Entry takes:
+// while the store is away there are many.
+type line struct {
+	user    presence.UserID
+	version uint64
+	presence.Change
+}
+
+func (l *line) entry() store.Entry {
+	st := &l.Status
+	return store.Entry{
+		User: l.user, At: l.At.Time(), Type: st.Type.ID, Name: st.Type.Name, Base: st.Type.Base,
+		Message: st.Message, Since: st.Since.Time(), Until: st.Until.Time(), By: l.By, Rule: l.Rule, Version: l.version,
+	}
 }
 
 func newSaver(st Store, timeout time.Duration) *saver {
@@ -77,12 +94,12 @@ func (s *saver) touch(u *user) {
 	}
 }
 
-func (s *saver) remember(e store.Entry) {
+func (s *saver) remember(l line) {
 	if len(s.history) >= maxHistory {
 		s.history = slices.Delete(s.history, 0, maxHistory/10)
 		s.dropped += maxHistory / 10
 	}
-	s.history = append(s.history, e)
+	s.history = append(s.history, l)
 }
 
 // commit hands the next batch over if there is one and nothing is under way.
@@ -102,7 +119,10 @@ func (b *Bridge) commit(now presence.Time) {
 	}
 	s.dirty = slices.Delete(s.dirty, 0, n)
 	lines := min(len(s.history), maxBatch)
-	batch.History = append(batch.History, s.history[:lines]...)
+	s.writing = append(s.writing[:0], s.history[:lines]...)
+	for i := range s.writing {
+		batch.History = append(batch.History, s.writing[i].entry())
+	}
 	if s.history = slices.Delete(s.history, 0, lines); len(s.history) == 0 {
 		s.history = nil // after a burst it would hold 10 MB for good
 	}
@@ -150,6 +170,9 @@ func (b *Bridge) committed(err error, now presence.Time) {
 func (b *Bridge) saved(u *user, version uint64) {
 	in := presence.Input{Kind: presence.Saved, Version: version}
 	u.saved = version
+	if u.mapped.Rules == nil {
+		return // the mapping lacks them since before the start, and Wake has told the view
+	}
 	if b.users[u.mapped.ID] != u { // has left the mapping meanwhile, and nobody looks
 		u.view.Step(&in, u.mapped.Rules, b.clock.next(), &b.fx)
 		return
@@ -170,11 +193,8 @@ func (b *Bridge) uncommitted(batch *store.Batch, saving []*user, err error, now 
 	}
 	late := s.history
 	s.history = nil
-	for _, e := range batch.History {
-		s.remember(e)
-	}
-	for _, e := range late {
-		s.remember(e)
+	for _, l := range append(s.writing, late...) {
+		s.remember(l)
 	}
 	for i := range batch.PBXs {
 		b.pbxs[batch.PBXs[i].Name].dirty = true

@@ -189,6 +189,11 @@ func (w *world) choose(user presence.UserID, id presence.TypeID) User {
 	return u
 }
 
+func (w *world) everybody() []User {
+	all, _ := w.b.Users("")
+	return slices.Collect(all)
+}
+
 func (w *world) user(id presence.UserID) User {
 	w.t.Helper()
 	u, err := w.b.User(id)

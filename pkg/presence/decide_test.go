@@ -146,7 +146,7 @@ func TestExplainShowsWhatIsPending(t *testing.T) {
 	if y.Wish == nil || y.Wish.Presence != dnd || !y.Wish.Sent || y.Wish.Refusals != 1 {
 		t.Errorf("wish %+v", y.Wish)
 	}
-	if y.Shows == nil || *y.Shows != available || y.Heard.As != Accepted {
+	if y.Shows == nil || *y.Shows != available || y.Heard.As != "said" {
 		t.Errorf("shows %v heard %+v", y.Shows, y.Heard)
 	}
 }

@@ -119,7 +119,6 @@ func (r *Reader) extension() (x Extension) {
 	x.Known = r.truth()
 	r.must(`,"shows":`)
 	x.Shows = Keep(r.presence())
-	x.At = r.optional(`,"shows_since":`)
 	if r.is(`,"recent":`) {
 		x.Recent = all(r, nil, r.shown)
 	}
@@ -134,7 +133,7 @@ func (r *Reader) extension() (x Extension) {
 	r.must(`,"heard":{"at":`)
 	x.Heard.At = r.moment()
 	r.must(`,"as":`)
-	x.Heard.As = Verdict(r.word())
+	_ = x.Heard.As.UnmarshalText([]byte(r.word()))
 	r.must("}")
 	x.Phone = r.phone()
 	x.AwayAt = r.optional(`,"away_since":`)

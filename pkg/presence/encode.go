@@ -77,7 +77,6 @@ func (x *Extension) append(b []byte) []byte {
 	b = x.ID.append(append(b, `{"id":`...))
 	b = strconv.AppendBool(append(b, `,"known":`...), x.Known)
 	b = x.Shows.append(append(b, `,"shows":`...))
-	b = nonZero(b, `,"shows_since":`, x.At)
 	if len(x.Recent) > 0 {
 		b = list(append(b, `,"recent":`...), x.Recent, (*Shown).append)
 	}
@@ -89,7 +88,7 @@ func (x *Extension) append(b []byte) []byte {
 		b = list(append(b, `,"asked":`...), x.Asked, (*Ask).append)
 	}
 	b = moment(append(b, `,"heard":{"at":`...), x.Heard.At)
-	b = text(append(b, `,"as":`...), string(x.Heard.As))
+	b = text(append(b, `,"as":`...), x.Heard.As.String())
 	b = phone(append(b, '}'), x.Phone)
 	b = nonZero(b, `,"away_since":`, x.AwayAt)
 	return append(b, '}')

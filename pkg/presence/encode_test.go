@@ -27,6 +27,9 @@ func fill(r *rand.Rand, v reflect.Value, depth int) {
 		*x = new(StatusType)
 		fill(r, reflect.ValueOf(*x).Elem(), depth)
 		return
+	case *Verdict:
+		*x = Verdict(r.IntN(len(verdictNames)))
+		return
 	case *State:
 		*x = State(r.IntN(len(stateNames)))
 		return
@@ -84,7 +87,7 @@ func sampleView() *View {
 	v := &View{User: "alice", Version: 17, Status: &Status{Type: &StatusType{ID: "lunch", Name: "Lunch", Asterisk: &Image{Away, "lunch"}}, Message: "Back at 2", Since: t0}}
 	for _, id := range []ExtensionID{desk, mobile} {
 		p := Presence{Away, "lunch", "Back at 2"}
-		v.Extensions = append(v.Extensions, Extension{ID: id, Known: true, Shows: Keep(p), At: t0, Said: Said{Presence: Keep(p), Type: "lunch", Since: t0}, Heard: Heard{t0, Accepted}})
+		v.Extensions = append(v.Extensions, Extension{ID: id, Known: true, Shows: Keep(p), Said: Said{Presence: Keep(p), Type: "lunch", Since: t0}, Heard: Heard{t0, Accepted}})
 	}
 	return v
 }

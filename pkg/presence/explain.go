@@ -44,8 +44,8 @@ type Reasoning struct {
 // Report is the last report about an extension and what became of it.
 type Report struct {
 	Presence Presence `json:"presence"`
-	At       Time     `json:"at,omitzero"` // zero: nothing heard yet
-	As       Verdict  `json:"as,omitempty"`
+	At       Time     `json:"at,omitzero"`  // zero: nothing heard yet
+	As       string   `json:"as,omitempty"` // a Verdict, or a word of another version
 }
 
 // WishInfo is a wish that is not fulfilled.
@@ -80,7 +80,7 @@ func (s *step) reasoning(c candidate, won Rule, held bool) Reasoning {
 	y := Reasoning{
 		Extension: x.ID, Default: c.def, Reachable: x.Session != 0, AwaySince: x.AwayAt,
 		Message: x.Said.Presence.Presence().Message, Since: x.Said.Since, Until: x.Said.Until, By: x.Said.By,
-		Won: c.rule == "" && !held, Rule: c.rule, Heard: Report{x.Shows.Presence(), x.Heard.At, x.Heard.As}, Phone: s.phone(x),
+		Won: c.rule == "" && !held, Rule: c.rule, Heard: Report{x.Shows.Presence(), x.Heard.At, x.Heard.As.String()}, Phone: s.phone(x),
 	}
 	switch {
 	case y.Won:

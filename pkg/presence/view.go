@@ -45,7 +45,6 @@ type Extension struct {
 	Known   bool        `json:"known"` // the PBX has told what it shows
 	Reading bool        `json:"-"`     // a read-back is under way
 	Shows   Kept        `json:"shows"`
-	At      Time        `json:"shows_since,omitzero"`
 	Recent  []Shown     `json:"recent,omitempty"` // what it showed before, oldest first; see remember
 	Said    Said        `json:"said"`
 	Wish    *Wish       `json:"wish,omitempty"`
@@ -116,28 +115,30 @@ type Ask struct {
 }
 
 // Verdict says what became of a report about an extension.
-type Verdict string
+type Verdict uint8
 
-// The verdicts, in the order in which Step tries them.
+// The verdicts, in the order in which Step tries them. Zero is none.
 const (
-	Echo      Verdict = "echo"       // of our own write
-	Repeat    Verdict = "repeat"     // Asterisk repeats itself on every write
-	Older     Verdict = "older"      // than our unanswered write
-	LeftAlone Verdict = "left alone" // sync is off
-	Unmapped  Verdict = "unmapped"   // no status type has this presence
-	Accepted  Verdict = "said"       // somebody's opinion
-	Reverted  Verdict = "reverted"   // the PBX forgot what it showed; written back
+	Echo      Verdict = iota + 1 // of our own write
+	Repeat                       // Asterisk repeats itself on every write
+	Older                        // than our unanswered write
+	LeftAlone                    // sync is off
+	Unmapped                     // no status type has this presence
+	Accepted                     // somebody's opinion
+	Reverted                     // the PBX forgot what it showed; written back
 )
 
-// UnmarshalText reads a verdict. The few there are share their text.
+var verdictNames = [...]string{"", "echo", "repeat", "older", "left alone", "unmapped", "said", "reverted"}
+
+// String returns the verdict's word in JSON.
+func (v Verdict) String() string { return verdictNames[v] }
+
+// MarshalText writes the word, for JSON.
+func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
+
+// UnmarshalText reads the word. One that a newer version wrote is none.
 func (v *Verdict) UnmarshalText(text []byte) error {
-	for _, known := range [...]Verdict{Echo, Repeat, Older, LeftAlone, Unmapped, Accepted, Reverted} {
-		if string(text) == string(known) {
-			*v = known
-			return nil
-		}
-	}
-	*v = Verdict(text)
+	*v = Verdict(max(0, slices.Index(verdictNames[:], string(text))))
 	return nil
 }
 
@@ -176,7 +177,7 @@ func (x *Extension) show(p Presence, now Time) {
 		x.Recent = append(x.Recent, Shown{x.Shows, now})
 		x.forget(now)
 	}
-	x.Known, x.Shows, x.At = true, Keep(p), now
+	x.Known, x.Shows = true, Keep(p)
 }
 
 // forget drops what a PBX that lived until end cannot fall back to any more: what

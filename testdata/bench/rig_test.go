@@ -155,7 +155,8 @@ func (r *rig) saved() {
 
 // shown is the digest of what every extension shows, to be the same as the PBX's own.
 func (r *rig) shown() (d digest) {
-	for _, u := range r.bridge.Users() {
+	users, _ := r.bridge.Users("")
+	for u := range users {
 		for _, x := range u.Extensions {
 			if p := x.Presence; p != nil {
 				d.add(x.Extension, p.State.String(), p.Subtype, p.Message)

@@ -4,6 +4,7 @@ package apitest
 
 import (
 	"context"
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -88,11 +89,19 @@ func (b *Bridge) find(id presence.UserID) int {
 	return slices.IndexFunc(b.users, func(u bridge.User) bool { return u.ID == id })
 }
 
-// Users are all users.
-func (b *Bridge) Users() []bridge.User {
+// Users are the users behind after.
+func (b *Bridge) Users(after presence.UserID) (users iter.Seq[bridge.User], ok bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return slices.Clone(b.users)
+	i := b.find(after)
+	return slices.Values(slices.Clone(b.users[i+1:])), i >= 0 || after == ""
+}
+
+// Count is how many there are.
+func (b *Bridge) Count() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.users)
 }
 
 // User is one user.

@@ -100,9 +100,9 @@ func Explanations() map[presence.UserID]presence.Explanation {
 			Status: &presence.Status{Type: &types[1], Message: "Back at 2", Since: past(3 * time.Minute), Until: past(-90 * time.Minute), By: "extension main/1001"},
 			Extensions: []presence.Reasoning{
 				{Extension: main("1001"), Default: true, Reachable: true, Shows: &lunch, Type: &types[1], Message: "Back at 2", Since: past(3 * time.Minute), By: "extension main/1001",
-					Won: true, Rule: presence.WonLatest, Heard: presence.Report{Presence: lunch, At: past(time.Minute), As: presence.Repeat}},
+					Won: true, Rule: presence.WonLatest, Heard: presence.Report{Presence: lunch, At: past(time.Minute), As: presence.Repeat.String()}},
 				{Extension: main("1002"), Reachable: true, Shows: &free, Type: &types[0], Since: past(time.Hour), By: "cli", Rule: presence.LostEarlier,
-					Heard: presence.Report{Presence: free, At: past(time.Hour), As: presence.Echo},
+					Heard: presence.Report{Presence: free, At: past(time.Hour), As: presence.Echo.String()},
 					Wish:  &presence.WishInfo{Presence: lunch, Since: past(2 * time.Minute), Sent: true, Refusals: 2}},
 			}},
 		"bob": {User: "bob", Sync: true, Incoming: presence.Priority, Outgoing: presence.ToDefault, Rule: presence.WonPriority,
@@ -120,7 +120,7 @@ func Explanations() map[presence.UserID]presence.Explanation {
 			Under:  &presence.Status{Type: &types[0], Since: past(time.Hour), By: "panel dave"},
 			Phone:  presence.PhonePart{State: presence.PhoneInCall, Since: past(2 * time.Minute), Shows: true, Rule: presence.PhoneShows},
 			Extensions: []presence.Reasoning{{Extension: main("1006"), Default: true, Reachable: true, Shows: &free, Type: &types[0], Since: past(time.Hour), By: "panel dave",
-				Won: true, Rule: presence.WonLatest, Heard: presence.Report{Presence: free, At: past(time.Hour), As: presence.Echo}, Phone: presence.PhoneInCall}}},
+				Won: true, Rule: presence.WonLatest, Heard: presence.Report{Presence: free, At: past(time.Hour), As: presence.Echo.String()}, Phone: presence.PhoneInCall}}},
 		"eve/../x": {User: "eve/../x", Sync: true, Incoming: presence.Latest, Outgoing: presence.ToAll, Rule: presence.WonNothing},
 	}
 }

@@ -1,6 +1,7 @@
 package asterisk
 
 import (
+	"bytes"
 	"fmt"
 	"regexp"
 	"strings"
@@ -51,21 +52,20 @@ func (a address) number(presentity []byte) []byte {
 	if len(presentity) <= len(provider) || !strings.EqualFold(string(presentity[:len(provider)]), provider) {
 		return nil
 	}
-	name := string(presentity[len(provider):])
+	name := presentity[len(provider):]
 	n := len(name) - len(a.before) - len(a.after)
-	if n < 1 || len(name) > maxName || !strings.HasPrefix(name, a.before) || !strings.HasSuffix(name, a.after) {
+	if n < 1 || len(name) > maxName || !bytes.HasPrefix(name, []byte(a.before)) || !bytes.HasSuffix(name, []byte(a.after)) {
 		return nil
 	}
-	if strings.HasPrefix(name, canaryPrefix) && strings.HasSuffix(name, canarySuffix) {
+	if bytes.HasPrefix(name, []byte(canaryPrefix)) && bytes.HasSuffix(name, []byte(canarySuffix)) {
 		return nil // ours, or another bridge's
 	}
-	for i := range len(name) {
-		if !plain(name[i]) {
+	for _, b := range name {
+		if !plain(b) {
 			return nil
 		}
 	}
-	start := len(provider) + len(a.before)
-	return presentity[start : start+n]
+	return name[len(a.before) : len(a.before)+n]
 }
 
 func plain(b byte) bool {
@@ -79,42 +79,35 @@ type translator struct {
 	where   address
 	device  deviceTemplate
 	escaped bool
-	numbers map[string]string // by presentity
-	phones  map[string]string // likewise, by device
+	numbers map[string]string // by themselves
 	texts   map[string]string // canonical, by what was on the wire
 }
 
 func newTranslator(where address, device deviceTemplate) *translator {
-	return &translator{where: where, device: device, numbers: make(map[string]string), phones: make(map[string]string), texts: make(map[string]string)}
+	return &translator{where: where, device: device, numbers: make(map[string]string), texts: make(map[string]string)}
 }
 
 // number returns the extension of a presentity, "" if it is none.
 func (t *translator) number(presentity []byte) string {
-	if number, ok := t.numbers[string(presentity)]; ok {
-		return number
-	}
-	return remember(t.numbers, presentity, t.where.number(presentity), len(provider)+len(t.where.before))
+	return t.remember(t.where.number(presentity))
 }
 
 // phone returns the extension of a device, "" if it is nobody's phone.
 func (t *translator) phone(device []byte) string {
-	if number, ok := t.phones[string(device)]; ok {
-		return number
-	}
-	return remember(t.phones, device, t.device.number(device), len(t.device.before))
+	return t.remember(t.device.number(device))
 }
 
-// remember keeps the number that was found in name, from start on.
-func remember(numbers map[string]string, name, found []byte, start int) string {
-	if found == nil {
-		return ""
+// remember keeps a number that was found.
+func (t *translator) remember(found []byte) string {
+	number, known := t.numbers[string(found)]
+	if known || found == nil {
+		return number
 	}
-	if len(numbers) == maxNumbers {
-		clear(numbers)
+	if len(t.numbers) == maxNumbers {
+		clear(t.numbers)
 	}
-	kept := string(name)
-	number := kept[start : start+len(found)] // one string for both
-	numbers[kept] = number
+	number = string(found)
+	t.numbers[number] = number
 	return number
 }
 
