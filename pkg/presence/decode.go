@@ -41,14 +41,14 @@ func (r *Reader) view(v *View) {
 	r.must(`,"asks":`)
 	v.Asks = r.number()
 	v.Alone = r.is(`,"alone":true`)
+	v.Over = r.is(`,"over":true`)
+	v.Phone = r.phone()
 	if r.must(`,"status":`); !r.is("null") {
 		v.Status = r.status()
 	}
-	v.Over = r.is(`,"over":true`)
 	if r.is(`,"under":`) {
 		v.Under = r.status()
 	}
-	v.Phone = r.phone()
 	v.PhoneSince = r.optional(`,"phone_since":`)
 	if r.is(`,"hold":`) {
 		v.Hold = r.hold()
@@ -117,6 +117,7 @@ func (r *Reader) extension() (x Extension) {
 	x.ID = r.id()
 	r.must(`,"known":`)
 	x.Known = r.truth()
+	x.Phone = r.phone()
 	r.must(`,"shows":`)
 	x.Shows = Keep(r.presence())
 	if r.is(`,"recent":`) {
@@ -135,7 +136,6 @@ func (r *Reader) extension() (x Extension) {
 	r.must(`,"as":`)
 	_ = x.Heard.As.UnmarshalText([]byte(r.word()))
 	r.must("}")
-	x.Phone = r.phone()
 	x.AwayAt = r.optional(`,"away_since":`)
 	r.must("}")
 	return x
