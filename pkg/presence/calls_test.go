@@ -66,6 +66,7 @@ func (o *oracle) together(now Time) string {
 		return "unknown"
 	}
 	order := []string{"in_call", "on_hold", "ringing", "idle", "unknown", "offline", "none"}
+	none := len(order) - 1
 	best := len(order) - 1
 	for i := range o.exts {
 		x := &o.exts[i]
@@ -74,6 +75,9 @@ func (o *oracle) together(now Time) string {
 			p = "unknown"
 		}
 		best = min(best, slices.Index(order, p))
+	}
+	if best == none {
+		return "unknown"
 	}
 	return order[best]
 }

@@ -13,8 +13,8 @@ type PhoneState uint8
 
 // What phones do.
 const (
-	PhoneUnknown PhoneState = iota // nobody has told yet
-	PhoneNone                      // the PBX has no such device; of a user: none of the phones
+	PhoneUnknown PhoneState = iota // nobody has told yet; of a user: or there is no phone
+	PhoneNone                      // the PBX has no such device; never of a user
 	PhoneOffline
 	PhoneIdle
 	PhoneRinging
@@ -130,6 +130,9 @@ func (s *step) busiest() (p PhoneState, index int) {
 		if q := s.phone(&s.v.Extensions[i]); index < 0 || phoneRank[q] > phoneRank[p] {
 			p, index = q, i
 		}
+	}
+	if p == PhoneNone {
+		p = PhoneUnknown // who has no phone is no case of its own
 	}
 	return p, index
 }

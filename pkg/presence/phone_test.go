@@ -145,7 +145,7 @@ func TestAPhoneThatDoesNotExistIsNotOffline(t *testing.T) {
 	g.doing("branch", map[string]PhoneState{})
 	g.phones(PhoneOffline)
 	g.doing("main", map[string]PhoneState{})
-	g.phones(PhoneNone)
+	g.phones(PhoneUnknown)
 }
 
 func TestWhatAPhoneDidIsNotBelievedForEverOfALostPBX(t *testing.T) {
