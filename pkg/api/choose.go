@@ -81,15 +81,19 @@ func overruled(u *bridge.User, c *bridge.Choice, e *presence.Explanation) string
 	if !e.Sync {
 		return "Synchronisation is off for " + u.Name + ", so the phones do not learn of it."
 	}
-	if u.Status != nil && u.Status.Type == c.Type {
+	decided := u.Status
+	if u.Under != nil {
+		decided = u.Under
+	}
+	if decided != nil && decided.Type == c.Type {
 		return ""
 	}
 	i := slices.IndexFunc(e.Extensions, func(x presence.Reasoning) bool { return x.Won })
-	if i < 0 || u.Status == nil {
+	if i < 0 || decided == nil {
 		return "The choice is kept, but the status is another one."
 	}
 	x := &e.Extensions[i]
-	return fmt.Sprintf("The choice is kept, but %s decides: by the method %q %s, so the status is %s.", x.Extension, e.Incoming, x.Rule, u.Status.Name)
+	return fmt.Sprintf("The choice is kept, but %s decides: by the method %q %s, so the status is %s.", x.Extension, e.Incoming, x.Rule, decided.Name)
 }
 
 // typesThere is a sentence that lists the status types, as far as it is short.

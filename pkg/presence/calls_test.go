@@ -60,6 +60,13 @@ var beliefs = map[string]time.Duration{
 	"offline": time.Hour, "ringing": 20 * time.Second, "in_call": 10 * time.Minute, "on_hold": 10 * time.Minute, "idle": 10 * time.Minute, "none": 10 * time.Minute,
 }
 
+// forget drops what is not believed any more, for good.
+func (c *calls) forget(x *truth, now Time) {
+	if p := c.does[x.id]; p != "" && x.session == 0 && !now.Before(x.gone.Add(beliefs[p])) {
+		delete(c.does, x.id)
+	}
+}
+
 // together is what the phones do together: the busiest speaks.
 func (o *oracle) together(now Time) string {
 	if len(o.exts) == 0 {
@@ -70,11 +77,8 @@ func (o *oracle) together(now Time) string {
 	best := len(order) - 1
 	for i := range o.exts {
 		x := &o.exts[i]
-		p := cmp.Or(o.calls.does[x.id], "unknown")
-		if x.session == 0 && !now.Before(x.gone.Add(beliefs[p])) {
-			p = "unknown"
-		}
-		best = min(best, slices.Index(order, p))
+		o.calls.forget(x, now)
+		best = min(best, slices.Index(order, cmp.Or(o.calls.does[x.id], "unknown")))
 	}
 	if best == none {
 		return "unknown"

@@ -304,8 +304,8 @@ func (r *Reader) state() State {
 }
 
 func (r *Reader) phone() (p PhoneState) {
-	if r.is(`,"phone":`) && p.UnmarshalText([]byte(r.word())) != nil {
-		r.bad = true
+	if r.is(`,"phone":`) {
+		_ = p.UnmarshalText([]byte(r.word())) // takes any word
 	}
 	return p
 }

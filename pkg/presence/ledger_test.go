@@ -98,6 +98,7 @@ func (o *oracle) pbx(x *truth, in *Input, now Time) {
 	case in.Kind == Down:
 		x.session, x.end, x.gone, x.open = 0, or(in.Heard, now), now, nil
 	case x.session != in.Session:
+		o.calls.forget(x, now)
 		x.session = in.Session
 		o.first(x, p, in.NewLife, now)
 	case len(x.open) == 0 && (x.goal == nil || x.goal.waits) && p != x.shows:

@@ -114,6 +114,7 @@ func (s *step) snapshot() {
 			s.compare(x, p)
 			continue
 		}
+		x.Phone = s.phone(x) // what is not believed any more does not come back
 		x.Session, x.AwayAt = s.in.Session, Time{}
 		s.fx.Changed = true
 		s.meet(x, p)
