@@ -3,6 +3,7 @@ module github.com/presencebridge/presencebridge
 go 1.26.8
 
 require (
+	github.com/coder/websocket v1.8.15
 	github.com/coreos/go-systemd/v22 v22.7.0
 	github.com/fsnotify/fsnotify v1.10.1
 	github.com/ivahaev/amigo v0.1.11

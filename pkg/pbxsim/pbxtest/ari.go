@@ -9,10 +9,13 @@ import (
 	"net/url"
 	"strconv"
 	"strings"
+
+	"github.com/presencebridge/presencebridge/pkg/pbxsim"
 )
 
-// ariModules are what a real Asterisk needs beside modules to set a variable over
-// ARI. res_websocket_client came with 22.5; an older one goes on without it.
+// ariModules are what a real Asterisk needs beside modules for ARI as far as the
+// simulation has it: the last six are there because res_ari_channels needs them.
+// res_websocket_client came with 22.5; an older one goes on without it.
 const ariModules = `load = res_sorcery_config.so
 load = res_http_websocket.so
 load = res_websocket_client.so
@@ -20,14 +23,52 @@ load = res_stasis.so
 load = res_ari_model.so
 load = res_ari.so
 load = res_ari_asterisk.so
+load = res_ari_applications.so
+load = res_ari_device_states.so
+load = res_ari_endpoints.so
+load = res_ari_events.so
+load = res_stasis_device_state.so
+load = app_stasis.so
+load = res_stasis_answer.so
+load = res_stasis_playback.so
+load = res_stasis_recording.so
+load = res_stasis_snoop.so
+load = res_musiconhold.so
+load = res_ari_channels.so
 `
 
-// ari returns the files that open ARI for the probe's account.
-func (p *Real) ari() map[string]string {
+// ari returns the files that open ARI for the accounts and the probe's.
+func (p *Real) ari(users []pbxsim.User) map[string]string {
+	var b strings.Builder
+	b.WriteString("[general]\nenabled = yes\n")
+	for _, u := range append([]pbxsim.User{p.probe}, users...) {
+		fmt.Fprintf(&b, "[%s]\ntype = user\npassword = %s\n", u.Name, u.Secret)
+		if u.ReadOnly {
+			b.WriteString("read_only = yes\n")
+		}
+	}
 	return map[string]string{
 		"http.conf": fmt.Sprintf("[general]\nenabled = yes\nbindaddr = 127.0.0.1\nbindport = %d\n", p.ariPort),
-		"ari.conf":  fmt.Sprintf("[general]\nenabled = yes\n[%s]\ntype = user\npassword = %s\n", p.probe.Name, p.probe.Secret),
+		"ari.conf":  b.String(),
 	}
+}
+
+// ARI is where ARI answers.
+func (p *Real) ARI() string {
+	p.t.Helper()
+	if p.ariPort == 0 {
+		p.t.Fatal("this Asterisk has no ARI: set Options.ARI")
+	}
+	return "http://127.0.0.1:" + strconv.Itoa(p.ariPort) + "/ari"
+}
+
+// ARI is where ARI answers.
+func (p *Simulated) ARI() string {
+	p.t.Helper()
+	if p.Sim.ARI() == "" {
+		p.t.Fatal("this PBX has no ARI: set Options.ARI")
+	}
+	return p.Sim.ARI()
 }
 
 // WriteOverARI writes a raw value to PRESENCE_STATE(presentity) over ARI, which

@@ -53,7 +53,7 @@ func (p *Real) configure(o Options) error {
 	}
 	if o.ARI {
 		files["modules.conf"] += ariModules
-		maps.Copy(files, p.ari())
+		maps.Copy(files, p.ari(o.Users))
 	}
 	if o.Phones != nil {
 		files["modules.conf"] += phoneModules
