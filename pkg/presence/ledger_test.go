@@ -95,6 +95,7 @@ func (o *oracle) pbx(x *truth, in *Input, now Time) {
 	switch p := in.Shows[x.id.Number]; {
 	case in.Kind == Loaded:
 	case in.Kind == Down && x.session == 0: // of a session that never began
+		x.end = or(in.Heard, now)
 	case in.Kind == Down:
 		x.session, x.end, x.gone, x.open = 0, or(in.Heard, now), now, nil
 	case x.session != in.Session:

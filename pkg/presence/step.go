@@ -308,9 +308,13 @@ func (s *step) lost() {
 			continue
 		}
 		x.RepeatAt = Time{}
-		if s.in.Kind == Down && x.Session != 0 {
+		switch {
+		case s.in.Kind != Down:
+		case x.Session != 0:
 			x.away(s.now, or(s.in.Heard, s.now))
 			s.fx.Changed = true
+		default: // new in the mapping, and its PBX was heard before it was listed
+			x.forget(or(s.in.Heard, s.now))
 		}
 	}
 }
