@@ -94,8 +94,10 @@ func (o *oracle) pbx(x *truth, in *Input, now Time) {
 	x.repeat = keepIf(x.repeat, in.Kind == Snapshot)
 	switch p := in.Shows[x.id.Number]; {
 	case in.Kind == Loaded:
-	case in.Kind == Down && x.session == 0: // of a session that never began
-		x.end = or(in.Heard, now)
+	case in.Kind == Down && x.session == 0: // of a session that never began for it
+		if end := or(in.Heard, now); end.After(x.end) {
+			x.end = end
+		}
 	case in.Kind == Down:
 		x.session, x.end, x.gone, x.open = 0, or(in.Heard, now), now, nil
 	case x.session != in.Session:
