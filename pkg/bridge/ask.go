@@ -104,7 +104,7 @@ func (b *Bridge) Choose(ctx context.Context, id presence.UserID, c Choice) (User
 		if gone = u == nil; gone {
 			return
 		}
-		b.step(u, &presence.Input{Kind: presence.Chosen, Type: c.Type, Message: c.Message, Until: presence.At(c.Until), By: c.By}, b.clock.next())
+		b.step(u, &presence.Input{Kind: presence.Chosen, Type: c.Type, Message: c.Message, Until: presence.At(c.Until), Open: c.Open, By: c.By}, b.clock.next())
 		b.waiting[u] = append(b.waiting[u], waiter{u.view.Version, done})
 		chosen = u.shown.render()
 	})

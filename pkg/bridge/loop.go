@@ -189,6 +189,9 @@ func (b *Bridge) stepAll(p *pbx, in *presence.Input, now presence.Time) {
 // step lets the core decide and does what it wants done.
 func (b *Bridge) step(u *user, in *presence.Input, now presence.Time) {
 	fx := &b.fx
+	if in.Wall.IsZero() {
+		in.Wall = presence.At(b.opt.Now())
+	}
 	u.view.Step(in, u.mapped.Rules, now, fx)
 	if fx.Durable {
 		b.saver.touch(u)

@@ -3,6 +3,7 @@ package presence
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"strconv"
 )
 
@@ -144,6 +145,9 @@ func (r *Reader) extension() (x Extension) {
 func (r *Reader) said() (s Said) {
 	r.must(`{"presence":`)
 	s.Presence = Keep(r.presence())
+	if r.is(`,"added":`) {
+		s.Added = r.byte()
+	}
 	r.must(`,"type":`)
 	s.Type = TypeID(r.word())
 	s.Since = r.optional(`,"since":`)
@@ -345,6 +349,14 @@ func (r *Reader) number() uint64 {
 	}
 	r.rest = r.rest[digits:]
 	return n
+}
+
+func (r *Reader) byte() uint8 {
+	n := r.number()
+	if n > math.MaxUint8 {
+		r.bad = true
+	}
+	return uint8(n)
 }
 
 // whole is a number that may be negative.

@@ -95,6 +95,9 @@ func (x *Extension) append(b []byte) []byte {
 
 func (s *Said) append(b []byte) []byte {
 	b = s.Presence.append(append(b, `{"presence":`...))
+	if s.Added != 0 {
+		b = strconv.AppendUint(append(b, `,"added":`...), uint64(s.Added), 10)
+	}
 	b = text(append(b, `,"type":`...), string(s.Type))
 	b = nonZero(b, `,"since":`, s.Since)
 	b = nonZero(b, `,"until":`, s.Until)

@@ -61,6 +61,7 @@ type Extension struct {
 // value says that nobody has.
 type Said struct {
 	Presence Kept   `json:"presence"`
+	Added    uint8  `json:"added,omitempty"` // bytes at the end of its message that tell of Until; nobody wrote them
 	Type     TypeID `json:"type"`
 	Since    Time   `json:"since,omitzero"`
 	Until    Time   `json:"until,omitzero"` // then Before counts again
