@@ -90,8 +90,10 @@ func (o *oracle) together(now Time) string {
 func (o *oracle) overlay(now Time) TypeID {
 	base := Connected
 	if o.is != nil {
-		t, _, _ := o.r.Types.Lookup(o.is.t)
-		base = t.Base
+		base = "" // of a type that nobody knows any more
+		if t, _, ok := o.r.Types.Lookup(o.is.t); ok {
+			base = t.Base
+		}
 	}
 	lasted := now.Sub(o.calls.since)
 	switch chosenSince := o.is != nil && o.is.since.After(o.calls.since); {
