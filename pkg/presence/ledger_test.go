@@ -207,6 +207,7 @@ func (o *oracle) wake(now Time, heard map[string]Time) {
 func (x *truth) show(p Presence, now Time) {
 	if x.known && x.shows != p {
 		x.was = append(x.was, Shown{Keep(x.shows), now})
+		x.was = x.was[max(0, len(x.was)-16):] // DESIGN.md, 5
 	}
 	if x.known, x.shows = true, p; x.session == 0 { // new in the mapping, and its PBX speaks already
 		x.end = now
@@ -219,7 +220,7 @@ func (o *oracle) event(x *truth, p Presence, now Time) {
 	case len(x.open) > 0 && x.open[0].acked && x.open[0].p == p:
 		x.answer(x.open[0].ask)
 	case x.known && x.shows == p:
-		if o.r.CountRepeats && o.r.Sync && len(x.open) == 0 && x.goal == nil && x.said().p == p && o.typeOf(x, p) != "" {
+		if o.r.CountRepeats && o.r.Sync && len(x.open) == 0 && x.goal == nil && x.said().p == p && x.said().t != "" && o.typeOf(x, p) != "" {
 			x.repeat = now
 		}
 	case len(x.open) > 0 || waiting:

@@ -443,3 +443,18 @@ func TestWhatAKilledPBXForgotIsWrittenBackAlsoIfItsLossWasNoticedLate(t *testing
 		}
 	}
 }
+
+func TestAnExtensionThatIsNewAndHeardOfSinceIsNotTakenForForgotten(t *testing.T) {
+	g := newRig(t, only(desk))
+	g.r = sample(only(desk, mobile))
+	g.do(Input{Kind: Reloaded})
+	g.event(mobile, dnd) // its PBX speaks before it lists
+	g.event(mobile, away)
+	g.at = g.at.Add(2 * forgetWindow)
+	g.event(mobile, away)
+	g.down("main")
+	g.reborn("main", map[string]Presence{"1002": dnd})
+	if x := g.x(mobile); x.Heard.As != Accepted || x.Said.Type != "dnd" || x.Wish != nil {
+		t.Errorf("the mobile phone is taken for %s, says %s, wish %+v", x.Heard.As, x.Said.Type, x.Wish)
+	}
+}
