@@ -190,7 +190,8 @@ func (s *step) status(id TypeID, message string, since, until Time, by string) S
 	return Status{Type: t, Message: message, Since: since, Until: until, By: by, Removed: removed}
 }
 
-// decide makes the outcome the user's status, and lets the phones show over it.
+// decide makes the outcome the user's status, and lets the phones show over it,
+// unless they do so faster than a person could.
 func (s *step) decide() {
 	s.followPhones()
 	st, rule, held, ok := s.outcome()
@@ -200,8 +201,11 @@ func (s *step) decide() {
 	}
 	v, old := s.v, s.v.Status
 	chosen := renewed(v.chosen(), st, ok)
-	shown, under := chosen, (*Status)(nil)
 	over, why, overlaid := s.overlay(chosen)
+	if s.tooFast(chosen, &over, overlaid) {
+		return
+	}
+	shown, under := chosen, (*Status)(nil)
 	if overlaid {
 		shown, under, rule = renewed(old, over, true), chosen, why
 	}

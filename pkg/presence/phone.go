@@ -103,6 +103,7 @@ const (
 	PhoneProtected Rule = "it does not show over a status of this kind"
 	PhoneChosen    Rule = "a status was set since it began, and that wins"
 	PhoneTooShort  Rule = "it has not lasted long enough yet"
+	PhoneTooFast   Rule = "phones change the status faster than a person could"
 )
 
 // phoneStale is when what the extension's phone did is no longer believed, as its
@@ -218,8 +219,12 @@ func (s *step) phoneDue(at func(Time)) {
 	}
 }
 
-// chosen is the status that was said or chosen, whatever phones show over it.
+// chosen is the status that was said or chosen, whatever phones show over it and
+// whether it shows yet.
 func (v *View) chosen() *Status {
+	if v.Later != nil {
+		return v.Later.Chosen
+	}
 	if v.Over {
 		return v.Under
 	}

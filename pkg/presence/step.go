@@ -74,6 +74,9 @@ type Effects struct {
 	Changed bool // a page shows something new; the version has risen
 	Durable bool // the view has to be saved
 	Heard   Verdict
+	// HeldBack says that the status changed and does not show it yet: phones change it
+	// faster than a person could.
+	HeldBack bool
 
 	candidates []candidate
 }
@@ -112,6 +115,8 @@ type step struct {
 	fx  *Effects
 	in  *Input
 	by  string // who or what changes the status, where it is not who said it
+
+	free bool // what changes the status is no phone, so that it shows at once
 }
 
 func (s *step) run() {
