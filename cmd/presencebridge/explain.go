@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -36,6 +37,9 @@ func (m *Main) explain(ctx context.Context, user string) error {
 		return m.printJSON(e)
 	}
 	m.printf("%s\n", m.outcome(&e))
+	if e.Later != nil {
+		m.printf("%s\n", m.heldBack(e.Later))
+	}
 	if text := m.phonePart(&e); text != "" {
 		m.printf("%s\n", text)
 	}
@@ -68,6 +72,15 @@ func (m *Main) outcome(e *presence.Explanation) string {
 		text += "; none of the extensions can be reached"
 	}
 	return text + "."
+}
+
+// heldBack tells what the phones have made of the status meanwhile.
+func (m *Main) heldBack(l *presence.HeldBack) string {
+	name := "no status"
+	if l.Status != nil {
+		name = plain(l.Status.Type.Name)
+	}
+	return fmt.Sprintf("The phone changes faster than a person; shown again at %s: %s, if it stays so.", l.At.Time().In(m.Zone).Format(time.TimeOnly), name)
 }
 
 // phonePart tells what the phones have to do with it; "" where nobody follows them.

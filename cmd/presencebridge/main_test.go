@@ -144,6 +144,18 @@ func TestCommandsPrintWhatTheGoldenFilesSay(t *testing.T) {
 			e = b.Explanations["bob"]
 			e.Status.Stale = true
 		}},
+		{name: "explain-fast", args: "explain alice", prepare: func(b *apitest.Bridge, _ *console) {
+			e := b.Explanations["alice"]
+			away := *e.Status
+			away.Type = &presence.StatusType{ID: "away", Name: "Away"}
+			e.Later = &presence.HeldBack{At: presence.At(apitest.Now.Add(1500 * time.Millisecond)), Status: &away}
+			b.Explanations["alice"] = e
+		}},
+		{name: "explain-fast-nothing", args: "explain alice", prepare: func(b *apitest.Bridge, _ *console) {
+			e := b.Explanations["alice"]
+			e.Later = &presence.HeldBack{At: presence.At(apitest.Now)}
+			b.Explanations["alice"] = e
+		}},
 		{name: "explain-json", args: "explain carol --json"},
 		{name: "explain-unknown", args: "explain zoe"},
 		{name: "history", args: "history alice"},

@@ -39,6 +39,7 @@ type Bridge interface {
 	Reload(ctx context.Context) error
 	NotReady() []string // the reasons; empty: ready
 	Reloads() bridge.Reloads
+	HeldBack() uint64 // changes of statuses that phones made too fast to show at once, since the start
 }
 
 // Feed is a subscription to changes of users. A slow reader costs no memory: of

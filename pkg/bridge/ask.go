@@ -208,4 +208,8 @@ func (b *Bridge) Reloads() Reloads {
 	return b.board.reloads
 }
 
+// HeldBack is how often since the start a status changed faster than a person could
+// change it, so that it showed later.
+func (b *Bridge) HeldBack() uint64 { return b.heldBack.Load() }
+
 func quote(s string) string { return strconv.Quote(s) }

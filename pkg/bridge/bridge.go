@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -86,6 +87,7 @@ type Bridge struct {
 	due      dueHeap
 	saver    *saver
 	fx       presence.Effects
+	heldBack atomic.Uint64  // any goroutine
 	in       presence.Input // of report; here because an event needs no memory then
 	started  presence.Time
 	stopping bool          // what is lost from here on, we have cut ourselves

@@ -75,6 +75,43 @@ func TestAStatusLastsAsLongAsItsTypeWhoeverSetsIt(t *testing.T) {
 	})
 }
 
+func TestAPhoneThatFluttersIsSmoothedAndItsLastWordShows(t *testing.T) {
+	inWorld(t, oneUser, func(t *testing.T, w *world) {
+		feed := w.b.Subscribe(0)
+		if _, err := feed.Next(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for range 50 {
+			w.press("1001", dnd)
+			w.press("1001", available)
+		}
+		w.press("1001", away)
+		synctest.Wait()
+		if u := w.user("alice"); u.Status.Type == "away" || u.Extensions[0].Presence.State != presence.Away {
+			t.Errorf("alice at once: %+v %+v", u.Status, u.Extensions[0].Presence)
+		}
+		e, err := w.b.Explain(t.Context(), "alice")
+		if err != nil || e.Later == nil || e.Later.Status.Type.ID != "away" || e.Status.Type.ID == "away" {
+			t.Errorf("explained as %+v, later %+v, %v", e.Status, e.Later, err)
+		}
+		if n := w.b.HeldBack(); n == 0 || n > 101 {
+			t.Errorf("%d held back", n)
+		}
+		if u, err := w.b.Choose(t.Context(), "alice", Choice{Type: "meeting", By: "cli"}); err != nil || u.Status.Type != "meeting" {
+			t.Errorf("a choice: %+v, %v", u.Status, err)
+		}
+		synctest.Wait()
+		w.press("1001", lunch)
+		w.want("alice", "meeting")
+		pass(3 * time.Second)
+		w.want("alice", "lunch")
+		pass(time.Second)
+		if n := len(w.store.history); n > 5+1+1 {
+			t.Errorf("%d lines of history", n)
+		}
+	})
+}
+
 func TestAReturnTimeSurvivesARestart(t *testing.T) {
 	inWorld(t, oneUser, func(t *testing.T, w *world) {
 		w.lunchFor(time.Hour)

@@ -199,6 +199,9 @@ func (b *Bridge) step(u *user, in *presence.Input, now presence.Time) {
 	for i := range fx.History {
 		b.tell(u, &fx.History[i])
 	}
+	if fx.HeldBack {
+		b.heldBack.Add(1)
+	}
 	if fx.Changed {
 		b.board.put(u)
 	}

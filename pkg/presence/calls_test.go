@@ -14,7 +14,8 @@ type calls struct {
 	does  map[ExtensionID]string // what was told, by extension; missing: nothing
 	all   string                 // what they do together
 	since Time
-	shows TypeID // over the status; "": nothing
+	who   ExtensionID // whose phone speaks
+	shows TypeID      // over the status; "": nothing
 }
 
 // listen notes what devices do, and judges.
@@ -51,6 +52,7 @@ func (o *oracle) listen(in *Input, now Time) {
 		c.since = now
 	}
 	c.shows = o.overlay(now)
+	o.publish(now)
 }
 
 func isCall(phone string) bool { return phone == "in_call" || phone == "on_hold" }
@@ -78,7 +80,9 @@ func (o *oracle) together(now Time) string {
 	for i := range o.exts {
 		x := &o.exts[i]
 		o.calls.forget(x, now)
-		best = min(best, slices.Index(order, cmp.Or(o.calls.does[x.id], "unknown")))
+		if rank := slices.Index(order, cmp.Or(o.calls.does[x.id], "unknown")); rank < best || i == 0 {
+			best, o.calls.who = rank, x.id
+		}
 	}
 	if best == none {
 		return "unknown"
@@ -108,15 +112,11 @@ func (o *oracle) overlay(now Time) TypeID {
 	return ""
 }
 
-// compare tells how a view differs from what the phones have to show.
+// compare tells how a view differs from what the phones do.
 func (c *calls) compare(v *View) string {
 	switch {
 	case v.Phone.String() != c.all || !v.PhoneSince.Equal(c.since):
 		return fmt.Sprintf("the phones are %s since %s, the oracle: %s since %s", v.Phone, v.PhoneSince.Time().Format(stamp), c.all, c.since.Time().Format(stamp))
-	case v.Over != (c.shows != ""):
-		return fmt.Sprintf("over=%v, the oracle: %q", v.Over, c.shows)
-	case v.Over && (v.Status.Type.ID != c.shows || !v.Status.Since.Equal(c.since)):
-		return fmt.Sprintf("over the status shows %+v, the oracle: %s since %s", *v.Status, c.shows, c.since.Time().Format(stamp))
 	}
 	return ""
 }

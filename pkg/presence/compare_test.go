@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -19,6 +20,7 @@ func (w *world) step(in Input) {
 			w.accepted[x].rival = true // rule 5: superseded while it waited
 		}
 	}
+	w.ended(&in)
 	w.count(&in)
 	w.dirty = w.dirty || w.fx.Durable
 	if w.trace != nil {
@@ -32,7 +34,11 @@ func (w *world) step(in Input) {
 	case !rose && before != pageOf(w.view):
 		w.fail("I5: after %s a page shows something new under the same version", nameOf(&in))
 	}
+	waited := w.oracle.pace.late
 	w.oracle.see(&in, now)
+	if waited && !w.oracle.pace.late && !w.oracle.pace.free {
+		w.tally.Delivered++
+	}
 	if what := w.compare(); what != "" {
 		w.fail("after %s %s", nameOf(&in), what)
 	}
@@ -48,6 +54,20 @@ func (w *world) step(in Input) {
 	}
 	for _, o := range orders {
 		w.pbx(o.Extension.PBX).post(o)
+	}
+}
+
+// ended lets go of promises where a phone has said the same since, or is taken to have:
+// then its return time counts.
+func (w *world) ended(in *Input) {
+	if in.Kind != Tick {
+		return
+	}
+	for i := range w.oracle.exts { // which has not seen the tick yet
+		x, wish := &w.oracle.exts[i], w.view.Extensions[i].Wish
+		if a := w.accepted[x.id]; a != nil && x.said().pressed && wish != nil && wish.Kind == Expiry && wish.Since == w.last {
+			a.rival = true
+		}
 	}
 }
 
@@ -79,6 +99,9 @@ func (w *world) count(in *Input) {
 		w.tally.Unmapped++
 	}
 	w.tally.Steps++
+	if w.fx.HeldBack {
+		w.tally.HeldBack++
+	}
 	switch in.Kind {
 	case Refused:
 		w.tally.Refused++
@@ -127,10 +150,10 @@ func (w *world) compare() string {
 	switch s := v.chosen(); {
 	case (s == nil) != (o.is == nil):
 		return fmt.Sprintf("the status is %v, the oracle: %v", s, o.is)
-	case s != nil && (s.Type.ID != o.is.t || s.Message != o.is.text || !s.Since.Equal(o.is.since) || !s.Until.Equal(o.is.until)):
+	case s != nil && (s.Type.ID != o.is.t || s.By != o.is.by || s.Message != o.is.text || !s.Since.Equal(o.is.since) || !s.Until.Equal(o.is.until)):
 		return fmt.Sprintf("the status is %+v, the oracle: %+v", *s, *o.is)
 	}
-	return o.calls.compare(v)
+	return cmp.Or(o.calls.compare(v), o.pace.compare(v))
 }
 
 // nameOf is an input as a line of the trace.

@@ -190,7 +190,8 @@ func (s *step) status(id TypeID, message string, since, until Time, by string) S
 	return Status{Type: t, Message: message, Since: since, Until: until, By: by, Removed: removed}
 }
 
-// decide makes the outcome the user's status, and lets the phones show over it.
+// decide makes the outcome the user's status, and lets the phones show over it,
+// unless they do so faster than a person could.
 func (s *step) decide() {
 	s.followPhones()
 	st, rule, held, ok := s.outcome()
@@ -200,8 +201,11 @@ func (s *step) decide() {
 	}
 	v, old := s.v, s.v.Status
 	chosen := renewed(v.chosen(), st, ok)
-	shown, under := chosen, (*Status)(nil)
 	over, why, overlaid := s.overlay(chosen)
+	if s.tooFast(chosen, &over, overlaid) {
+		return
+	}
+	shown, under := chosen, (*Status)(nil)
 	if overlaid {
 		shown, under, rule = renewed(old, over, true), chosen, why
 	}
@@ -245,9 +249,10 @@ func (s *step) tell(old, st *Status, rule Rule) {
 }
 
 // worthTelling tells whether a change belongs into the history: new names and
-// colours do not, nor does a time that a snapshot moved.
+// colours do not, nor does a time that a snapshot moved, nor that another phone joins
+// a call.
 func (s *step) worthTelling(old, st *Status) bool {
-	return old.Type.ID != st.Type.ID || old.Message != st.Message || old.By != st.By || old.Removed != st.Removed ||
+	return old.Type.ID != st.Type.ID || old.Message != st.Message || old.Removed != st.Removed ||
 		!old.Until.Equal(st.Until) || !old.Since.Equal(st.Since) && s.in.Kind != Snapshot
 }
 

@@ -102,6 +102,9 @@ func TestExplainAgreesWithTheDecision(t *testing.T) {
 		agree := func() {
 			e := w.view.Explain(w.rules, w.last)
 			chosen := e.chosen()
+			if e.Later != nil {
+				chosen = w.view.Later.Chosen
+			}
 			winners := 0
 			for _, y := range e.Extensions {
 				if y.Rule == "" {

@@ -50,6 +50,9 @@ func (r *Reader) view(v *View) {
 	if r.is(`,"under":`) {
 		v.Under = r.status()
 	}
+	if r.is(`,"later":`) {
+		v.Later = r.later()
+	}
 	v.PhoneSince = r.optional(`,"phone_since":`)
 	if r.is(`,"hold":`) {
 		v.Hold = r.hold()
@@ -92,6 +95,17 @@ func (r *Reader) status() *Status {
 	st.Stale = r.is(`,"stale":true`)
 	r.must("}")
 	return st
+}
+
+func (r *Reader) later() *Later {
+	l := &Later{}
+	r.must(`{"at":`)
+	l.At = r.moment()
+	if r.is(`,"chosen":`) {
+		l.Chosen = r.status()
+	}
+	r.must("}")
+	return l
 }
 
 func (r *Reader) hold() *Hold {

@@ -27,6 +27,9 @@ func (v *View) AppendJSON(b []byte) []byte {
 	if v.Under != nil {
 		b = v.Under.append(append(b, `,"under":`...))
 	}
+	if v.Later != nil {
+		b = v.Later.append(append(b, `,"later":`...))
+	}
 	b = nonZero(b, `,"phone_since":`, v.PhoneSince)
 	if v.Hold != nil {
 		b = v.Hold.append(append(b, `,"hold":`...))
@@ -57,6 +60,14 @@ func (st *Status) append(b []byte) []byte {
 	b = text(append(b, `,"by":`...), st.By)
 	b = optional(b, `,"removed":true`, st.Removed)
 	b = optional(b, `,"stale":true`, st.Stale)
+	return append(b, '}')
+}
+
+func (l *Later) append(b []byte) []byte {
+	b = moment(append(b, `{"at":`...), l.At)
+	if l.Chosen != nil {
+		b = l.Chosen.append(append(b, `,"chosen":`...))
+	}
 	return append(b, '}')
 }
 

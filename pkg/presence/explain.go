@@ -9,9 +9,16 @@ type Explanation struct {
 	Outgoing   Outgoing    `json:"outgoing"`
 	Status     *Status     `json:"status"`          // what shows; nil: nothing
 	Under      *Status     `json:"under,omitempty"` // where phones show over it: what was said or chosen; nil: nothing
+	Later      *HeldBack   `json:"later,omitempty"` // what phones have changed too fast to show yet; nil: all shows
 	Rule       Rule        `json:"rule"`            // why the winner won, or why there is none
 	Phone      PhonePart   `json:"phone"`
 	Extensions []Reasoning `json:"extensions"`
+}
+
+// HeldBack is a status that does not show yet.
+type HeldBack struct {
+	At     Time    `json:"at"`     // when it will
+	Status *Status `json:"status"` // nil: none will show
 }
 
 // PhonePart is what the user's phones have to do with it.
@@ -68,6 +75,13 @@ func (v *View) Explain(r *Rules, now Time) Explanation {
 	e.Phone = PhonePart{State: v.Phone, Since: v.PhoneSince, Shows: shows, Rule: why}
 	if shows {
 		e.Status, e.Under = &over, e.Status
+	}
+	if v.Later != nil {
+		e.Later = &HeldBack{v.Later.At, e.Status}
+		e.Status, e.Under, e.Phone.Shows = v.Status, v.Under, v.Over
+		if shows != v.Over {
+			e.Phone.Rule = PhoneTooFast
+		}
 	}
 	for _, c := range s.fx.candidates {
 		e.Extensions = append(e.Extensions, s.reasoning(c, rule, held))

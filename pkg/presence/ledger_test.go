@@ -16,6 +16,7 @@ type oracle struct {
 	goals int      // wishes so far
 	wall  Time     // the time of day
 	calls calls
+	pace  pace
 }
 
 type opinion struct {
@@ -23,6 +24,7 @@ type opinion struct {
 	text         string // the message without what tells of the return time
 	t            TypeID
 	since, until Time
+	by           string
 	pressed      bool // on a phone
 }
 
@@ -71,7 +73,7 @@ func (o *oracle) wish(x *truth, g goal) {
 // see takes the inputs apart for the oracle and keeps its books: what was written,
 // what was answered, which PBX is there. What follows from it is in oracle_test.go.
 func (o *oracle) see(in *Input, now Time) {
-	o.wall = or(in.Wall, now)
+	o.wall, o.pace.free = or(in.Wall, now), in.Kind == Chosen || in.Kind == Reloaded
 	switch in.Kind {
 	case Chosen:
 		o.chosen(in, now)
@@ -173,7 +175,7 @@ func (o *oracle) reload(now Time) {
 	}
 	if h := o.hold; h != nil && o.r.Sync {
 		if t, removed, _ := o.r.Types.Lookup(h.t); t.Asterisk != nil && !removed { // phones can show it now
-			o.chosen(&Input{Type: h.t, Message: h.text, Until: h.until, Open: true}, now.Add(time.Microsecond))
+			o.chosen(&Input{Type: h.t, Message: h.text, Until: h.until, Open: true, By: h.by}, now.Add(time.Microsecond))
 		}
 	}
 	o.alone = !o.r.Sync
@@ -187,12 +189,13 @@ func (o *oracle) clone() *oracle {
 		x := &c.exts[i]
 		x.was, x.stack, x.open, x.goal = slices.Clone(x.was), slices.Clone(x.stack), slices.Clone(x.open), clone(x.goal)
 	}
-	c.hold, c.is, c.calls.does = clone(o.hold), clone(o.is), maps.Clone(o.calls.does)
+	c.hold, c.is, c.calls.does, c.pace.shows.is = clone(o.hold), clone(o.is), maps.Clone(o.calls.does), clone(o.pace.shows.is)
 	return &c
 }
 
 // wake is the start of a bridge: nothing is connected, nothing under way.
 func (o *oracle) wake(now Time, heard map[string]Time) {
+	o.pace.spent = nil
 	for i := range o.exts {
 		x := &o.exts[i]
 		if x.session != 0 {
@@ -211,6 +214,7 @@ func (o *oracle) wake(now Time, heard map[string]Time) {
 func (x *truth) show(p Presence, now Time) {
 	if x.known && x.shows != p {
 		x.was = append(x.was, Shown{Keep(x.shows), now})
+		x.was = x.was[max(0, len(x.was)-16):] // DESIGN.md, 5
 	}
 	if x.known, x.shows = true, p; x.session == 0 { // new in the mapping, and its PBX speaks already
 		x.end = now
@@ -223,7 +227,7 @@ func (o *oracle) event(x *truth, p Presence, now Time) {
 	case len(x.open) > 0 && x.open[0].acked && x.open[0].p == p:
 		x.answer(x.open[0].ask)
 	case x.known && x.shows == p:
-		if o.r.CountRepeats && o.r.Sync && len(x.open) == 0 && x.goal == nil && x.said().p == p && o.typeOf(x, p) != "" {
+		if o.r.CountRepeats && o.r.Sync && len(x.open) == 0 && x.goal == nil && x.said().p == p && x.said().t != "" && o.typeOf(x, p) != "" {
 			x.repeat = now
 		}
 	case len(x.open) > 0 || waiting:
@@ -259,7 +263,7 @@ func (o *oracle) first(x *truth, p Presence, newLife bool, now Time) {
 		x.goal = nil
 	case g != nil && g.choice && (newLife || !g.acked):
 		if g.waits = false; x.said().t != "" && !g.sent {
-			x.said().since = now.Add(time.Microsecond)
+			x.said().since, o.pace.free = now.Add(time.Microsecond), true
 		}
 	case g != nil && same && (newLife || !g.acked):
 		g.waits = false

@@ -455,7 +455,7 @@ func TestAnExtensionThatIsNewInTheMappingRemembersNoLongerThanOthers(t *testing.
 	g.wait(time.Minute)
 	g.down("main")
 	g.reborn("main", map[string]Presence{"1001": g.x(desk).Shows.Presence(), "1002": dnd})
-	if x := g.x(mobile); x.Wish != nil || x.Said.Type != "dnd" {
-		t.Errorf("said %s, wish %+v; somebody set dnd after a minute", x.Said.Type, x.Wish)
+	if x := g.x(mobile); x.Heard.As != Accepted || x.Wish != nil || x.Said.Type != "dnd" {
+		t.Errorf("taken for %s, said %s, wish %+v; somebody set dnd after a minute", x.Heard.As, x.Said.Type, x.Wish)
 	}
 }

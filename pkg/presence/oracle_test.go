@@ -21,7 +21,7 @@ func (o *oracle) opine(x *truth, p Presence, now Time) {
 // press puts an opinion of a phone on the stack if its type ends by itself and there
 // is something to come back to, else in the place of the stack.
 func (o *oracle) press(x *truth, op opinion) {
-	op.until, op.pressed = o.ends(op.t), true
+	op.until, op.pressed, op.by = o.ends(op.t), true, "extension "+x.id.String()
 	if known := x.said().t != "" || x.known && x.shows != op.p; !known || op.until.IsZero() {
 		x.stack, op.until = nil, Time{}
 	}
@@ -63,7 +63,7 @@ func (o *oracle) typeOf(x *truth, p Presence) (best TypeID) {
 // chosen is rules 1 and 2 of "Outgoing".
 func (o *oracle) chosen(in *Input, now Time) {
 	t, _, _ := o.r.Types.Lookup(in.Type)
-	op := opinion{p: Presence{Message: in.Message}, text: in.Message, t: in.Type, since: now, until: in.Until}
+	op := opinion{p: Presence{Message: in.Message}, text: in.Message, t: in.Type, since: now, until: in.Until, by: in.By}
 	if in.Until.IsZero() && !in.Open {
 		op.until = o.ends(in.Type)
 	}
@@ -107,19 +107,20 @@ func (o *oracle) tells(message string, until Time) string {
 func (o *oracle) tick(now Time) {
 	past := func(t Time) bool { return !t.IsZero() && !t.After(o.wall) }
 	if o.hold != nil && past(o.hold.until) {
-		o.hold = nil
+		o.hold, o.pace.free = nil, true
 	}
 	for i := range o.exts {
 		x := &o.exts[i]
 		if past(x.said().until) {
+			o.pace.free = true
 			for past(x.said().until) {
 				x.stack = x.stack[:len(x.stack)-1]
 			}
-			x.repeat = Time{}
+			x.said().by, x.repeat = ByExpiry, Time{}
 			o.wish(x, goal{p: x.said().p})
 		}
 		if !x.repeat.IsZero() && !x.repeat.Add(2*time.Second).After(now) {
-			op := opinion{p: x.said().p, text: x.said().text, t: x.said().t, since: x.repeat}
+			op := opinion{p: x.said().p, text: x.said().text, t: x.said().t, since: x.repeat, by: "extension " + x.id.String()}
 			if x.said().until.IsZero() {
 				x.stack = nil
 				x.push(op)

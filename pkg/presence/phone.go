@@ -99,6 +99,7 @@ const (
 	PhoneProtected Rule = "it does not show over a status of this kind"
 	PhoneChosen    Rule = "a status was set since it began, and that wins"
 	PhoneTooShort  Rule = "it has not lasted long enough yet"
+	PhoneTooFast   Rule = "phones change the status faster than a person could"
 )
 
 // phoneStale is when what the extension's phone did is no longer believed, as its
@@ -177,11 +178,8 @@ func (s *step) overlay(chosen *Status) (st Status, why Rule, ok bool) {
 	return s.status(rule.Show, "", s.v.PhoneSince, Time{}, s.phoneBy()), PhoneShows, true
 }
 
-// phoneBy says whose phone shows: the one with which it began.
+// phoneBy says whose phone shows.
 func (s *step) phoneBy() string {
-	if v := s.v; v.Over && v.Status.Since.Equal(v.PhoneSince) {
-		return v.Status.By
-	}
 	_, i := s.busiest()
 	return s.v.Extensions[i].ID.by()
 }
@@ -220,8 +218,12 @@ func (s *step) phoneDue(at func(Time)) {
 	}
 }
 
-// chosen is the status that was said or chosen, whatever phones show over it.
+// chosen is the status that was said or chosen, whatever phones show over it and
+// whether it shows yet.
 func (v *View) chosen() *Status {
+	if v.Later != nil {
+		return v.Later.Chosen
+	}
 	if v.Over {
 		return v.Under
 	}

@@ -62,6 +62,9 @@ func (w *world) ahead(d time.Duration) {
 
 // checkRest is I1, the half of I2 that can be counted, and I3.
 func (w *world) checkRest() {
+	if w.view.Later != nil {
+		w.fail("I1: at rest %+v is held back", *w.view.Later)
+	}
 	for i := range w.view.Extensions {
 		x := &w.view.Extensions[i]
 		live := w.pbx(x.ID.PBX).live[x.ID.Number]

@@ -75,7 +75,7 @@ type tally struct {
 	Refused, Unsent, Readings, Kills, Crashes, Cuts, Reloads int
 	Expired, Holds, Choices, Writes, Counted                 int
 	Overlaid, Rung, Outspoken                                int
-	Broke, Texts                                             int
+	Broke, Texts, HeldBack, Delivered                        int
 }
 
 func (a *tally) add(b tally) {
@@ -86,6 +86,7 @@ func (a *tally) add(b tally) {
 	a.Holds, a.Choices, a.Writes, a.Counted = a.Holds+b.Holds, a.Choices+b.Choices, a.Writes+b.Writes, a.Counted+b.Counted
 	a.Overlaid, a.Rung, a.Outspoken = a.Overlaid+b.Overlaid, a.Rung+b.Rung, a.Outspoken+b.Outspoken
 	a.Broke, a.Texts = a.Broke+b.Broke, a.Texts+b.Texts
+	a.HeldBack, a.Delivered = a.HeldBack+b.HeldBack, a.Delivered+b.Delivered
 }
 
 func (a *tally) check(t *testing.T, seeds uint64) {
@@ -98,6 +99,7 @@ func (a *tally) check(t *testing.T, seeds uint64) {
 		"reloads": a.Reloads, "expiries": a.Expired, "holds": a.Holds, "counted repeats": a.Counted,
 		"calls over a status": a.Overlaid, "rings over a status": a.Rung, "choices in a call": a.Outspoken,
 		"phones' own return times": a.Broke, "return times on phones": a.Texts,
+		"changes held back": a.HeldBack, "of them delivered": a.Delivered,
 	} {
 		if n < 50 {
 			t.Errorf("the simulation reached %d %s; it tests nothing there", n, name)

@@ -74,6 +74,9 @@ type Effects struct {
 	Changed bool // a page shows something new; the version has risen
 	Durable bool // the view has to be saved
 	Heard   Verdict
+	// HeldBack says that the status changed and does not show it yet: phones change it
+	// faster than a person could.
+	HeldBack bool
 
 	candidates []candidate
 }
@@ -112,6 +115,8 @@ type step struct {
 	fx  *Effects
 	in  *Input
 	by  string // who or what changes the status, where it is not who said it
+
+	free bool // what changes the status is no phone, so that it shows at once
 }
 
 func (s *step) run() {
@@ -201,9 +206,10 @@ func (s *step) opinion(x *Extension, p Presence) Verdict {
 	return Accepted
 }
 
-// countable tells whether a repeat may be somebody pressing the same key again.
+// countable tells whether a repeat may be somebody pressing the same key again. What
+// nobody has said cannot be said again.
 func (s *step) countable(x *Extension) bool {
-	return s.r.CountRepeats && len(x.Asked) == 0 && x.Wish == nil && x.Said.Presence == x.Shows
+	return s.r.CountRepeats && !x.Said.Since.IsZero() && len(x.Asked) == 0 && x.Wish == nil && x.Said.Presence == x.Shows
 }
 
 func (s *step) say(x *Extension, said Said) {
@@ -218,6 +224,9 @@ func (s *step) hear(x *Extension, p Presence, as Verdict) {
 	if !x.Known || !x.Shows.is(p) {
 		x.show(p, s.now)
 		s.fx.Changed = true
+	}
+	if x.Session == 0 { // new in the mapping: nobody will tell when its PBX was last heard of
+		x.forget(s.now)
 	}
 }
 

@@ -77,7 +77,7 @@ func (s *step) expire(x *Extension) {
 	if !said.Since.IsZero() {
 		said.By = ByExpiry
 	}
-	s.by = ByExpiry
+	s.by, s.free = ByExpiry, true
 	s.say(x, said)
 	if s.r.Sync {
 		s.wish(x, said.Presence.Presence(), Expiry)

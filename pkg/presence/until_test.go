@@ -201,3 +201,20 @@ func TestARowWithMoreAddedThanThereIsDoesNoHarm(t *testing.T) {
 		t.Errorf("message %q", got)
 	}
 }
+
+func TestWhatAReturnTimeLeftUnsaidIsNotSaidAgain(t *testing.T) {
+	g := newRig(t, counting, lasting("dnd", time.Hour))
+	g.event(desk, dnd)
+	g.wait(time.Hour)
+	g.fulfil()
+	g.status("")
+	g.r = sample(counting, func(r *Rules) {
+		r.Types = NewTypes(append(r.Types.List(), StatusType{ID: "gone", Base: Offline, Asterisk: &Image{State: NotSet}}), nil)
+	})
+	g.do(Input{Kind: Reloaded})
+	g.event(desk, Presence{}) // a repeat of what we wrote
+	g.wait(repeatWait)
+	if g.v.Status != nil {
+		t.Errorf("status %+v", g.v.Status)
+	}
+}

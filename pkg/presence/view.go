@@ -18,10 +18,13 @@ type View struct {
 	Phone      PhoneState  `json:"phone,omitempty"` // what all phones do together
 	Status     *Status     `json:"status"`          // what shows; nil: nothing
 	Under      *Status     `json:"under,omitempty"` // with Over: what was said or chosen; nil: nothing
+	Later      *Later      `json:"later,omitempty"` // what phones have changed too fast to show; nil: all shows
 	PhoneSince Time        `json:"phone_since,omitzero"`
 	Hold       *Hold       `json:"hold,omitempty"`
 	Default    int         `json:"default"`    // as Rules.Default
 	Extensions []Extension `json:"extensions"` // as Rules.Extensions, same order
+
+	Pace Time `json:"-"` // when phones may change the status in a burst again; see tooFast
 
 	// Due is when Step next wants a Tick; zero: never.
 	Due Time `json:"-"`
@@ -211,7 +214,7 @@ func (v *View) Clone() *View {
 		x := &c.Extensions[i]
 		x.Recent, x.Asked, x.Wish = slices.Clone(x.Recent), slices.Clone(x.Asked), clone(x.Wish)
 	}
-	return &c // Status and Said.Before are never changed in place
+	return &c // Status, Later and Said.Before are never changed in place
 }
 
 func clone[T any](p *T) *T {
@@ -228,6 +231,9 @@ func (v *View) EachType(f func(TypeID)) {
 		if st != nil {
 			f(st.Type.ID)
 		}
+	}
+	if v.Later != nil && v.Later.Chosen != nil {
+		f(v.Later.Chosen.Type.ID)
 	}
 	if v.Hold != nil {
 		f(v.Hold.Type)

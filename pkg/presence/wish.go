@@ -11,7 +11,7 @@ import (
 // choose takes a status that a person or a program picked.
 func (s *step) choose() {
 	in, v := s.in, s.v
-	s.by = in.By
+	s.by, s.free = in.By, true
 	v.Hold = nil
 	until := in.Until
 	if until.IsZero() && !in.Open {
@@ -137,7 +137,7 @@ func (s *step) meet(x *Extension, p Presence) {
 		w.RetryAt = Time{}
 		if !w.Sent && x.Said.Since.Equal(w.Since) { // made while the PBX was away
 			w.Since = s.now.Add(time.Microsecond)
-			x.Said.Since = w.Since
+			x.Said.Since, s.free = w.Since, true
 		}
 		s.hear(x, p, Older)
 	case w != nil && same:
@@ -156,7 +156,7 @@ func (s *step) meet(x *Extension, p Presence) {
 // tick does what is due: return times, repeats that count, writes without an event.
 func (s *step) tick() {
 	if h := s.v.Hold; h != nil && s.over(h.Until) {
-		s.v.Hold, s.by = nil, ByExpiry
+		s.v.Hold, s.by, s.free = nil, ByExpiry, true
 	}
 	for i := range s.v.Extensions {
 		x := &s.v.Extensions[i]
@@ -216,6 +216,9 @@ func (s *step) due() (next Time) {
 	if s.v.Hold != nil {
 		at(s.v.Hold.Until)
 	}
+	if s.v.Later != nil {
+		at(s.v.Later.At)
+	}
 	s.phoneDue(at)
 	for i := range s.v.Extensions {
 		x := &s.v.Extensions[i]
@@ -235,7 +238,10 @@ func (s *step) due() (next Time) {
 // reload fits the view to new rules. Who stays keeps everything; a write that is
 // under way is still awaited.
 func (s *step) reload() {
-	s.by = ByReload
+	s.free = true
+	if s.v.Later == nil { // else it shows what phones said before
+		s.by = ByReload
+	}
 	defer s.share()
 	if s.v.Default != s.r.Default || !slices.EqualFunc(s.v.Extensions, s.r.Extensions, func(x Extension, id ExtensionID) bool { return x.ID == id }) {
 		s.fx.Changed = true

@@ -154,6 +154,7 @@ func (w *world) now() Time {
 // act does one thing at random.
 func (w *world) act() {
 	w.device()
+	w.flutter()
 	p := pickOne(w.rng, w.pbxs)
 	r := w.rng.IntN(1000)
 	switch {

@@ -191,6 +191,9 @@ func (b *Bridge) PBXs() []bridge.PBX { return b.Conditions }
 // Reloads are what is set.
 func (b *Bridge) Reloads() bridge.Reloads { return b.Reloaded }
 
+// HeldBack is how many changes phones made too fast.
+func (b *Bridge) HeldBack() uint64 { return 7 }
+
 // NotReady are the Reasons.
 func (b *Bridge) NotReady() []string { return b.Reasons }
 
