@@ -44,22 +44,25 @@ func classOf(list string) (c class) {
 // release is in what the releases differ that the simulation was compared with.
 type release struct {
 	ami    string
-	modern bool // CoreStatus and CoreSettings have a field more
+	modern bool // CoreStatus and CoreSettings have a field more; see stall, deactivate, followDevice and deleteStasisDevice for ARI
+
+	noFilter bool // of ARI events
 }
 
 func releaseOf(version string) release {
-	number, _, _ := strings.Cut(version, ".")
+	number, rest, _ := strings.Cut(version, ".")
 	major, err := strconv.Atoi(number)
 	switch {
 	case err != nil || major >= 22:
-		return release{"11.0.0", true}
+		return release{ami: "11.0.0", modern: true}
 	case major >= 20:
-		return release{fmt.Sprintf("%d.0.0", major-11), true}
+		return release{ami: fmt.Sprintf("%d.0.0", major-11), modern: true}
 	case major == 18:
-		return release{"7.0.3", false}
-	default:
-		return release{"5.0.4", false}
+		return release{ami: "7.0.3"}
 	}
+	number, _, _ = strings.Cut(rest, ".")
+	minor, _ := strconv.Atoi(number) // none: the first
+	return release{ami: "5.0.4", noFilter: major < 13 || major == 13 && minor < 26 || major > 13 && major < 16 || major == 16 && minor < 3}
 }
 
 func (p *PBX) amiVersion() string {
@@ -223,7 +226,8 @@ func (s *session) setvar(a action) {
 		return
 	}
 	call, isCall := strings.CutSuffix(variable, ")")
-	if !isCall { // a global variable: taken, but none is kept here
+	if !isCall {
+		p.setGlobal(variable, value)
 		s.respond(a, "Success", "Message: Variable Set\r\n")
 		return
 	}
@@ -274,13 +278,15 @@ func (s *session) getvar(a action) {
 	s.respond(a, "Success", "Variable: "+variable+"\r\nValue: "+value+"\r\n")
 }
 
-// function reads a function of the dialplan; "" is what is wrong, too.
+// function reads a variable or a function of the dialplan; "" is what is wrong, too.
 func (p *PBX) function(call string) string {
-	name, args, _ := strings.Cut(call, "(")
+	name, args, isCall := strings.Cut(call, "(")
 	args = strings.TrimSuffix(args, ")")
 	switch {
+	case !isCall:
+		return p.globals[name]
 	case name == presenceFunction:
-		return p.field(args)
+		return cut(p.field(args), maxGetvar)
 	case name == deviceFunction && p.devstate:
 		return p.readDevice(args)
 	}
@@ -306,7 +312,7 @@ func (p *PBX) field(args string) string {
 	if strings.Contains(f[2], "e") {
 		text = base64.StdEncoding.EncodeToString([]byte(text))
 	}
-	return cut(text, maxGetvar)
+	return text
 }
 
 // presenceState answers from the cache first, texts as they are; the message
@@ -358,7 +364,7 @@ func (s *session) coreStatus(a action) {
 func (s *session) coreSettings(a action) {
 	body := "AMIversion: " + s.pbx.amiVersion() + "\r\nAsteriskVersion: " + s.pbx.cfg.Version + "\r\n" +
 		"SystemName: \r\nCoreMaxCalls: 0\r\nCoreMaxLoadAvg: 0.000000\r\nCoreRunUser: \r\nCoreRunGroup: \r\n" +
-		"CoreMaxFilehandles: 0\r\nCoreRealTimeEnabled: No\r\nCoreCDRenabled: Yes\r\nCoreHTTPenabled: No\r\n"
+		"CoreMaxFilehandles: 0\r\nCoreRealTimeEnabled: No\r\nCoreCDRenabled: Yes\r\nCoreHTTPenabled: No\r\n" // of AMI over HTTP; ARI does not count
 	if s.pbx.release.modern {
 		body += "SoundsSearchCustomDir: No\r\n"
 	}

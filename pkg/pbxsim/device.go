@@ -74,6 +74,7 @@ func (p *PBX) publishDevices(changes []Device) {
 			}
 			p.deviceCache.put(d.Name, d)
 		}
+		p.tellDevice(d)
 		if !p.deviceManager || p.faults.dropDevice != nil && p.faults.dropDevice(d) {
 			continue
 		}
@@ -86,6 +87,9 @@ func (p *PBX) publishDevices(changes []Device) {
 func (p *PBX) readDevice(device string) string {
 	if d := p.deviceCache.known[device]; d != nil && d.State != unknown {
 		return d.State
+	}
+	if p.ari != nil && strings.HasPrefix(device, "Stasis:") {
+		return unknown // the cache has what ARI was told
 	}
 	if strings.Contains(device, "/") {
 		if state, ok := p.devices[device]; ok {

@@ -1,6 +1,9 @@
 package pbxsim
 
-import "maps"
+import (
+	"maps"
+	"time"
+)
 
 // unlimited is the budget of a session that CutAfter has not limited.
 const unlimited = -1
@@ -14,6 +17,10 @@ type faults struct {
 	held       []event
 	frozen     bool
 	nextBudget int
+
+	dropARI   func(kind, text string) bool
+	ariDelay  time.Duration
+	ariFrozen bool
 }
 
 // DropEvents loses every presence event that match names, for all sessions; nil
@@ -101,9 +108,15 @@ func (p *PBX) CutAfter(n int) {
 func (p *PBX) Drop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	p.cutAll()
+}
+
+// cutAll closes every connection.
+func (p *PBX) cutAll() {
 	for s := range p.sessions {
 		s.cut()
 	}
+	p.eachARI(func(c *ariConn) { c.cut() })
 }
 
 // Inject sends bytes as they are to every session that is logged in.
@@ -128,26 +141,35 @@ func (p *PBX) freeze(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.faults.frozen = on
+	p.wakeAll()
+}
+
+func (p *PBX) wakeAll() {
 	for s := range p.sessions {
 		s.wake.Broadcast()
 	}
+	p.eachARI(func(c *ariConn) { c.wake.Broadcast() })
 }
 
 // Stats counts what happened since New, over all lives.
 type Stats struct {
 	Open          int            // sessions now, logged in or not
+	OpenARI       int            // connections of ARI now, websockets or not
 	Sessions      int            // sessions ever
 	Logins        int            // accepted
 	RefusedLogins int            //
-	CutOff        int            // sessions cut off because their reader stalled
+	CutOff        int            // sessions and websockets cut off because their reader stalled
+	Websockets    int            // of ARI, ever
+	ARIEvents     int            // sent, for each application
 	Events        int            // presence events sent, once however many sessions see them
 	DeviceEvents  int            // the same of devices
 	Writes        map[string]int // Setvar of PRESENCE_STATE or DEVICE_STATE over AMI by presentity or device, refused ones too
 	Actions       map[string]int // everything received over AMI; "Setvar PRESENCE_STATE" for a function
+	Requests      map[string]int // everything received over ARI, websockets aside, by method and path: "GET /ari/asterisk/info"
 }
 
 func newStats() Stats {
-	return Stats{Writes: make(map[string]int), Actions: make(map[string]int)}
+	return Stats{Writes: make(map[string]int), Actions: make(map[string]int), Requests: make(map[string]int)}
 }
 
 // Stats returns a copy of the counters.
@@ -156,6 +178,7 @@ func (p *PBX) Stats() Stats {
 	defer p.mu.Unlock()
 	s := p.stats
 	s.Open = len(p.sessions)
-	s.Writes, s.Actions = maps.Clone(s.Writes), maps.Clone(s.Actions)
+	p.eachARI(func(*ariConn) { s.OpenARI++ })
+	s.Writes, s.Actions, s.Requests = maps.Clone(s.Writes), maps.Clone(s.Actions), maps.Clone(s.Requests)
 	return s
 }

@@ -1,8 +1,9 @@
-// Package pbxsim is a simulated Asterisk that speaks AMI, for tests, load and
-// the demo. It does what a real one was measured to do with presence and with
+// Package pbxsim is a simulated Asterisk that speaks AMI and ARI, for tests, load
+// and the demo. It does what a real one was measured to do with presence and with
 // states of devices, oddities included; the conformance suite beside it is run
-// against both. It has no calls, no channels and no dialplan: a device of a
-// channel driver is what SetDevice says, and nobody should telephone with it.
+// against both. It has no calls and no dialplan: a device of a channel driver is
+// what SetDevice says, a channel is one that ARI parked to read presence on, and
+// nobody should telephone with it.
 package pbxsim
 
 import (
@@ -22,6 +23,10 @@ type Config struct {
 	Listen func(addr string) (net.Listener, error) // nil: plain TCP
 	Users  []User                                  // nil: DefaultUsers
 
+	ARI       bool                                    // there is a HTTP server with ARI
+	ARIAddr   string                                  // "": 127.0.0.1 and a free port
+	ListenARI func(addr string) (net.Listener, error) // nil: plain TCP
+
 	Version    string            // AsteriskVersion; "": 22.10.1
 	AMIVersion string            // of the banner; "": what belongs to Version
 	AstDB      map[string]string // rows of family CustomPresence to begin with, by name; copied
@@ -33,10 +38,11 @@ type Config struct {
 	WriteTimeout time.Duration // a reader stalling for longer is cut off; 0: 100 ms as in Asterisk
 }
 
-// User is an account of manager.conf.
+// User is an account of manager.conf, and of ari.conf where there is ARI.
 type User struct {
 	Name, Secret string
 	Read, Write  string // classes, as in manager.conf: "system,call"
+	ReadOnly     bool   // of ari.conf: over ARI it may only GET
 }
 
 // DefaultUsers are the accounts used when Config names none: the one a bridge
@@ -45,7 +51,7 @@ func DefaultUsers() []User {
 	return []User{
 		{Name: "bridge", Secret: "bridge-secret", Read: "system,call", Write: "call,reporting"},
 		{Name: "phone", Secret: "phone-secret", Read: "system,call", Write: "call,reporting"},
-		{Name: "reader", Secret: "reader-secret", Read: "system,call", Write: "reporting"},
+		{Name: "reader", Secret: "reader-secret", Read: "system,call", Write: "reporting", ReadOnly: true},
 		{Name: "full", Secret: "full-secret", Read: "all", Write: "all"},
 	}
 }
@@ -73,7 +79,11 @@ type PBX struct {
 	db       map[string]string // the AstDB, by family and name
 	undo     map[string]row    // what rows not yet committed were before
 	devices  map[string]string // states of the devices that channel drivers have
+	globals  map[string]string // variables of this life
+	ari      *ari              // of this life; nil: none
+	ariAddr  string            // once known, of every later life too
 	booted   bool
+	crashed  bool // and nobody waited for what was left
 	sessions map[*session]struct{}
 
 	provider      bool // func_presencestate is loaded
@@ -91,6 +101,7 @@ type PBX struct {
 // life is what ends when the PBX is stopped or killed.
 type life struct {
 	listener net.Listener
+	ari      net.Listener // nil: none
 	ended    context.Context
 	end      context.CancelFunc
 }
@@ -100,10 +111,14 @@ func New(cfg Config) *PBX {
 	if cfg.Addr == "" {
 		cfg.Addr = "127.0.0.1:0"
 	}
+	if cfg.ARIAddr == "" {
+		cfg.ARIAddr = "127.0.0.1:0"
+	}
 	if cfg.Listen == nil {
-		cfg.Listen = func(addr string) (net.Listener, error) {
-			return new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
-		}
+		cfg.Listen = listenTCP
+	}
+	if cfg.ListenARI == nil {
+		cfg.ListenARI = listenTCP
 	}
 	if cfg.Users == nil {
 		cfg.Users = DefaultUsers()
@@ -118,6 +133,7 @@ func New(cfg Config) *PBX {
 		cfg:     cfg,
 		release: releaseOf(cfg.Version),
 		addr:    cfg.Addr,
+		ariAddr: cfg.ARIAddr,
 		db:      make(map[string]string, len(cfg.AstDB)),
 		undo:    make(map[string]row),
 		devices: make(map[string]string),
@@ -137,6 +153,10 @@ func New(cfg Config) *PBX {
 	return p
 }
 
+func listenTCP(addr string) (net.Listener, error) {
+	return new(net.ListenConfig).Listen(context.Background(), "tcp", addr)
+}
+
 func orDefault(d, otherwise time.Duration) time.Duration {
 	if d == 0 {
 		return otherwise
@@ -151,13 +171,25 @@ func (p *PBX) Start() error {
 	if p.life != nil {
 		return errors.New("the simulated Asterisk runs already")
 	}
+	if p.crashed {
+		p.crashed = false
+		p.mu.Unlock()
+		p.tasks.Wait() // crash could not
+		p.mu.Lock()
+	}
 	l, err := p.cfg.Listen(p.addr)
 	if err != nil {
 		return fmt.Errorf("simulated Asterisk: %w", err)
 	}
+	web, err := p.startARI()
+	if err != nil {
+		_ = l.Close() // nobody came yet
+		return err
+	}
 	p.addr = l.Addr().String()
 	ended, end := context.WithCancel(context.Background())
-	p.life = &life{listener: l, ended: ended, end: end}
+	p.life = &life{listener: l, ari: web, ended: ended, end: end}
+	p.globals = make(map[string]string)
 	p.sessions = make(map[*session]struct{})
 	p.cache = newCache[Change]("ast_presence_state_message_type")
 	p.deviceCache = newCache[Device]("ast_device_state_message_type")
@@ -170,6 +202,9 @@ func (p *PBX) Start() error {
 	p.started = now
 
 	p.tasks.Go(func() { p.accept(l) })
+	if web != nil {
+		p.tasks.Go(func() { p.acceptARI(web) })
+	}
 	if p.cfg.CommitEvery > 0 {
 		p.tasks.Go(func() { p.commitRegularly(ended) })
 	}
@@ -227,6 +262,7 @@ func (p *PBX) Stop() {
 	for s := range p.sessions {
 		s.finish = true
 	}
+	p.eachARI(func(c *ariConn) { c.finish = true })
 	p.die()
 }
 
@@ -235,26 +271,39 @@ func (p *PBX) Stop() {
 func (p *PBX) Kill() {
 	p.mu.Lock()
 	p.rollback()
-	for s := range p.sessions {
-		s.cut()
-	}
+	p.cutAll()
 	p.die()
+}
+
+// crash is a Kill from within: it does not wait, Start or Kill do. The lock is held.
+func (p *PBX) crash() {
+	p.rollback()
+	p.cutAll()
+	p.end()
+	p.crashed = true
 }
 
 // die is the end of Stop and Kill: it unlocks, and waits for every goroutine.
 func (p *PBX) die() {
+	p.end()
+	p.mu.Unlock()
+	p.tasks.Wait()
+}
+
+// end makes every goroutine of this life find that it is over. The lock is held.
+func (p *PBX) end() {
 	dying := p.life
 	p.life = nil
-	p.faults.held, p.faults.frozen = nil, false
+	p.faults.held, p.faults.frozen, p.faults.ariFrozen = nil, false, false
 	if dying != nil {
 		dying.end()
 		_ = dying.listener.Close() // it has nothing to lose
+		if dying.ari != nil {
+			_ = dying.ari.Close()
+		}
 	}
-	for s := range p.sessions {
-		s.wake.Broadcast()
-	}
-	p.mu.Unlock()
-	p.tasks.Wait()
+	p.eachARI(func(c *ariConn) { c.frozen = false })
+	p.wakeAll()
 }
 
 // Restart stops cleanly and starts again at the same address.

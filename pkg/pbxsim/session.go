@@ -5,36 +5,26 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os"
 	"strings"
-	"sync"
 	"time"
 )
 
 const (
 	inbuf       = 1024             // a line and its end must fit (manager.c, get_input)
 	authTimeout = 30 * time.Second // for a session that does not log in
-	chunk       = 16 << 10         // written at once, under one WriteTimeout
 )
 
 // session is one AMI connection: a goroutine that reads and acts, and one that
 // writes what was queued.
 type session struct {
-	pbx  *PBX
-	conn net.Conn
+	stream
 
 	// Guarded by pbx.mu.
-	wake      *sync.Cond
-	out       []byte // queued, without bound: so does Asterisk
-	spare     []byte // the other buffer, while the writer has one
-	user      *User  // nil: not logged in
+	user      *User // nil: not logged in
 	challenge string
 	read      class // the account's rights
 	write     class
 	mask      class // events wanted, of those it may read
-	finish    bool  // close when all is written
-	dead      bool  // close now
-	budget    int   // bytes it may still send; unlimited
 }
 
 func (p *PBX) accept(l net.Listener) {
@@ -49,88 +39,19 @@ func (p *PBX) accept(l net.Listener) {
 			_ = conn.Close()
 			return
 		}
-		s := &session{pbx: p, conn: conn, wake: sync.NewCond(&p.mu), budget: p.faults.nextBudget}
+		s := &session{stream: newStream(p, conn, p.faults.nextBudget)}
 		p.faults.nextBudget = unlimited
 		p.sessions[s] = struct{}{}
 		p.stats.Sessions++
 		s.queue([]byte("Asterisk Call Manager/" + p.amiVersion() + "\r\n"))
 		ended := p.life.ended
 		p.tasks.Go(func() { s.receive(ended) })
-		p.tasks.Go(s.transmit)
+		p.tasks.Go(func() {
+			s.transmit()
+			p.forget(s)
+		})
 		p.mu.Unlock()
 	}
-}
-
-// queue adds to what will be written. The lock is held.
-func (s *session) queue(b []byte) {
-	s.out = append(s.out, b...)
-	s.wake.Broadcast()
-}
-
-// cut ends the session without writing what is queued. The lock is held.
-func (s *session) cut() {
-	s.dead = true
-	_ = s.conn.Close() // the peer learns of it, nobody else needs to
-	s.wake.Broadcast()
-}
-
-// transmit writes until the session ends, and then closes it.
-func (s *session) transmit() {
-	defer s.forget()
-	for {
-		b, last := s.next()
-		for len(b) > 0 {
-			n := min(len(b), chunk)
-			if err := s.conn.SetWriteDeadline(time.Now().Add(s.pbx.cfg.WriteTimeout)); err != nil {
-				return
-			}
-			if _, err := s.conn.Write(b[:n]); err != nil {
-				s.stalled(err)
-				return
-			}
-			b = b[n:]
-		}
-		if last {
-			return
-		}
-	}
-}
-
-// next waits for something to write, and says whether that is the last.
-func (s *session) next() (b []byte, last bool) {
-	p := s.pbx
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for !s.dead && (p.faults.frozen || len(s.out) == 0 && !s.finish && s.budget != 0) {
-		s.wake.Wait()
-	}
-	if s.dead {
-		return nil, true
-	}
-	b, s.out, s.spare = s.out, s.spare[:0], s.out
-	if s.budget != unlimited {
-		b = b[:min(len(b), s.budget)]
-		s.budget -= len(b)
-	}
-	// Nothing is queued any more after a finish.
-	return b, s.finish || s.budget == 0
-}
-
-// stalled counts a reader that was too slow; Asterisk logs it off in the middle of a line.
-func (s *session) stalled(err error) {
-	if errors.Is(err, os.ErrDeadlineExceeded) {
-		s.pbx.mu.Lock()
-		defer s.pbx.mu.Unlock()
-		s.pbx.stats.CutOff++
-	}
-}
-
-// forget ends the session for both its goroutines.
-func (s *session) forget() {
-	s.pbx.mu.Lock()
-	defer s.pbx.mu.Unlock()
-	s.cut()
-	delete(s.pbx.sessions, s)
 }
 
 // receive reads actions and performs them one after the other.
@@ -213,4 +134,12 @@ func readLine(r *bufio.Reader) (line string, tooLong bool, err error) {
 			return "", true, err
 		}
 	}
+}
+
+// forget ends a session for both its goroutines.
+func (p *PBX) forget(s *session) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.cut()
+	delete(p.sessions, s)
 }

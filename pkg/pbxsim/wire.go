@@ -2,6 +2,7 @@ package pbxsim
 
 import (
 	"iter"
+	"slices"
 	"strings"
 )
 
@@ -72,6 +73,17 @@ func (k *cache[T]) put(name string, v T) {
 	b := k.bucket(name)
 	k.known[name] = &v
 	k.buckets[b] = append(k.buckets[b], &v)
+}
+
+// drop forgets a name.
+func (k *cache[T]) drop(name string) {
+	gone := k.known[name]
+	if gone == nil {
+		return
+	}
+	b := k.bucket(name)
+	k.buckets[b] = slices.DeleteFunc(k.buckets[b], func(v *T) bool { return v == gone })
+	delete(k.known, name)
 }
 
 // all goes through everything in Asterisk's order.

@@ -1,6 +1,7 @@
 package pbxtest
 
 import (
+	"net/http"
 	"testing"
 	"time"
 
@@ -41,4 +42,26 @@ func started(t *testing.T, f Factory, o Options) *Real {
 		t.Fatal("the factory of a real Asterisk made something else")
 	}
 	return pbx
+}
+
+func TestARIAnswersToEveryAccount(t *testing.T) {
+	Run(t, Options{ARI: true}, func(t *testing.T, p PBX) {
+		for _, name := range []string{"bridge", "reader"} {
+			u := p.User(name)
+			r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, p.ARI()+"/asterisk/info", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.SetBasicAuth(u.Name, u.Secret)
+			r.Close = true
+			resp, err := http.DefaultClient.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != http.StatusOK {
+				t.Errorf("%s: %s", name, resp.Status)
+			}
+		}
+	})
 }

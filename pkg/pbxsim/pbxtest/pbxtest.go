@@ -28,6 +28,7 @@ type PBX interface {
 	Name() string                 // "sim", or what the environment calls it
 	Version() string              // as CoreSettings tells it
 	Addr() string                 // of AMI, the same in every life
+	ARI() string                  // http://host:port/ari, the same in every life; needs Options.ARI
 	User(name string) pbxsim.User // an account
 
 	Start()   // returns when fully booted
@@ -48,8 +49,8 @@ type PBX interface {
 // Options say what a test needs of its PBX. The zero value is fine.
 type Options struct {
 	Users        []pbxsim.User // nil: pbxsim.DefaultUsers
-	ARI          bool          // of real ones: they have ARI, and WriteOverARI works
-	Phones       []string      // numbers with a device (PJSIP/1001 for 1001) for Ring, PickUp and HangUp
+	ARI          bool          // PBX.ARI answers to the same accounts; of real ones WriteOverARI works
+	Phones       []string      // numbers with a device (PJSIP/1001 for 1001) for Ring, PickUp and HangUp; its events pass the bridge's filter
 	Conf         Conf          // of real ones: more of their files
 	WriteTimeout time.Duration // of all accounts; 0: 5 s, as we advise; Asterisk's default is 100 ms
 	Sim          pbxsim.Config // more about the simulated one; its Users and WriteTimeout do not count

@@ -158,6 +158,8 @@ func TestHelpersEndTheTest(t *testing.T) {
 			p := &Real{accounts: accounts{t: t}, install: install{name: "path", binary: "/nowhere/asterisk"}}
 			p.Load(pbxsim.PresenceFunction)
 		}, "fatal: module load func_presencestate.so"},
+		{"a simulated one without ARI", func(t testing.TB) { (&Simulated{accounts: accounts{t: t}, Sim: busy.Sim}).ARI() }, "fatal: this PBX has no ARI"},
+		{"a real one without ARI", func(t testing.TB) { (&Real{accounts: accounts{t: t}}).ARI() }, "fatal: this Asterisk has no ARI"},
 		{"no such phone", func(t testing.TB) { (&Simulated{accounts: accounts{t: t}, Sim: busy.Sim}).Ring("1001") }, `fatal: no phone "1001"`},
 		{"a phone of a PBX that is not there", func(t testing.TB) {
 			(&Real{accounts: accounts{t: t}, install: install{name: "path", binary: "/nowhere/asterisk"}}).Ring("1001")

@@ -30,6 +30,7 @@ func startSimulated(t testing.TB, o Options) PBX {
 	t.Helper()
 	cfg := o.Sim
 	cfg.Users, cfg.WriteTimeout = o.Users, o.WriteTimeout
+	cfg.ARI = cfg.ARI || o.ARI
 	if cfg.Version == "" {
 		cfg.Version = "22.10.1"
 	}
