@@ -38,7 +38,7 @@ func inBubble(t *testing.T, cfg pbxsim.Config, test func(*testing.T, *bubble)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{t: t, log: &safeBuffer{}}
 		cfg.Listen = b.Listen
-		b.network.Base = b.Exchange.Dial
+		b.network.Base = b.Dial
 		b.sim = pbxsim.New(cfg)
 		b.start()
 		t.Cleanup(func() { b.sim.Stop() })
@@ -57,6 +57,12 @@ func (b *bubble) start() {
 // connect starts a connector that uses the account "bridge", or as change has it.
 func (b *bubble) connect(change ...func(*asterisk.Config)) (*asterisk.Connector, *connectortest.Watch) {
 	b.t.Helper()
+	return b.connectTo(nil, change...)
+}
+
+// connectTo is connect with extensions to follow.
+func (b *bubble) connectTo(numbers []string, change ...func(*asterisk.Config)) (*asterisk.Connector, *connectortest.Watch) {
+	b.t.Helper()
 	cfg := asterisk.Config{
 		Name:     "main",
 		Instance: "a",
@@ -74,6 +80,7 @@ func (b *bubble) connect(change ...func(*asterisk.Config)) (*asterisk.Connector,
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	c.Follow(numbers)
 	return c, connectortest.Start(b.t, c)
 }
 
@@ -140,7 +147,7 @@ func count(w *connectortest.Watch, kind connector.Kind) (n int) {
 // mangle changes what connections that are made from now on read.
 func (b *bubble) mangle(change func([]byte)) {
 	b.network.Base = func(ctx context.Context, network, address string) (net.Conn, error) {
-		nc, err := b.Exchange.Dial(ctx, network, address)
+		nc, err := b.Dial(ctx, network, address)
 		return &mangler{nc, change}, err
 	}
 }
