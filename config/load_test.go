@@ -257,11 +257,16 @@ func TestExactlyOneNewlineOfASecretIsCut(t *testing.T) {
 	}
 }
 
-func TestTLSTakesItsAuthority(t *testing.T) {
-	folder(t)
+// authority is a certificate in PEM form.
+func authority() string {
 	server := httptest.NewTLSServer(nil)
 	defer server.Close()
-	write(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+}
+
+func TestTLSTakesItsAuthority(t *testing.T) {
+	folder(t)
+	write(t, "ca.pem", authority())
 	write(t, "presencebridge.yaml", "pbx: [{name: main, ami: {address: '[::1]:5039', username: u, secret_file: ami-secret, plain_login: true, tls: {enabled: true, ca_file: ca.pem, server_name: pbx}}}]")
 	cfg, faults := Load("presencebridge.yaml", Overrides{})
 	if len(faults) > 0 {
@@ -416,7 +421,7 @@ users: [{id: a, extensions: [1]}, {id: b, extensions: [2], incoming: default}]
 
 func TestPhonesThatNobodyFollowsAreAWarning(t *testing.T) {
 	folder(t)
-	write(t, "presencebridge.yaml", strings.Replace(read(t, "presencebridge.yaml"), "- name: ", "- device: \"\"\n    name: ", -1))
+	write(t, "presencebridge.yaml", strings.ReplaceAll(read(t, "presencebridge.yaml"), "- name: ", "- device: \"\"\n    name: "))
 	write(t, "mapping.yaml", statuses+"phone: {in_call: dnd}\nusers: [{id: a, extensions: [1]}]")
 	cfg, faults := Load("presencebridge.yaml", Overrides{})
 	if cfg == nil || cfg.Daemon.PBX[0].Device != "" || len(faults) != 1 || !strings.Contains(faults[0].String(), "phone: no PBX") {
