@@ -145,7 +145,7 @@ func (c *Connector) unreachableARI(err error) error {
 	case errors.Is(err, ari.ErrNotFound):
 		return &problem{err, "see that res_ari.so and all res_ari_*.so, res_stasis.so and app_stasis.so are loaded, and that ari.url ends in /ari"}
 	case errors.Is(err, ari.ErrMalformed):
-		return &problem{err, "see that func_presencestate.so and func_base64.so are loaded, and that ari.url is an Asterisk's"}
+		return &problem{err, "see that func_presencestate.so, func_base64.so and func_strings.so are loaded, and that ari.url is an Asterisk's"}
 	case errors.Is(err, ari.ErrClosed):
 		return err
 	}
