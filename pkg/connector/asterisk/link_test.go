@@ -1,7 +1,6 @@
 package asterisk_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -190,10 +189,7 @@ func TestAnAMIAccountThatMayNotWriteIsStoodInFor(t *testing.T) {
 func TestAWriteThatIsIgnoredIsRefused(t *testing.T) {
 	inOffice(t, pbxsim.Config{}, func(t *testing.T, o *office) {
 		var ignored atomic.Bool
-		o.webNetwork.Base = func(ctx context.Context, network, address string) (net.Conn, error) {
-			nc, err := o.web.Dial(ctx, network, address)
-			return &misspeller{nc, &ignored}, err
-		}
+		o.misspell(&ignored, "variable=PRESENCE_STATE", "variable=PRESENCE_STAT3") // which Asterisk answers with success
 		c, w := o.open(withoutAMI)
 		session := w.Ready().Session
 		o.says(c, "ari")
@@ -227,19 +223,6 @@ func TestAWriteThatIsIgnoredIsRefused(t *testing.T) {
 			t.Error("an extension that no Asterisk has was read")
 		}
 	})
-}
-
-// misspeller makes Asterisk answer with success to writes that it does not carry out.
-type misspeller struct {
-	net.Conn
-	on *atomic.Bool
-}
-
-func (m *misspeller) Write(p []byte) (int, error) {
-	if m.on.Load() {
-		p = bytes.ReplaceAll(p, []byte("variable=PRESENCE_STATE"), []byte("variable=PRESENCE_STAT3"))
-	}
-	return m.Conn.Write(p)
 }
 
 func TestRefusedLoginsOfARIAreBounded(t *testing.T) {
@@ -308,213 +291,5 @@ func TestAnApplicationThatWasTakenOverTwiceIsLeftAlone(t *testing.T) {
 		}
 		o.pass(10 * time.Minute)
 		o.says(c, "ari")
-	})
-}
-
-func TestThePollReadsAllInTurn(t *testing.T) {
-	inOffice(t, pbxsim.Config{}, func(t *testing.T, o *office) {
-		_, w := o.connectTo(numbers(2500), func(cfg *asterisk.Config) {
-			cfg.ARI = ari.Config{URL: "http://pbx.example:8088/ari", Username: "bridge", Password: ari.NewSecret("bridge-secret"), App: "a", Dial: o.webNetwork.Dial}
-		}, withoutAMI)
-		if n := len(w.Ready().Shows); n != 2500 {
-			t.Errorf("%d extensions", n)
-		}
-		for _, number := range []string{"1001", "2222", "3500"} {
-			o.set(number, "dnd")
-			w.AwaitFor(5*time.Second, number, changedTo(number, presence.DND))
-		}
-	})
-}
-
-func TestAHintIsReadAtOnce(t *testing.T) {
-	inOffice(t, pbxsim.Config{}, func(t *testing.T, o *office) {
-		_, w := o.open(withoutAMI, func(cfg *asterisk.Config) { cfg.Times.Poll = time.Hour })
-		w.Ready()
-		program := o.program("a-program")
-		say := func(presentity string) {
-			t.Helper()
-			if err := program.UserEvent(t.Context(), "presencebridge", "PresenceStateChange", map[string]string{"Presentity": presentity, "Status": "whatever"}); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for i, state := range []string{"away", "xa", "dnd"} {
-			o.set("1002", state)
-			say("CustomPresence:1002")
-			w.AwaitFor(time.Minute, state, func(r connector.Report) bool {
-				return r.Kind == connector.Changed && r.Presence.State.String() == state
-			})
-			say("custompresence:100" + fmt.Sprint(3+i)) // nothing new
-			say("CustomPresence:9999")                  // not ours
-			say("SIP:1001")
-		}
-		o.pass(time.Second)
-		if n := count(w, connector.Changed); n != 3 {
-			t.Errorf("%d changes", n)
-		}
-	})
-}
-
-// program is another program that uses ARI.
-func (o *office) program(app string) *ari.Conn {
-	o.t.Helper()
-	return o.listen(app, func(ari.Event) {})
-}
-
-func (o *office) listen(app string, event func(ari.Event)) *ari.Conn {
-	o.t.Helper()
-	conn, err := ari.Open(o.t.Context(), ari.Config{
-		URL: "http://pbx.example:8088/ari", Username: "full", Password: ari.NewSecret("full-secret"), App: app, Dial: o.web.Dial,
-	}, ari.Handler{Event: event})
-	if err != nil {
-		o.t.Fatal(err)
-	}
-	o.t.Cleanup(func() { _ = conn.Close() })
-	return conn
-}
-
-func TestChangesArePublished(t *testing.T) {
-	for _, tc := range []struct {
-		name   string
-		change []func(*asterisk.Config)
-	}{
-		{"over AMI", nil},
-		{"over ARI", []func(*asterisk.Config){withoutAMI}},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			inOffice(t, pbxsim.Config{}, func(t *testing.T, o *office) {
-				_, w := o.open(append(tc.change, func(cfg *asterisk.Config) { cfg.Publish = "panel" })...)
-				w.Ready()
-				o.set("1001", "away") // nobody has registered the application
-				o.pass(5 * time.Second)
-				o.set("1002", "xa")
-				o.pass(5 * time.Second)
-				if n := strings.Count(o.log.String(), "changes are not published"); n != 2 || !strings.Contains(o.log.String(), "start the program that registers") {
-					t.Errorf("said %d times:\n%s", n, o.log.String()) // the second time for who debugs
-				}
-				var got []string
-				o.listen("panel", func(e ari.Event) {
-					if u, ok := e.(*ari.ChannelUserevent); ok && u.Eventname == "PresenceStateChange" {
-						f := u.Userevent.(map[string]any)
-						got = append(got, fmt.Sprint(f["Presentity"], " ", f["Status"], " ", f["Subtype"], " ", f["Message"]))
-					}
-				})
-				if err := o.sim.Set("CustomPresence:1003", "dnd", "sub", "a message"); err != nil {
-					t.Fatal(err)
-				}
-				o.set("9999", "dnd") // not in the mapping
-				o.pass(5 * time.Second)
-				want := "CustomPresence:1001 away  |CustomPresence:1002 xa  |CustomPresence:1003 dnd sub a message"
-				if strings.Join(got, "|") != want {
-					t.Errorf("published %q", got)
-				}
-				o.set("1001", "away") // no change
-				o.pass(5 * time.Second)
-				if len(got) != 3 {
-					t.Errorf("published %q", got)
-				}
-			})
-		})
-	}
-}
-
-func TestPhonesAreFollowedOverARI(t *testing.T) {
-	inOffice(t, pbxsim.Config{Devices: map[string]string{"PJSIP/1001": "NOT_INUSE", "PJSIP/1002": "UNAVAILABLE"}}, func(t *testing.T, o *office) {
-		c, w := o.open(followed, withoutAMI)
-		w.Ready()
-		got := phones(w)
-		if len(got) != 9 || got["1001"] != presence.PhoneIdle || got["1002"] != presence.PhoneOffline {
-			t.Errorf("listed %v", got)
-		}
-		o.device("PJSIP/1001", "RINGING")
-		w.Await("ringing", phoneTo("1001", presence.PhoneRinging))
-		o.device("PJSIP/9999", "RINGING") // not ours
-		o.device("PJSIP/1001", "INUSE")
-		w.Await("in a call", phoneTo("1001", presence.PhoneInCall))
-		o.webNetwork.Cut()
-		w.AwaitKind(connector.Down)
-		o.device("PJSIP/1001", "NOT_INUSE")
-		w.Ready()
-		if got := phones(w)["1001"]; got != presence.PhoneIdle {
-			t.Errorf("listed as %v", got)
-		}
-		c.Resync()
-		if got := phones(w)["1002"]; got != presence.PhoneOffline {
-			t.Errorf("listed as %v", got)
-		}
-		o.says(c, "ari")
-	})
-}
-
-func TestDevicesOfARIDoNotCountWhileAMIHasTheFloor(t *testing.T) {
-	inOffice(t, pbxsim.Config{Devices: map[string]string{"PJSIP/1001": "NOT_INUSE"}}, func(t *testing.T, o *office) {
-		_, w := o.open(followed)
-		w.Ready()
-		phones(w)
-		o.noAMI(true)
-		w.Ready()
-		phones(w)
-		o.noAMI(false)
-		w.Ready()
-		phones(w)
-		o.device("PJSIP/1001", "INUSE")
-		o.pass(time.Second)
-		if n := count(w, connector.PhoneChanged); n != 1 {
-			t.Errorf("%d changes of one", n)
-		}
-	})
-}
-
-// What a mapping gains or loses while ARI has the floor is followed from the next snapshot on.
-func TestAChangedMappingIsFollowed(t *testing.T) {
-	inOffice(t, pbxsim.Config{}, func(t *testing.T, o *office) {
-		c, w := o.open(withoutAMI, func(cfg *asterisk.Config) { cfg.Publish = "nobody" })
-		w.Ready()
-		o.set("2001", "dnd")
-		o.pass(5 * time.Second)
-		c.Follow([]string{"1001", "2001"})
-		c.Resync()
-		got := w.AwaitKind(connector.Snapshot)
-		if got.First || len(got.Shows) != 2 || got.Shows["2001"].State != presence.DND {
-			t.Errorf("snapshot %+v", got)
-		}
-		o.set("1002", "dnd")
-		o.set("2001", "xa")
-		w.Await("the new one", changedTo("2001", presence.XA))
-		o.pass(5 * time.Second)
-		c.Follow(nil)
-		c.Resync()
-		if got := w.AwaitKind(connector.Snapshot); len(got.Shows) != 0 {
-			t.Errorf("snapshot %+v", got)
-		}
-		o.pass(time.Minute)
-	})
-}
-
-func TestAMissingModuleOfPresenceEndsTheSession(t *testing.T) {
-	inOffice(t, pbxsim.Config{}, func(t *testing.T, o *office) {
-		c, w := o.open(withoutAMI)
-		w.Ready()
-		o.sim.Unload(pbxsim.PresenceFunction)
-		w.AwaitKind(connector.Down)
-		o.pass(time.Minute)
-		o.says(c, "", "func_presencestate.so")
-		o.sim.Load(pbxsim.PresenceFunction)
-		w.Ready()
-		o.says(c, "ari")
-	})
-}
-
-func TestARIThatHangsIsNoSession(t *testing.T) {
-	inOffice(t, pbxsim.Config{}, func(t *testing.T, o *office) {
-		c, w := o.open(withoutAMI)
-		w.Ready()
-		o.sim.FreezeARI()
-		w.AwaitKind(connector.Down)
-		o.pass(time.Minute)
-		if c.Health().Ready {
-			t.Error("ready without an answer")
-		}
-		o.sim.ThawARI()
-		w.AwaitFor(15*time.Minute, "the next session", func(r connector.Report) bool { return r.Kind == connector.Snapshot && r.First })
 	})
 }

@@ -84,37 +84,54 @@ func (o *outlet) rouse() {
 // run sends what waits, until ctx ends. An application that is not there is tried
 // again with the next change.
 func (o *outlet) run(ctx context.Context, conn *ari.Conn) {
-	absent := false
-	o.rouse() // what an earlier connection left
+	wrong := false // the last one was not taken
+	o.rouse()      // what an earlier connection left
 	for {
 		select {
 		case <-o.news:
 		case <-ctx.Done():
 			return
 		}
-		for number, p, ok := o.first(); ok; number, p, ok = o.first() {
-			err := conn.UserEvent(ctx, o.c.cfg.Publish, hintEvent, map[string]string{
-				"Presentity": o.c.where.presentity(number), "Status": p.State.String(), "Subtype": p.Subtype, "Message": p.Message,
-			})
+		for err := error(nil); err == nil; {
+			number, p, ok := o.first()
+			if !ok {
+				break
+			}
+			err = o.send(ctx, conn, number, p)
 			if ctx.Err() != nil {
 				return
 			}
-			if err != nil {
-				level := zap.WarnLevel
-				if absent {
-					level = zap.DebugLevel
-				}
-				absent = true
-				o.c.log.Log(level, "changes are not published", zap.String("application", o.c.cfg.Publish), zap.Error(err), zap.String("hint", absence(err)))
-				break
-			}
-			if absent {
-				absent = false
-				o.c.log.Info("changes are published again", zap.String("application", o.c.cfg.Publish))
-			}
-			o.sent(number, p)
+			wrong = o.came(err, wrong)
 		}
 	}
+}
+
+// send sends one change. One that the PBX refuses for itself is given up, as others
+// wait behind it.
+func (o *outlet) send(ctx context.Context, conn *ari.Conn, number string, p presence.Presence) error {
+	err := conn.UserEvent(ctx, o.c.cfg.Publish, hintEvent, map[string]string{
+		"Presentity": o.c.where.presentity(number), "Status": p.State.String(), "Subtype": p.Subtype, "Message": p.Message,
+	})
+	var refusal *ari.StatusError
+	if err == nil || errors.As(err, &refusal) && !errors.Is(err, ari.ErrNotFound) {
+		o.sent(number, p)
+	}
+	return err
+}
+
+// came tells people once what came of it, and returns whether it went wrong.
+func (o *outlet) came(err error, before bool) (wrong bool) {
+	level := zap.WarnLevel
+	if before {
+		level = zap.DebugLevel
+	}
+	switch {
+	case err != nil:
+		o.c.log.Log(level, "changes are not published", zap.String("application", o.c.cfg.Publish), zap.Error(err), zap.String("hint", absence(err)))
+	case before:
+		o.c.log.Info("changes are published again", zap.String("application", o.c.cfg.Publish))
+	}
+	return err != nil
 }
 
 // absence says what to do about an event that was not taken.
