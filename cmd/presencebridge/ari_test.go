@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/presencebridge/presencebridge/pkg/connector"
+	"github.com/presencebridge/presencebridge/pkg/pbxsim"
 	"github.com/presencebridge/presencebridge/pkg/pbxsim/pbxtest"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
@@ -98,6 +99,31 @@ func TestAMIIsLostInTheMiddleAndARIGoesOn(t *testing.T) {
 		if n := strings.Count(r.log.String(), "PBX has restarted"); n != 0 {
 			t.Errorf("a change of the transport was taken for a restart")
 		}
+	})
+}
+
+// TestAModuleOfAMIIsUnloadedAndARIGoesOn: AMI takes logins, and no event comes.
+func TestAModuleOfAMIIsUnloadedAndARIGoesOn(t *testing.T) {
+	pbxtest.Run(t, pbxtest.Options{ARI: true}, func(t *testing.T, pbx pbxtest.PBX) {
+		r, p := configureOver(t, "both", threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}
+		r.startReady()
+		r.over("ami")
+		p.set("1001", "away", "", "")
+		r.shows("alice", "away")
+		pbx.Unload(pbxsim.PresenceManager)
+		h := r.over("ari") // the canary is missed
+		if !strings.Contains(h.Reason, "AMI is down") {
+			t.Errorf("the reason is %q", h.Reason)
+		}
+		p.set("1001", "dnd", "", "")
+		r.shows("alice", "dnd")
+		r.set("alice", "meeting", "")
+		p.sees("1001", "xa", "meeting", "")
+		p.sees("1002", "xa", "meeting", "")
+		pbx.Load(pbxsim.PresenceManager)
+		r.over("ami")
+		r.shows("alice", "meeting")
+		r.settled("alice")
 	})
 }
 

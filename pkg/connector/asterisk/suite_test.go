@@ -75,7 +75,7 @@ func TestContractOverARI(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.Follow([]string{"1001", "1002", "1003", "1004", "1005", "1006", "1007", "1008", "1009"})
+			c.Follow(numbers(9))
 			return connectortest.System{
 				Connector: c,
 				Network:   network,
@@ -84,6 +84,40 @@ func TestContractOverARI(t *testing.T) {
 				},
 				Shows: func(number string) (presence.Presence, error) { return shows(phone, number) },
 				Polls: true,
+			}
+		})
+	})
+}
+
+// TestContractOverBoth has AMI and ARI on one network: what cuts one cuts both.
+func TestContractOverBoth(t *testing.T) {
+	pbxtest.Run(t, pbxtest.Options{ARI: true}, func(t *testing.T, pbx pbxtest.PBX) {
+		phone := pbxtest.Observe(t, pbx)
+		instance := 0
+		connectortest.Run(t, func(t *testing.T) connectortest.System {
+			instance++
+			network, times := &connectortest.Network{}, eager
+			times.Grace = connectortest.Deadline // ARI stands by
+			account := pbx.User("bridge")
+			c, err := asterisk.New(asterisk.Config{
+				Name: "main", Instance: fmt.Sprint("both-", instance), Times: times,
+				AMI: ami.Config{
+					Address: pbx.Addr(), Username: account.Name, Secret: ami.NewSecret(account.Secret),
+					Timeout: connectortest.Deadline, Dial: network.Dial,
+				},
+				ARI: overARI(pbx, fmt.Sprint("both-", instance), network),
+			}, logger(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			c.Follow(numbers(9))
+			return connectortest.System{
+				Connector: c,
+				Network:   network,
+				Set: func(number string, p presence.Presence) error {
+					return phone.Set("CustomPresence:"+number, p.State.String(), p.Subtype, p.Message)
+				},
+				Shows: func(number string) (presence.Presence, error) { return shows(phone, number) },
 			}
 		})
 	})
