@@ -106,6 +106,20 @@ func TestUserSettingsWinOverSync(t *testing.T) {
 	}
 }
 
+func TestReturnTimesAreRead(t *testing.T) {
+	folder(t)
+	write(t, "mapping.yaml", `sync: {until_text: "until {time}"}
+statuses: [{id: lunch, base: absent, asterisk: away, lasts: 1h30m}, {id: away, base: absent}]
+users: [{id: a, extensions: [1]}]`)
+	r := mustLoad(t, Overrides{}).Mapping.Users[0].Rules
+	if list := r.Types.List(); list[0].Lasts != 90*time.Minute || list[1].Lasts != 0 {
+		t.Errorf("types = %+v", list)
+	}
+	if r.UntilText != "until {time}" || r.Zone != time.Local {
+		t.Errorf("until_text = %q in %v", r.UntilText, r.Zone)
+	}
+}
+
 func TestSyncSwitchedOffIsOffForEverybody(t *testing.T) {
 	folder(t)
 	write(t, "mapping.yaml", "sync: {enabled: false}\n"+statuses+"users: [{id: a, sync: true, extensions: [1]}]")

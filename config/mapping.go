@@ -15,6 +15,7 @@ type compiler struct {
 	typeIDs []string
 	global  settings
 	phones  *presence.Phones
+	until   string                    // sync.until_text
 	ranks   map[string]presence.Ranks // by the priority they come from
 	shared  map[settings]*presence.Policy
 	owners  map[presence.ExtensionID]owner
@@ -70,7 +71,8 @@ func compile(root value, pbxs []PBX) *presence.Mapping {
 }
 
 func (c *compiler) readSync(v value) settings {
-	o := v.object("enabled", "incoming", "outgoing", "repeats", "priority", "stale_after")
+	o := v.object("enabled", "incoming", "outgoing", "repeats", "priority", "stale_after", "until_text")
+	c.until = readUntilText(o.at("until_text"))
 	s := settings{
 		sync:     o.at("enabled").boolean(true),
 		incoming: readIncoming(o, presence.Latest),
@@ -81,6 +83,22 @@ func (c *compiler) readSync(v value) settings {
 	}
 	warnOfMethods(o, s)
 	return s
+}
+
+// maxUntilText leaves most of a phone's message to people. In bytes.
+const maxUntilText = 100
+
+// readUntilText reads what phones show of a return time.
+func readUntilText(v value) string {
+	text := v.text("")
+	switch {
+	case text == "":
+	case strings.Count(text, presence.UntilMark) != 1:
+		v.fault(quote(text)+" does not say where the time stands", `put `+presence.UntilMark+` there once, as in "until `+presence.UntilMark+`"`)
+	case strings.ContainsFunc(text, isControl) || len(text) > maxUntilText:
+		v.fault("is no text that fits a phone", fmt.Sprintf("write at most %d bytes without line breaks", maxUntilText))
+	}
+	return text
 }
 
 func readIncoming(o object, otherwise presence.Method) presence.Method {
@@ -161,6 +179,7 @@ func (c *compiler) policy(s settings) *presence.Policy {
 		p = &presence.Policy{
 			Sync: s.sync, Incoming: s.incoming, Outgoing: s.outgoing, CountRepeats: s.repeats, StaleAfter: s.stale,
 			Types: c.types, Ranks: c.ranks[s.priority], Phones: c.phones,
+			UntilText: c.until, Zone: time.Local,
 		}
 		c.shared[s] = p
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
@@ -49,7 +50,7 @@ func readTypes(v value) []presence.StatusType {
 }
 
 func readType(v value) presence.StatusType {
-	o := v.object("id", "name", "base", "color", "asterisk")
+	o := v.object("id", "name", "base", "color", "asterisk", "lasts")
 	id := readID(o.at("id"))
 	return presence.StatusType{
 		ID:       presence.TypeID(id),
@@ -57,6 +58,7 @@ func readType(v value) presence.StatusType {
 		Base:     readBase(o.at("base")),
 		Color:    readColor(o.at("color")),
 		Asterisk: readImage(o.at("asterisk")),
+		Lasts:    readLasts(o.at("lasts")),
 	}
 }
 
@@ -107,6 +109,17 @@ func readColor(v value) string {
 		v.fault(quote(text)+" is not a colour", `write # and six hexadecimal digits in quotes: "#2e7d32"`)
 	}
 	return strings.ToLower(text)
+}
+
+// readLasts reads after how long a status ends by itself; 0: it does not.
+func readLasts(v value) time.Duration {
+	const least, most = time.Second, 366 * 24 * time.Hour
+	d := v.duration(0)
+	if d != 0 && d < least || d > most {
+		v.fault(quote(v.node.Value)+" is not how long a break lasts", "write something from 1s to 8784h, or remove the line so that it stays until something else is set")
+		return 0
+	}
+	return d.Truncate(time.Second)
 }
 
 // readImage reads the presence of a status: a state, or {state, subtype}.

@@ -147,7 +147,7 @@ func (v value) duration(otherwise time.Duration) time.Duration {
 	}
 	d, err := time.ParseDuration(v.node.Value)
 	if err != nil || d < 0 {
-		v.fault("is not a length of time", "write a number with its unit, for example 90s, 15m or 2h; 0 switches it off")
+		v.fault(quote(v.node.Value)+" is not a length of time", "write a number with its unit, for example 90s, 15m or 2h, or 0")
 		return otherwise
 	}
 	return d

@@ -45,21 +45,29 @@ func readFile(t *testing.T, name string) string {
 	return string(text)
 }
 
-// status is a user's status type and since when, "" while there is none.
-func (m *machine) status(user string) (status, since string) {
+// status is a user's status type and since when, "" while there is none. settled
+// says that every extension shows what it shall.
+func (m *machine) status(user string) (status, since string, settled bool) {
 	m.t.Helper()
 	out, code := m.run("presencebridge", "status", user, "--json")
 	if code != 0 {
-		return "", ""
+		return "", "", false
 	}
-	var u struct{ Status *struct{ Type, Since string } }
+	var u struct {
+		Status     *struct{ Type, Since string }
+		Extensions []struct{ Reachable, Pending bool }
+	}
 	if err := json.Unmarshal([]byte(out), &u); err != nil {
 		m.t.Fatalf("%v: %s", err, out)
 	}
 	if u.Status == nil {
-		return "", ""
+		return "", "", false
 	}
-	return u.Status.Type, u.Status.Since
+	settled = true
+	for _, x := range u.Extensions {
+		settled = settled && x.Reachable && !x.Pending
+	}
+	return u.Status.Type, u.Status.Since, settled
 }
 
 // shows waits until user has the status and returns since when.
@@ -67,8 +75,21 @@ func (m *machine) shows(user, status string) (since string) {
 	m.t.Helper()
 	m.eventually(user+" is "+status, func() bool {
 		var s string
-		s, since = m.status(user)
+		s, since, _ = m.status(user)
 		return s == status
+	})
+	return since
+}
+
+// settled waits until user has the status and the phones show it. Only then its time
+// is final: a choice made before the PBX is connected ranks behind the first snapshot.
+func (m *machine) settled(user, status string) (since string) {
+	m.t.Helper()
+	m.eventually(user+" is "+status+", and the phones show it", func() bool {
+		var s string
+		var done bool
+		s, since, done = m.status(user)
+		return s == status && done
 	})
 	return since
 }
@@ -184,7 +205,7 @@ func TestAHangingBridgeIsReplacedAndAPBXThatIsAwayHarmsNothing(t *testing.T) {
 	m.must("systemctl", "daemon-reload")
 	m.must("systemctl", "start", "presencebridge")
 	m.must("presencebridge", "set", "alice", "meeting")
-	since := m.shows("alice", "meeting")
+	since := m.settled("alice", "meeting")
 	pbx.Stop()
 	for range 5 { // more than one limit
 		fed := m.property("WatchdogTimestampMonotonic")
@@ -242,7 +263,7 @@ func TestAKilledBridgeIsBackWithItsStatuses(t *testing.T) {
 	m := installed(t, pbx)
 	m.must("systemctl", "start", "presencebridge")
 	m.must("presencebridge", "set", "alice", "meeting")
-	since := m.shows("alice", "meeting")
+	since := m.settled("alice", "meeting")
 
 	m.must("systemctl", "kill", "--kill-who=main", "--signal=SIGKILL", "presencebridge")
 	m.eventually("systemd has started it again", func() bool { return m.property("NRestarts") == "1" && m.active() })
@@ -259,7 +280,7 @@ func TestAStoppedBridgeEndsInOrderAndDoesNotComeBackByItself(t *testing.T) {
 	m := installed(t, pbxtest.NewSimulated(t, pbxtest.Options{}))
 	m.must("systemctl", "start", "presencebridge")
 	m.must("presencebridge", "set", "alice", "meeting")
-	since := m.shows("alice", "meeting")
+	since := m.settled("alice", "meeting")
 	m.must("systemctl", "stop", "presencebridge")
 	for name, want := range map[string]string{"ActiveState": "inactive", "Result": "success", "ExecMainStatus": "0", "NRestarts": "0"} {
 		if got := m.property(name); got != want {

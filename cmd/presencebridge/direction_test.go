@@ -23,6 +23,7 @@ var mayImport = map[string][]string{
 	"pkg/connector":                   {"pkg/presence"},
 	"pkg/connector/asterisk":          {"pkg/presence", "pkg/connector", "pkg/ami", "pkg/ari"},
 	"pkg/connector/asterisk/diagnose": {"pkg/ami", "pkg/ari"},
+	"pkg/connector/asterisk/dialplan": {"pkg/presence"},
 	"pkg/store":                       {"pkg/presence"},
 	"pkg/store/sqlite":                {"pkg/presence", "pkg/store"},
 	"pkg/bridge":                      {"pkg/presence", "pkg/connector", "pkg/store"},

@@ -73,7 +73,7 @@ func (m *Main) outcome(e *presence.Explanation) string {
 // phonePart tells what the phones have to do with it; "" where nobody follows them.
 func (m *Main) phonePart(e *presence.Explanation) string {
 	p := &e.Phone
-	if p.State == presence.PhoneUnknown || p.State == presence.PhoneNone {
+	if p.State == presence.PhoneUnknown {
 		return ""
 	}
 	text := fmt.Sprintf("The phones are %s", phoneText(p.State))

@@ -80,7 +80,7 @@ func TestRunReloadsASavedMappingAndLogsItsFaults(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, "mapping.yaml"), []byte("# new\n"+plainMapping), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it reloaded", func() bool { return b.AskedToReload() == 1 })
+	eventually(t, "it reloaded", func() bool { return b.AskedToReload() > 0 }) // a slow save may count twice
 	eventually(t, "the faults were logged", func() bool { return strings.Contains(c.err.String(), "mapping.yaml:2: another") })
 }
 

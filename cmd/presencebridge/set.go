@@ -13,9 +13,9 @@ import (
 
 // choice is the body of PUT /users/{id}/status.
 type choice struct {
-	Type    string     `json:"type"`
-	Message string     `json:"message"`
-	Until   *time.Time `json:"until"`
+	Type    string `json:"type"`
+	Message string `json:"message"`
+	Until   string `json:"until,omitempty"` // a time, or never; "": as long as the type lasts
 }
 
 // chosen is its answer.
@@ -30,9 +30,13 @@ func (m *Main) setCommand() *cobra.Command {
 		Use: "set USER STATUS", Short: "Choose a status for a user",
 		Long: `Set chooses a status for a user, who need not be at a phone. Once it says so the
 choice is kept, whatever crashes; it is written to the phones when they can be
-reached. It prints the status that the user has then, and why if that is another.`,
+reached. It prints the status that the user has then, and why if that is another.
+
+Without --until it ends by itself where the mapping says how long such a status
+lasts; --until never keeps it until something else is set.`,
 		Example: `  presencebridge set alice lunch --message "Back at 2" --until 14:00
   presencebridge set bob dnd --until 45m
+  presencebridge set bob lunch --until never
   presencebridge set bob available`,
 		Args:              takes(2, 2),
 		ValidArgsFunction: m.completeUserAndStatus,
@@ -41,17 +45,23 @@ reached. It prints the status that the user has then, and why if that is another
 		},
 	})
 	c.Flags().StringVarP(&message, "message", "m", "", "`TEXT` that phones and colleagues see")
-	c.Flags().StringVarP(&until, "until", "u", "", "end by itself at this `TIME`: 14:00, 45m, 2h or 2026-11-22T14:00:00Z")
+	c.Flags().StringVarP(&until, "until", "u", "", "end by itself at this `TIME`: 14:00, 45m, 2h, 2026-11-22T14:00:00Z, or never")
 	return c
 }
 
+const never = "never"
+
 func (m *Main) set(ctx context.Context, user string, what choice, until string) error {
-	if until != "" {
+	switch until {
+	case "":
+	case never:
+		what.Until = never
+	default:
 		end, err := m.when(until)
 		if err != nil {
 			return &exit{exitWrong, err}
 		}
-		what.Until = &end
+		what.Until = end.Format(time.RFC3339Nano)
 	}
 	c, err := m.client()
 	if err != nil {
@@ -106,5 +116,5 @@ func (m *Main) when(text string) (time.Time, error) {
 	if t, err := time.Parse(time.RFC3339, text); err == nil && t.After(now) {
 		return t, nil
 	}
-	return time.Time{}, fmt.Errorf("%q is no time in the future: write --until 14:00, 45m, 2h or 2026-11-22T14:00:00Z", text)
+	return time.Time{}, fmt.Errorf("%q is no time in the future: write --until 14:00, 45m, 2h, 2026-11-22T14:00:00Z, or never", text)
 }

@@ -71,6 +71,7 @@ func TestAnswersAreAsTheGoldenFiles(t *testing.T) {
 		{name: "user-unlike-any", path: "/api/v1/users/zoe", status: 404, schema: "Problem"},
 		{name: "choose", method: "PUT", path: "/api/v1/users/alice/status", body: `{"type":"dnd","message":"In\r\na review","until":"2026-11-22T12:00:00+01:00"}`, status: 200, schema: "ChosenUser"},
 		{name: "choose-cut", method: "PUT", path: "/api/v1/users/alice/status", body: `{"type":"dnd","message":"` + strings.Repeat("é", 200) + `"}`, status: 200, schema: "ChosenUser"},
+		{name: "choose-never", method: "PUT", path: "/api/v1/users/alice/status", body: `{"type":"dnd","until":"never"}`, status: 200, schema: "ChosenUser"},
 		{name: "choose-overruled", method: "PUT", path: "/api/v1/users/bob/status", body: `{"type":"lunch","until":null}`, status: 200, schema: "ChosenUser"},
 		{name: "choose-unsynchronised", method: "PUT", path: "/api/v1/users/carol/status", body: `{"type":"lunch"}`, status: 200, schema: "ChosenUser"},
 		{name: "choose-unknown-user", method: "PUT", path: "/api/v1/users/zoe/status", body: `{"type":"lunch"}`, status: 404, schema: "Problem"},

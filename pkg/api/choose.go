@@ -81,15 +81,19 @@ func overruled(u *bridge.User, c *bridge.Choice, e *presence.Explanation) string
 	if !e.Sync {
 		return "Synchronisation is off for " + u.Name + ", so the phones do not learn of it."
 	}
-	if u.Status != nil && u.Status.Type == c.Type {
+	decided := u.Status
+	if u.Under != nil {
+		decided = u.Under
+	}
+	if decided != nil && decided.Type == c.Type {
 		return ""
 	}
 	i := slices.IndexFunc(e.Extensions, func(x presence.Reasoning) bool { return x.Won })
-	if i < 0 || u.Status == nil {
+	if i < 0 || decided == nil {
 		return "The choice is kept, but the status is another one."
 	}
 	x := &e.Extensions[i]
-	return fmt.Sprintf("The choice is kept, but %s decides: by the method %q %s, so the status is %s.", x.Extension, e.Incoming, x.Rule, u.Status.Name)
+	return fmt.Sprintf("The choice is kept, but %s decides: by the method %q %s, so the status is %s.", x.Extension, e.Incoming, x.Rule, decided.Name)
 }
 
 // typesThere is a sentence that lists the status types, as far as it is short.
@@ -113,27 +117,43 @@ func (h *Handler) choice(w http.ResponseWriter, r *http.Request) (c bridge.Choic
 		return c, false, err
 	}
 	var message string
-	var until *time.Time
 	if err := field(fields, "type", &c.Type, "the id of a status type"); err != nil {
 		return c, false, err
 	}
 	if err := field(fields, "message", &message, "a text"); err != nil {
 		return c, false, err
 	}
-	if err := field(fields, "until", &until, `a time like "2026-11-22T15:04:05Z", or null`); err != nil {
+	if err := h.until(fields, &c); err != nil {
 		return c, false, err
 	}
 	if c.Type == "" {
 		return c, false, problem(http.StatusUnprocessableEntity, "type is missing. "+h.typesThere())
 	}
-	if until != nil {
-		if !until.After(h.now()) {
-			return c, false, problem(http.StatusUnprocessableEntity, "until is over already; give a time in the future, or leave it out.")
-		}
-		c.Until = *until
-	}
 	c.Message, cut = presence.Plain(message)
 	return c, cut, nil
+}
+
+// never is an until that keeps a choice open, however long its type lasts.
+const never = "never"
+
+// until reads when a choice ends by itself.
+func (h *Handler) until(fields map[string]json.RawMessage, c *bridge.Choice) error {
+	if string(fields["until"]) == `"`+never+`"` {
+		c.Open = true
+		return nil
+	}
+	var until *time.Time
+	if err := field(fields, "until", &until, `a time like "2026-11-22T15:04:05Z", "never", or null for as long as such a status lasts`); err != nil {
+		return err
+	}
+	if until == nil {
+		return nil
+	}
+	if !until.After(h.now()) {
+		return problem(http.StatusUnprocessableEntity, "until is over already; give a time in the future, or leave it out.")
+	}
+	c.Until = *until
+	return nil
 }
 
 // body reads a JSON object that may have the fields named.

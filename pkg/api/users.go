@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -144,8 +145,18 @@ func (h *Handler) history(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, listOf(entries, next))
 }
 
+// statusType is a status type for those who choose one.
+type statusType struct {
+	presence.StatusType
+	Lasts int64 `json:"lasts,omitempty"` // seconds
+}
+
 func (h *Handler) statuses(w http.ResponseWriter, _ *http.Request) error {
-	return answer(w, listOf(h.bridge.Types(), ""))
+	var list []statusType
+	for _, t := range h.bridge.Types() {
+		list = append(list, statusType{t, int64(t.Lasts / time.Second)})
+	}
+	return answer(w, listOf(list, ""))
 }
 
 func (h *Handler) pbxs(w http.ResponseWriter, _ *http.Request) error {

@@ -3,6 +3,7 @@ package ari
 import (
 	"context"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -21,7 +22,7 @@ const (
 	maxText = 255
 
 	maxSources   = 100      // of events in one request
-	maxUserEvent = 32 << 10 // bytes of all variables; Asterisk reads a body of 40 KiB (main/http.c)
+	maxUserEvent = 32 << 10 // bytes of all variables in JSON; Asterisk reads a body of 40 KiB (main/http.c)
 )
 
 var (
@@ -196,18 +197,20 @@ func (c *Conn) UserEvent(ctx context.Context, app, name string, variables map[st
 	if !namePattern.MatchString(app) || !namePattern.MatchString(name) {
 		return fmt.Errorf("%q or %q is not a name of an application or event: up to 64 letters, digits, dots, dashes or underscores", app, name)
 	}
-	size := 0
-	for key, value := range variables {
+	for key := range variables {
 		if !namePattern.MatchString(key) {
 			return fmt.Errorf("%q is not a name of a variable: up to 64 letters, digits, dots, dashes or underscores", key)
 		}
-		size += len(key) + len(value)
-	}
-	if size > maxUserEvent {
-		return fmt.Errorf("variables of %d bytes: at most %d fit in an event", size, maxUserEvent)
 	}
 	if variables == nil {
 		variables = map[string]string{}
+	}
+	text, err := json.Marshal(variables)
+	if err != nil {
+		return err
+	}
+	if len(text) > maxUserEvent {
+		return fmt.Errorf("variables of %d bytes in JSON: at most %d fit in an event", len(text), maxUserEvent)
 	}
 	return c.do(ctx, request{
 		call: "an event to " + app, method: http.MethodPost,

@@ -159,10 +159,15 @@ func (c *Conn) ping() {
 		}
 		ctx, cancel := context.WithTimeout(c.life, pingTimeout)
 		err := c.ws.Ping(ctx)
+		silent := ctx.Err() != nil
 		cancel()
-		if err != nil {
+		switch {
+		case err == nil:
+		case silent:
 			c.end(errSilent)
 			return
+		default:
+			return // the connection is over, and receive knows why
 		}
 	}
 }

@@ -71,6 +71,9 @@ func (b *Bridge) statusType(id presence.TypeID) error {
 	return &NearError{ErrNoStatus, string(id), string(presence.Nearest(string(id), ids))}
 }
 
+// maxYears is how far ahead a return time may be: whoever means more means for ever.
+const maxYears = 10
+
 // Choose makes c the user's status and returns the user once that is in the
 // store. Errors are a *NearError, or wrap ErrBadInput, ErrUnsaved (nothing was
 // changed), ErrPending (it may yet be saved) or ErrStopping.
@@ -83,6 +86,9 @@ func (b *Bridge) Choose(ctx context.Context, id presence.UserID, c Choice) (User
 	}
 	if !c.Until.IsZero() && !c.Until.After(b.opt.Now()) {
 		return User{}, fmt.Errorf("%w: the return time %s has passed already", ErrBadInput, c.Until.Format(time.RFC3339))
+	}
+	if c.Until.After(b.opt.Now().AddDate(maxYears, 0, 0)) {
+		return User{}, fmt.Errorf("%w: the return time %s is more than %d years ahead", ErrBadInput, c.Until.Format(time.RFC3339), maxYears)
 	}
 	if err := b.storeErr(); err != nil {
 		return User{}, fmt.Errorf("%w (%w): the status was not changed, try again when it can", ErrUnsaved, err)
@@ -98,7 +104,7 @@ func (b *Bridge) Choose(ctx context.Context, id presence.UserID, c Choice) (User
 		if gone = u == nil; gone {
 			return
 		}
-		b.step(u, &presence.Input{Kind: presence.Chosen, Type: c.Type, Message: c.Message, Until: presence.At(c.Until), By: c.By}, b.clock.next())
+		b.step(u, &presence.Input{Kind: presence.Chosen, Type: c.Type, Message: c.Message, Until: presence.At(c.Until), Open: c.Open, By: c.By}, b.clock.next())
 		b.waiting[u] = append(b.waiting[u], waiter{u.view.Version, done})
 		chosen = u.shown.render()
 	})

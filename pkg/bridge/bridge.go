@@ -47,8 +47,8 @@ type Options struct {
 	SaveTimeout time.Duration    // of one commit; 0: 5 s
 	ExpiryWait  time.Duration    // how long return times that passed while the bridge was down wait for a PBX; 0: 30 s
 	AcceptWait  time.Duration    // how long a choice waits for its commit; 0: 5 s
-	// Settled is called, in a goroutine that nobody waits for, when the bridge has come
-	// to rest after a mapping or a snapshot, which leave much garbage; nil: no need.
+	// Settled is called beside the owner loop when the bridge has come to rest after a
+	// mapping or a snapshot, which leave much garbage, or half a minute after one; nil: no need.
 	Settled func()
 }
 
@@ -91,6 +91,8 @@ type Bridge struct {
 	stopping bool          // what is lost from here on, we have cut ourselves
 	floor    uint64        // the version that new users start from
 	settling presence.Time // when to call Settled, unless there is more to do; zero: never
+	settleBy presence.Time // and then also if there is
+	resting  carrier       // of Settled
 }
 
 // user is one user in the owner loop.
@@ -181,6 +183,9 @@ func (b *Bridge) Run(ctx context.Context) error {
 	b.stopping = true
 	close(b.ended)
 	stop()
+	if !b.resting.over() {
+		carriers = append(carriers, b.resting)
+	}
 	err := b.end(carriers)
 	close(b.saver.work)
 	abort()

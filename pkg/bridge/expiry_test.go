@@ -48,6 +48,33 @@ func TestAReturnTimeFires(t *testing.T) {
 	})
 }
 
+func TestAStatusLastsAsLongAsItsTypeWhoeverSetsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, oneUser...)
+		types := statuses()
+		types[2].Lasts = time.Hour
+		w.mapping = mappingOf(types, oneUser...)
+		w.start()
+		w.press("1001", away)
+		w.press("1001", lunch)
+		if until := w.user("alice").Status.Until; until == nil || !until.Equal(time.Now().Add(time.Hour).UTC()) {
+			t.Errorf("pressed until %v", until)
+		}
+		pass(time.Hour + time.Second)
+		w.want("alice", "away")
+		w.wantWrites("1001 away")
+		for _, open := range []bool{false, true} {
+			u, err := w.b.Choose(t.Context(), "alice", Choice{Type: "lunch", Open: open, By: "cli"})
+			if err != nil || (u.Status.Until == nil) != open {
+				t.Errorf("open=%v: %+v, %v", open, u.Status, err)
+			}
+		}
+		if err := w.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestAReturnTimeSurvivesARestart(t *testing.T) {
 	inWorld(t, oneUser, func(t *testing.T, w *world) {
 		w.lunchFor(time.Hour)

@@ -51,19 +51,29 @@ func (b *Bridge) idle(now presence.Time) time.Duration {
 	return max(next.Sub(now), time.Millisecond)
 }
 
-// settleWait is how long the loop has to have nothing to save until it is at rest.
-const settleWait = 2 * time.Second
+const (
+	// settleWait is how long the loop has to have nothing to save until it is at rest.
+	settleWait = 2 * time.Second
+	// settleMost is how long it waits for that: in an office that telephones there is
+	// always something to save.
+	settleMost = 30 * time.Second
+)
+
+// disturb notes that a mapping or a snapshot has to be dealt with.
+func (b *Bridge) disturb(now presence.Time) {
+	b.settling, b.settleBy = now.Add(settleWait), now.Add(settleMost)
+}
 
 // settle tells once that a mapping or a snapshot has been dealt with.
 func (b *Bridge) settle(now presence.Time) {
 	switch {
 	case b.settling.IsZero():
-	case b.saver.busy != nil || !b.nothingLeft():
+	case now.Before(b.settleBy) && (b.saver.busy != nil || !b.nothingLeft()):
 		b.settling = now.Add(settleWait)
 	case !now.Before(b.settling):
 		b.settling = presence.Time{}
-		if b.opt.Settled != nil {
-			go b.opt.Settled()
+		if b.opt.Settled != nil && b.resting.over() {
+			b.resting = carry("what the bridge does at rest", b.opt.Settled)
 		}
 	}
 }
@@ -78,7 +88,7 @@ func (b *Bridge) reports(spare []connector.Report) []connector.Report {
 	}
 	clear(waiting)
 	if cap(waiting) > 2*mergeAbove {
-		return nil // after a burst it would hold 160 bytes for each report of it
+		return nil // after a burst it would hold a report for each event of it
 	}
 	return waiting
 }
@@ -131,7 +141,7 @@ func (b *Bridge) report(r *connector.Report) {
 // is what the bridge may have told itself.
 func fromPBX(k connector.Kind) bool {
 	switch k {
-	case connector.Changed, connector.PhoneChanged, connector.Acked, connector.Answered, connector.Snapshot, connector.Loaded, connector.Alive, connector.Heard:
+	case connector.Changed, connector.PhoneChanged, connector.PhonesListed, connector.Acked, connector.Answered, connector.Snapshot, connector.Loaded, connector.Alive, connector.Heard:
 		return true
 	default:
 		return false
@@ -146,7 +156,7 @@ func (b *Bridge) snapshot(p *pbx, r *connector.Report, now presence.Time) {
 			b.step(u, in, now)
 		}
 	}
-	b.settling = now.Add(settleWait)
+	b.disturb(now)
 	p.known.Incarnation, p.dirty, p.synced = r.Incarnation, true, true
 	if newLife {
 		b.log.Info("PBX has restarted; what it forgot is written back", zap.String("pbx", p.name))
@@ -193,6 +203,9 @@ func (b *Bridge) stepAll(p *pbx, in *presence.Input, now presence.Time) {
 // step lets the core decide and does what it wants done.
 func (b *Bridge) step(u *user, in *presence.Input, now presence.Time) {
 	fx := &b.fx
+	if in.Wall.IsZero() {
+		in.Wall = presence.At(b.opt.Now())
+	}
 	u.view.Step(in, u.mapped.Rules, now, fx)
 	if fx.Durable {
 		b.saver.touch(u)

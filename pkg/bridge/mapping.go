@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -57,6 +58,7 @@ func newest(v *presence.View) (t presence.Time) {
 			t = u
 		}
 	}
+	later(v.PhoneSince)
 	if v.Hold != nil {
 		later(v.Hold.Since)
 	}
@@ -105,7 +107,7 @@ func (b *Bridge) apply(m *presence.Mapping) {
 	for i := range m.Users {
 		order[i] = b.users[m.Users[i].ID]
 	}
-	b.settling = now.Add(settleWait)
+	b.disturb(now)
 	b.board.reorder(b.users, order, b.types)
 	for _, u := range order {
 		b.step(u, &presence.Input{Kind: presence.Reloaded}, now)
@@ -191,6 +193,24 @@ func (b *Bridge) dismiss(u *user, now presence.Time) {
 		b.step(u, &presence.Input{Kind: presence.Down, PBX: pbx}, now)
 	}
 	b.due.schedule(u, presence.Time{})
+	u.detach()
+}
+
+// detach gives the user texts and rules of their own: the mapping that lost them lies
+// in a few large pieces, which one of them would keep alive as a whole.
+func (u *user) detach() {
+	m, r := *u.mapped, *u.mapped.Rules
+	m.ID, m.Name, m.Email = presence.UserID(strings.Clone(string(m.ID))), strings.Clone(m.Name), strings.Clone(m.Email)
+	r.Extensions = slices.Clone(r.Extensions)
+	for i := range r.Extensions {
+		r.Extensions[i] = presence.ExtensionID{PBX: strings.Clone(r.Extensions[i].PBX), Number: strings.Clone(r.Extensions[i].Number)}
+	}
+	m.Rules = &r
+	u.mapped, u.view.User = &m, m.ID
+	for i := range u.view.Extensions {
+		x := &u.view.Extensions[i]
+		x.ID = presence.ExtensionID{PBX: strings.Clone(x.ID.PBX), Number: strings.Clone(x.ID.Number)}
+	}
 }
 
 // missing collects the status types that somebody has or has said and m lacks.
@@ -206,8 +226,10 @@ func (b *Bridge) missing(m *presence.Mapping) []presence.StatusType {
 					found[id] = *t
 				}
 			}
-			if v.Status != nil && v.Status.Type.ID == id {
-				found[id] = *v.Status.Type
+			for _, st := range []*presence.Status{v.Status, v.Under} {
+				if st != nil && st.Type.ID == id {
+					found[id] = *st.Type
+				}
 			}
 		})
 	}

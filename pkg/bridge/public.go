@@ -57,7 +57,8 @@ type LastChange struct {
 type Choice struct {
 	Type    presence.TypeID
 	Message string
-	Until   time.Time // zero: open
+	Until   time.Time // zero: as long as the type lasts
+	Open    bool      // without a return time, however long the type lasts
 	By      string    // "cli", "panel USER", "api TOKEN" ...
 }
 

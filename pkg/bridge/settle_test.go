@@ -28,11 +28,22 @@ func TestTheBridgeTellsOnceThatItHasComeToRest(t *testing.T) {
 		w.press("1001", away)
 		w.main.cut()
 		w.main.attach()
-		pass(time.Minute)
+		pass(settleMost - time.Second)
 		want(0, "while something is to be saved")
+		pass(time.Minute)
+		want(1, "in spite of a store that is away")
 		w.store.set(func() { w.store.fail = nil })
 		pass(time.Minute)
-		want(1, "behind what a snapshot brought")
+		want(0, "behind what was still to be saved")
+
+		w.main.cut()
+		w.main.attach()
+		for range 60 { // an office that telephones
+			pass(time.Second)
+			w.press("1001", dnd)
+			w.press("1001", away)
+		}
+		want(1, "behind a snapshot in the middle of changes")
 
 		w.reload(mappingOf(statuses(), oneUser...))
 		pass(time.Minute)

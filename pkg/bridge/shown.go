@@ -49,9 +49,6 @@ func (s *shown) render() User {
 		Status: renderStatus(s.status), Under: renderStatus(s.under),
 		Extensions: make([]UserExtension, len(s.extensions)),
 	}
-	if u.Phone == presence.PhoneNone {
-		u.Phone = presence.PhoneUnknown // whoever has no phone is no case of its own for a page
-	}
 	for i := range s.extensions {
 		x, id := &s.extensions[i], s.user.Rules.Extensions[i]
 		u.Extensions[i] = UserExtension{

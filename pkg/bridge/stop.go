@@ -48,6 +48,19 @@ func (c carrier) ended(ctx context.Context) error {
 	}
 }
 
+// over tells whether the carrier has ended, or never began.
+func (c carrier) over() bool {
+	if c.done == nil {
+		return true
+	}
+	select {
+	case <-c.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // drain keeps taking reports until a carrier has ended, so that what has happened
 // on the wire is known.
 func (b *Bridge) drain(ctx context.Context, c carrier) error {

@@ -44,7 +44,7 @@ func classOf(list string) (c class) {
 // release is in what the releases differ that the simulation was compared with.
 type release struct {
 	ami    string
-	modern bool // CoreStatus and CoreSettings have a field more; see stall, deactivate, followDevice and deleteStasisDevice for ARI
+	modern bool // CoreStatus and CoreSettings have a field more; see deactivate, followDevice and deleteStasisDevice for ARI
 
 	noFilter bool // of ARI events
 }

@@ -26,6 +26,7 @@ type ariConn struct {
 	stream
 	socket bool // it is a websocket; guarded by pbx.mu
 	mute   bool // a websocket whose reader was too slow; guarded by pbx.mu
+	undead bool // and whose client pinged it then; guarded by pbx.mu
 }
 
 // startARI opens the port of ARI in the life that begins. The lock is held.
@@ -79,13 +80,18 @@ func (p *PBX) acceptARI(l net.Listener) {
 }
 
 // stall is what becomes of a websocket whose reader was too slow, its last frame
-// torn: 16.28 closes the connection, 22.10 leaves it open and says nothing on it
-// any more, not even a pong.
+// torn. Asterisk tries to say why (res_http_websocket.c:335). Where that still
+// fits into the connection, its four bytes are taken for part of the frame, and
+// nothing is said any more, not even a pong, until the client goes; where not,
+// the connection is closed. Both were seen of both releases. Here it is always
+// the silence, which is harder to notice; CutARI has the other end. Once a ping
+// came into the silence, Asterisk does not even see the client go: only a newer
+// websocket takes the application over.
 func (c *ariConn) stall(ended context.Context) {
 	c.pbx.mu.Lock()
 	defer c.pbx.mu.Unlock()
-	c.mute = c.socket && c.pbx.release.modern
-	for c.mute && !c.dead && !c.finish && ended.Err() == nil {
+	c.mute = c.socket
+	for c.mute && !c.dead && (c.undead || !c.finish) && ended.Err() == nil {
 		c.wake.Wait()
 	}
 }

@@ -3,12 +3,9 @@ package pbxsim_test
 import (
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/coder/websocket"
 
@@ -58,50 +55,6 @@ func TestAWebsocketNeedsAnApplicationAndAVersion(t *testing.T) {
 			})
 		}
 	})
-}
-
-// What a slow reader gets was measured on both: 16.28 ends the connection in the
-// middle of a frame, 22.10 leaves it there, answers nothing, and goes on to call
-// the application registered.
-func TestASlowWebsocketIsCutOffInMidFrame(t *testing.T) {
-	for _, tc := range []struct {
-		release string
-		closed  bool
-	}{{"16.28.0", true}, {"22.10.1", false}} {
-		t.Run(tc.release, func(t *testing.T) {
-			p, w := startARI(t, pbxsim.Config{Version: tc.release, WriteTimeout: 100 * time.Millisecond})
-			_, conn, r := w.knock("?app=slow", "Sec-WebSocket-Version: 13")
-			pbxtest.Eventually(t, 2*patience, "the slow reader is cut off", func() bool {
-				p.FloodARI(2000)
-				return p.Stats().CutOff > 0
-			})
-			end := 500 * time.Millisecond // of silence
-			if tc.closed {
-				end = patience
-			}
-			_ = conn.SetDeadline(time.Now().Add(end))
-			text, err := io.ReadAll(r)
-			if strings.HasSuffix(string(text), "}") {
-				t.Error("the stream ends with a whole frame")
-			}
-			if silent := errors.Is(err, os.ErrDeadlineExceeded); silent == tc.closed {
-				t.Errorf("closed: %t, want %t (%v)", !silent, tc.closed, err)
-			}
-			if tc.closed {
-				return
-			}
-			wants(t, w.get("/ari/applications/slow"), "200")
-			_ = conn.SetDeadline(time.Now().Add(end))
-			_, _ = conn.Write([]byte{0x89, 0x80, 0, 0, 0, 0, 0x88, 0x80, 0, 0, 0, 0}) // a ping and a close
-			if n, err := conn.Read(make([]byte, 1)); n != 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
-				t.Errorf("it answered: %d, %v", n, err)
-			}
-			_ = conn.Close()
-			pbxtest.Eventually(t, patience, "the application goes with its connection", func() bool {
-				return strings.HasPrefix(w.get("/ari/applications/slow"), "404")
-			})
-		})
-	}
 }
 
 func TestARIIsThereWhenAsteriskIsBooted(t *testing.T) {

@@ -104,8 +104,10 @@ func (c *ariConn) say(frame []byte) bool {
 	defer c.pbx.mu.Unlock()
 	if !c.mute {
 		c.queue(frame)
+		return true
 	}
-	return !c.mute
+	c.undead = c.undead || frame[0] == 0x80|opPong
+	return false
 }
 
 func readFrame(r *bufio.Reader) (op byte, payload []byte, err error) {

@@ -124,6 +124,10 @@ func (c *client) await(line string) string {
 	}
 }
 
+// bootedLate is how a FullyBooted begins that everybody is sent, after Asterisk
+// says on its command line that it booted. Who logs in between gets a second one.
+const bootedLate = "Event: FullyBooted\r\nPrivilege: system,all\r\nStatus: "
+
 // ended reads up to the end of the connection.
 func (c *client) ended() {
 	c.t.Helper()
@@ -201,7 +205,7 @@ func md5Key(challenge, secret string) string {
 }
 
 func (c *client) note(direction, text string) {
-	if c.log == nil {
+	if c.log == nil || strings.HasPrefix(text, bootedLate) {
 		return
 	}
 	for line := range strings.SplitSeq(strings.TrimSuffix(text, "\r\n"), "\r\n") {

@@ -60,20 +60,28 @@ var beliefs = map[string]time.Duration{
 	"offline": time.Hour, "ringing": 20 * time.Second, "in_call": 10 * time.Minute, "on_hold": 10 * time.Minute, "idle": 10 * time.Minute, "none": 10 * time.Minute,
 }
 
+// forget drops what is not believed any more, for good.
+func (c *calls) forget(x *truth, now Time) {
+	if p := c.does[x.id]; p != "" && x.session == 0 && !now.Before(x.gone.Add(beliefs[p])) {
+		delete(c.does, x.id)
+	}
+}
+
 // together is what the phones do together: the busiest speaks.
 func (o *oracle) together(now Time) string {
 	if len(o.exts) == 0 {
 		return "unknown"
 	}
 	order := []string{"in_call", "on_hold", "ringing", "idle", "unknown", "offline", "none"}
+	none := len(order) - 1
 	best := len(order) - 1
 	for i := range o.exts {
 		x := &o.exts[i]
-		p := cmp.Or(o.calls.does[x.id], "unknown")
-		if x.session == 0 && !now.Before(x.gone.Add(beliefs[p])) {
-			p = "unknown"
-		}
-		best = min(best, slices.Index(order, p))
+		o.calls.forget(x, now)
+		best = min(best, slices.Index(order, cmp.Or(o.calls.does[x.id], "unknown")))
+	}
+	if best == none {
+		return "unknown"
 	}
 	return order[best]
 }
@@ -82,8 +90,10 @@ func (o *oracle) together(now Time) string {
 func (o *oracle) overlay(now Time) TypeID {
 	base := Connected
 	if o.is != nil {
-		t, _, _ := o.r.Types.Lookup(o.is.t)
-		base = t.Base
+		base = "" // of a type that nobody knows any more
+		if t, _, ok := o.r.Types.Lookup(o.is.t); ok {
+			base = t.Base
+		}
 	}
 	lasted := now.Sub(o.calls.since)
 	switch chosenSince := o.is != nil && o.is.since.After(o.calls.since); {

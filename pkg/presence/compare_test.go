@@ -12,6 +12,7 @@ func (w *world) step(in Input) {
 		return
 	}
 	now, version, before, waiting := w.now(), w.view.Version, pageOf(w.view), w.refused()
+	in.Wall = w.wall
 	w.view.Step(&in, w.rules, now, &w.fx)
 	for _, x := range waiting {
 		if i := w.view.find(x); w.accepted[x] != nil && i >= 0 && w.view.Extensions[i].Wish == nil {
@@ -90,6 +91,9 @@ func (w *world) count(in *Input) {
 			switch x := &w.view.Extensions[i]; {
 			case x.Wish != nil && x.Wish.Kind == Expiry && x.Wish.Since.Equal(w.last):
 				w.tally.Expired++
+				if w.oracle.exts[i].said().pressed { // the oracle has not seen the tick yet
+					w.tally.Broke++
+				}
 			case !w.oracle.exts[i].repeat.IsZero() && x.RepeatAt.IsZero():
 				w.tally.Counted++
 			}
@@ -110,6 +114,8 @@ func (w *world) compare() string {
 		x, y := &v.Extensions[i], &o.exts[i]
 		s, want := &x.Said, y.said()
 		switch {
+		case s.message() != want.text && want.t != "":
+			return fmt.Sprintf("the message of %s is %q, the oracle: %q", x.ID, s.message(), want.text)
 		case s.Type != want.t || !s.Presence.is(want.p) && want.t != "" || !s.Since.Equal(want.since) || !s.Until.Equal(want.until):
 			return fmt.Sprintf("%s said %+v, the oracle: %+v", x.ID, *s, *want)
 		case x.Known != y.known || !x.Shows.is(y.shows):
@@ -121,7 +127,7 @@ func (w *world) compare() string {
 	switch s := v.chosen(); {
 	case (s == nil) != (o.is == nil):
 		return fmt.Sprintf("the status is %v, the oracle: %v", s, o.is)
-	case s != nil && (s.Type.ID != o.is.t || s.Message != o.is.p.Message || !s.Since.Equal(o.is.since) || !s.Until.Equal(o.is.until)):
+	case s != nil && (s.Type.ID != o.is.t || s.Message != o.is.text || !s.Since.Equal(o.is.since) || !s.Until.Equal(o.is.until)):
 		return fmt.Sprintf("the status is %+v, the oracle: %+v", *s, *o.is)
 	}
 	return o.calls.compare(v)
@@ -131,7 +137,7 @@ func (w *world) compare() string {
 func nameOf(in *Input) string {
 	switch in.Kind {
 	case Chosen:
-		return fmt.Sprintf("chosen %s %q until %s", in.Type, in.Message, in.Until.Time().Format(stamp))
+		return fmt.Sprintf("chosen %s %q until %s open=%v", in.Type, in.Message, in.Until.Time().Format(stamp), in.Open)
 	case Saved:
 		return fmt.Sprintf("saved %d", in.Version)
 	case Snapshot:
@@ -186,7 +192,7 @@ func pageOf(v *View) shown {
 	p := shown{n: len(v.Extensions), phone: v.Phone}
 	if v.Status != nil {
 		p.status, p.typ, p.some = *v.Status, *v.Status.Type, true
-		p.status.Type = nil
+		p.status.Type, p.typ.Lasts = nil, 0
 		if p.typ.Asterisk != nil {
 			p.image, p.typ.Asterisk = *p.typ.Asterisk, nil
 		}

@@ -177,7 +177,7 @@ func (s *step) outcome() (st Status, rule Rule, held, ok bool) {
 		return Status{}, WonNothing, false, false
 	}
 	said := &all[winner].x.Said
-	st = s.status(said.Type, said.Presence.Presence().Message, said.Since, said.Until, said.By)
+	st = s.status(said.Type, said.message(), said.Since, said.Until, said.By)
 	st.Stale = stale
 	return st, won, false, true
 }

@@ -3,6 +3,7 @@ package presence
 import (
 	"bytes"
 	"encoding/json"
+	"math"
 	"strconv"
 )
 
@@ -41,14 +42,14 @@ func (r *Reader) view(v *View) {
 	r.must(`,"asks":`)
 	v.Asks = r.number()
 	v.Alone = r.is(`,"alone":true`)
+	v.Over = r.is(`,"over":true`)
+	v.Phone = r.phone()
 	if r.must(`,"status":`); !r.is("null") {
 		v.Status = r.status()
 	}
-	v.Over = r.is(`,"over":true`)
 	if r.is(`,"under":`) {
 		v.Under = r.status()
 	}
-	v.Phone = r.phone()
 	v.PhoneSince = r.optional(`,"phone_since":`)
 	if r.is(`,"hold":`) {
 		v.Hold = r.hold()
@@ -117,6 +118,7 @@ func (r *Reader) extension() (x Extension) {
 	x.ID = r.id()
 	r.must(`,"known":`)
 	x.Known = r.truth()
+	x.Phone = r.phone()
 	r.must(`,"shows":`)
 	x.Shows = Keep(r.presence())
 	if r.is(`,"recent":`) {
@@ -135,7 +137,6 @@ func (r *Reader) extension() (x Extension) {
 	r.must(`,"as":`)
 	_ = x.Heard.As.UnmarshalText([]byte(r.word()))
 	r.must("}")
-	x.Phone = r.phone()
 	x.AwayAt = r.optional(`,"away_since":`)
 	r.must("}")
 	return x
@@ -144,6 +145,9 @@ func (r *Reader) extension() (x Extension) {
 func (r *Reader) said() (s Said) {
 	r.must(`{"presence":`)
 	s.Presence = Keep(r.presence())
+	if r.is(`,"added":`) {
+		s.Added = r.byte()
+	}
 	r.must(`,"type":`)
 	s.Type = TypeID(r.word())
 	s.Since = r.optional(`,"since":`)
@@ -304,8 +308,8 @@ func (r *Reader) state() State {
 }
 
 func (r *Reader) phone() (p PhoneState) {
-	if r.is(`,"phone":`) && p.UnmarshalText([]byte(r.word())) != nil {
-		r.bad = true
+	if r.is(`,"phone":`) {
+		_ = p.UnmarshalText([]byte(r.word())) // takes any word
 	}
 	return p
 }
@@ -345,6 +349,14 @@ func (r *Reader) number() uint64 {
 	}
 	r.rest = r.rest[digits:]
 	return n
+}
+
+func (r *Reader) byte() uint8 {
+	n := r.number()
+	if n > math.MaxUint8 {
+		r.bad = true
+	}
+	return uint8(n)
 }
 
 // whole is a number that may be negative.

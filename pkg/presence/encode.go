@@ -16,17 +16,17 @@ func (v *View) AppendJSON(b []byte) []byte {
 	b = strconv.AppendUint(append(b, `,"version":`...), v.Version, 10)
 	b = strconv.AppendUint(append(b, `,"asks":`...), v.Asks, 10)
 	b = optional(b, `,"alone":true`, v.Alone)
+	b = optional(b, `,"over":true`, v.Over)
+	b = phone(b, v.Phone)
 	b = append(b, `,"status":`...)
 	if v.Status == nil {
 		b = append(b, "null"...)
 	} else {
 		b = v.Status.append(b)
 	}
-	b = optional(b, `,"over":true`, v.Over)
 	if v.Under != nil {
 		b = v.Under.append(append(b, `,"under":`...))
 	}
-	b = phone(b, v.Phone)
 	b = nonZero(b, `,"phone_since":`, v.PhoneSince)
 	if v.Hold != nil {
 		b = v.Hold.append(append(b, `,"hold":`...))
@@ -76,7 +76,7 @@ func (h *Hold) append(b []byte) []byte {
 func (x *Extension) append(b []byte) []byte {
 	b = x.ID.append(append(b, `{"id":`...))
 	b = strconv.AppendBool(append(b, `,"known":`...), x.Known)
-	b = x.Shows.append(append(b, `,"shows":`...))
+	b = x.Shows.append(append(phone(b, x.Phone), `,"shows":`...))
 	if len(x.Recent) > 0 {
 		b = list(append(b, `,"recent":`...), x.Recent, (*Shown).append)
 	}
@@ -89,13 +89,15 @@ func (x *Extension) append(b []byte) []byte {
 	}
 	b = moment(append(b, `,"heard":{"at":`...), x.Heard.At)
 	b = text(append(b, `,"as":`...), x.Heard.As.String())
-	b = phone(append(b, '}'), x.Phone)
-	b = nonZero(b, `,"away_since":`, x.AwayAt)
+	b = nonZero(append(b, '}'), `,"away_since":`, x.AwayAt)
 	return append(b, '}')
 }
 
 func (s *Said) append(b []byte) []byte {
 	b = s.Presence.append(append(b, `{"presence":`...))
+	if s.Added != 0 {
+		b = strconv.AppendUint(append(b, `,"added":`...), uint64(s.Added), 10)
+	}
 	b = text(append(b, `,"type":`...), string(s.Type))
 	b = nonZero(b, `,"since":`, s.Since)
 	b = nonZero(b, `,"until":`, s.Until)

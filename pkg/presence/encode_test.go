@@ -60,6 +60,10 @@ func fill(r *rand.Rand, v reflect.Value, depth int) {
 		v.SetBool(r.IntN(2) == 0)
 	case reflect.Int:
 		v.SetInt(r.Int64N(3) - 1)
+	case reflect.Int64:
+		v.SetInt(r.Int64N(3))
+	case reflect.Uint8:
+		v.SetUint(r.Uint64N(256))
 	case reflect.Uint64:
 		v.SetUint(r.Uint64N(2) * r.Uint64())
 	default:

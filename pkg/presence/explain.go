@@ -79,7 +79,7 @@ func (s *step) reasoning(c candidate, won Rule, held bool) Reasoning {
 	x := c.x
 	y := Reasoning{
 		Extension: x.ID, Default: c.def, Reachable: x.Session != 0, AwaySince: x.AwayAt,
-		Message: x.Said.Presence.Presence().Message, Since: x.Said.Since, Until: x.Said.Until, By: x.Said.By,
+		Message: x.Said.message(), Since: x.Said.Since, Until: x.Said.Until, By: x.Said.By,
 		Won: c.rule == "" && !held, Rule: c.rule, Heard: Report{x.Shows.Presence(), x.Heard.At, x.Heard.As.String()}, Phone: s.phone(x),
 	}
 	switch {

@@ -14,13 +14,16 @@ type oracle struct {
 	alone bool
 	is    *opinion // the user's status; nil: nobody ever said anything
 	goals int      // wishes so far
+	wall  Time     // the time of day
 	calls calls
 }
 
 type opinion struct {
 	p            Presence
+	text         string // the message without what tells of the return time
 	t            TypeID
 	since, until Time
+	pressed      bool // on a phone
 }
 
 type held struct {
@@ -68,11 +71,12 @@ func (o *oracle) wish(x *truth, g goal) {
 // see takes the inputs apart for the oracle and keeps its books: what was written,
 // what was answered, which PBX is there. What follows from it is in oracle_test.go.
 func (o *oracle) see(in *Input, now Time) {
+	o.wall = or(in.Wall, now)
 	switch in.Kind {
 	case Chosen:
 		o.chosen(in, now)
 	case Tick:
-		o.tick(now, or(in.Wall, now))
+		o.tick(now)
 	case Reloaded:
 		o.reload(now)
 	case Snapshot, Down, Loaded:
@@ -94,10 +98,14 @@ func (o *oracle) pbx(x *truth, in *Input, now Time) {
 	x.repeat = keepIf(x.repeat, in.Kind == Snapshot)
 	switch p := in.Shows[x.id.Number]; {
 	case in.Kind == Loaded:
-	case in.Kind == Down && x.session == 0: // of a session that never began
+	case in.Kind == Down && x.session == 0: // of a session that never began for it
+		if end := or(in.Heard, now); end.After(x.end) {
+			x.end = end
+		}
 	case in.Kind == Down:
 		x.session, x.end, x.gone, x.open = 0, or(in.Heard, now), now, nil
 	case x.session != in.Session:
+		o.calls.forget(x, now)
 		x.session = in.Session
 		o.first(x, p, in.NewLife, now)
 	case len(x.open) == 0 && (x.goal == nil || x.goal.waits) && p != x.shows:
@@ -165,7 +173,7 @@ func (o *oracle) reload(now Time) {
 	}
 	if h := o.hold; h != nil && o.r.Sync {
 		if t, removed, _ := o.r.Types.Lookup(h.t); t.Asterisk != nil && !removed { // phones can show it now
-			o.chosen(&Input{Type: h.t, Message: h.p.Message, Until: h.until}, now.Add(time.Microsecond))
+			o.chosen(&Input{Type: h.t, Message: h.text, Until: h.until, Open: true}, now.Add(time.Microsecond))
 		}
 	}
 	o.alone = !o.r.Sync

@@ -443,3 +443,19 @@ func TestWhatAKilledPBXForgotIsWrittenBackAlsoIfItsLossWasNoticedLate(t *testing
 		}
 	}
 }
+
+// An extension that a reload added has no session until the next list, but its PBX
+// tells of it: what it showed long ago cannot be what a kill made the PBX forget.
+func TestAnExtensionThatIsNewInTheMappingRemembersNoLongerThanOthers(t *testing.T) {
+	g := newRig(t, only(desk))
+	g.r = sample(only(desk, mobile))
+	g.do(Input{Kind: Reloaded})
+	g.event(mobile, dnd)
+	g.event(mobile, away)
+	g.wait(time.Minute)
+	g.down("main")
+	g.reborn("main", map[string]Presence{"1001": g.x(desk).Shows.Presence(), "1002": dnd})
+	if x := g.x(mobile); x.Wish != nil || x.Said.Type != "dnd" {
+		t.Errorf("said %s, wish %+v; somebody set dnd after a minute", x.Said.Type, x.Wish)
+	}
+}

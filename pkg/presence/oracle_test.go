@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"fmt"
 	"slices"
 	"time"
 )
@@ -13,8 +14,34 @@ import (
 func (o *oracle) opine(x *truth, p Presence, now Time) {
 	x.goal = nil // what waited after a refusal is superseded
 	if t := o.typeOf(x, p); t != "" && o.r.Sync {
-		x.stack, x.repeat = []opinion{{p: p, t: t, since: now}}, Time{}
+		o.press(x, opinion{p: p, text: p.Message, t: t, since: now})
 	}
+}
+
+// press puts an opinion of a phone on the stack if its type ends by itself and there
+// is something to come back to, else in the place of the stack.
+func (o *oracle) press(x *truth, op opinion) {
+	op.until, op.pressed = o.ends(op.t), true
+	if known := x.said().t != "" || x.known && x.shows != op.p; !known || op.until.IsZero() {
+		x.stack, op.until = nil, Time{}
+	}
+	x.push(op)
+}
+
+// push puts op above what x says, or shows if nobody said anything.
+func (x *truth) push(op opinion) {
+	if len(x.stack) == 0 || x.said().t == "" && !op.until.IsZero() {
+		x.stack = []opinion{{p: x.shows}}
+	}
+	x.stack, x.repeat = append(x.stack, op), Time{}
+}
+
+// ends is when what begins now ends by itself.
+func (o *oracle) ends(t TypeID) Time {
+	if s, _, _ := o.r.Types.Lookup(t); s.Lasts > 0 {
+		return o.wall.Add(s.Lasts)
+	}
+	return Time{}
 }
 
 func (o *oracle) typeOf(x *truth, p Presence) (best TypeID) {
@@ -36,32 +63,49 @@ func (o *oracle) typeOf(x *truth, p Presence) (best TypeID) {
 // chosen is rules 1 and 2 of "Outgoing".
 func (o *oracle) chosen(in *Input, now Time) {
 	t, _, _ := o.r.Types.Lookup(in.Type)
-	op := opinion{Presence{Message: in.Message}, in.Type, now, in.Until}
+	op := opinion{p: Presence{Message: in.Message}, text: in.Message, t: in.Type, since: now, until: in.Until}
+	if in.Until.IsZero() && !in.Open {
+		op.until = o.ends(in.Type)
+	}
 	if o.hold = nil; t.Asterisk == nil || !o.r.Sync || len(o.exts) == 0 {
 		over, at := o.over()
 		o.hold = &held{op, over, at}
 		return
 	}
 	op.p.State, op.p.Subtype = t.Asterisk.State, t.Asterisk.Subtype
+	if o.r.UntilText != "" && !op.until.IsZero() {
+		op.p.Message = o.tells(in.Message, op.until)
+	}
 	for i := range o.exts {
 		x := &o.exts[i]
 		if o.r.Outgoing == ToDefault && i != o.r.Default {
 			continue
 		}
-		if x.said().t == "" {
-			x.stack = []opinion{{p: x.shows}} // what it returns to
-		}
-		if in.Until.IsZero() {
+		if op.until.IsZero() {
 			x.stack = nil
 		}
-		x.stack, x.repeat = append(x.stack, op), Time{}
+		x.push(op)
 		o.wish(x, goal{p: op.p, choice: true})
 	}
 }
 
+// tells is a phone's message with its return time, as Tokyo writes it.
+func (o *oracle) tells(message string, until Time) string {
+	const day = 24 * time.Hour
+	at := func(t Time) time.Duration { return time.Duration(t.us)*time.Microsecond + 9*time.Hour }
+	text := fmt.Sprintf("until %02d:%02d", at(until)%day/time.Hour, at(until)%time.Hour/time.Minute)
+	if at(until)/day != at(o.wall)/day {
+		text = "until " + until.Time().Add(9*time.Hour).Format("2006-01-02") + text[len("until"):]
+	}
+	if message == "" {
+		return text
+	}
+	return message + ", " + text
+}
+
 // tick is "Return time" and the counting of repeats.
-func (o *oracle) tick(now, wall Time) {
-	past := func(t Time) bool { return !t.IsZero() && !t.After(wall) }
+func (o *oracle) tick(now Time) {
+	past := func(t Time) bool { return !t.IsZero() && !t.After(o.wall) }
 	if o.hold != nil && past(o.hold.until) {
 		o.hold = nil
 	}
@@ -75,7 +119,13 @@ func (o *oracle) tick(now, wall Time) {
 			o.wish(x, goal{p: x.said().p})
 		}
 		if !x.repeat.IsZero() && !x.repeat.Add(2*time.Second).After(now) {
-			x.stack, x.repeat = []opinion{{x.said().p, x.said().t, x.repeat, Time{}}}, Time{}
+			op := opinion{p: x.said().p, text: x.said().text, t: x.said().t, since: x.repeat}
+			if x.said().until.IsZero() {
+				x.stack = nil
+				x.push(op)
+			} else {
+				o.press(x, op)
+			}
 		}
 	}
 }

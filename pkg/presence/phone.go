@@ -3,7 +3,6 @@ package presence
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -13,8 +12,8 @@ type PhoneState uint8
 
 // What phones do.
 const (
-	PhoneUnknown PhoneState = iota // nobody has told yet
-	PhoneNone                      // the PBX has no such device; of a user: none of the phones
+	PhoneUnknown PhoneState = iota // nobody has told yet; of a user: or there is no phone
+	PhoneNone                      // the PBX has no such device; never of a user
 	PhoneOffline
 	PhoneIdle
 	PhoneRinging
@@ -35,13 +34,10 @@ func (p PhoneState) String() string {
 // MarshalText writes the word, for JSON.
 func (p PhoneState) MarshalText() ([]byte, error) { return []byte(p.String()), nil }
 
-// UnmarshalText reads the word.
+// UnmarshalText reads the word. One of a newer version is PhoneUnknown, so that its
+// store and its answers can still be read.
 func (p *PhoneState) UnmarshalText(text []byte) error {
-	i := slices.Index(phoneNames[:], string(text))
-	if i < 0 {
-		return fmt.Errorf("%q is not what a phone does; one of %s", text, strings.Join(phoneNames[:], " "))
-	}
-	*p = PhoneState(i)
+	*p = PhoneState(max(0, slices.Index(phoneNames[:], string(text))))
 	return nil
 }
 
@@ -131,6 +127,9 @@ func (s *step) busiest() (p PhoneState, index int) {
 			p, index = q, i
 		}
 	}
+	if p == PhoneNone {
+		p = PhoneUnknown // who has no phone is no case of its own
+	}
 	return p, index
 }
 
@@ -178,8 +177,11 @@ func (s *step) overlay(chosen *Status) (st Status, why Rule, ok bool) {
 	return s.status(rule.Show, "", s.v.PhoneSince, Time{}, s.phoneBy()), PhoneShows, true
 }
 
-// phoneBy says whose phone shows.
+// phoneBy says whose phone shows: the one with which it began.
 func (s *step) phoneBy() string {
+	if v := s.v; v.Over && v.Status.Since.Equal(v.PhoneSince) {
+		return v.Status.By
+	}
 	_, i := s.busiest()
 	return s.v.Extensions[i].ID.by()
 }

@@ -61,6 +61,30 @@ func TestACallShowsOverTheStatusAndVanishes(t *testing.T) {
 	}
 }
 
+func TestASecondPhoneInTheSameCallIsNoNews(t *testing.T) {
+	g := newRig(t, ringing)
+	g.event(desk, available)
+	g.phone(mobile, PhoneInCall)
+	g.phone(desk, PhoneInCall) // stands first in the mapping
+	g.phone(mobile, PhoneIdle)
+	if s := g.v.Status; s.By != "extension main/1002" || len(g.told) > 0 {
+		t.Errorf("by %s, told %+v", s.By, g.told)
+	}
+}
+
+// After an outage that was longer than what is believed, the call of before must not
+// flash up until the phones have been listed.
+func TestACallOfBeforeALongOutageDoesNotComeBack(t *testing.T) {
+	g := newRig(t, ringing)
+	g.event(desk, available)
+	g.phone(desk, PhoneInCall)
+	g.down("main")
+	g.at = g.at.Add(time.Hour) // and no tick: the bridge was busy, or down
+	g.connect("main", map[string]Presence{"1001": available})
+	g.status("available")
+	g.phones(PhoneUnknown)
+}
+
 func TestAProtectedStatusStays(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -145,7 +169,7 @@ func TestAPhoneThatDoesNotExistIsNotOffline(t *testing.T) {
 	g.doing("branch", map[string]PhoneState{})
 	g.phones(PhoneOffline)
 	g.doing("main", map[string]PhoneState{})
-	g.phones(PhoneNone)
+	g.phones(PhoneUnknown)
 }
 
 func TestWhatAPhoneDidIsNotBelievedForEverOfALostPBX(t *testing.T) {
@@ -216,8 +240,8 @@ func TestPhoneWords(t *testing.T) {
 		}
 	}
 	var p PhoneState
-	if err := p.UnmarshalText([]byte("busy")); err == nil || PhoneState(99).String() != "phone(99)" {
-		t.Errorf("busy is taken for %s", p)
+	if err := p.UnmarshalText([]byte("of a newer version")); err != nil || p != PhoneUnknown || PhoneState(99).String() != "phone(99)" {
+		t.Errorf("a word of a newer version is taken for %s: %v", p, err)
 	}
 }
 

@@ -35,7 +35,9 @@ type Policy struct {
 	StaleAfter   time.Duration // after so long an unreachable extension no longer counts; 0: it always counts
 	Types        *Types
 	Ranks        Ranks
-	Phones       *Phones // what shows over the status while phones are in use; nil: nothing
+	UntilText    string         // what phones show of a return time, with {time} in it; "": nothing
+	Zone         *time.Location // of UntilText; nil: UTC
+	Phones       *Phones        // what shows over the status while phones are in use; nil: nothing
 }
 
 // Types is the table of status types, shared by all users. It is immutable.

@@ -18,6 +18,8 @@ type setup struct {
 	count    bool
 	sync     bool
 	dropped  []TypeID // not in the mapping now
+	lasts    map[TypeID]time.Duration
+	text     string // of return times
 }
 
 func newSetup(r *rand.Rand) setup {
@@ -63,13 +65,27 @@ func (s *setup) change(r *rand.Rand) {
 	s.def = r.IntN(len(s.exts))
 }
 
+// end says anew which types end by themselves.
+func (s *setup) end(r *rand.Rand) {
+	s.lasts, s.text = nil, ""
+	if r.IntN(2) == 0 {
+		s.lasts = map[TypeID]time.Duration{"lunch": 20 * time.Second, "dnd": 50 * time.Second, "training": 8 * time.Second, "available": 3 * time.Second}
+		delete(s.lasts, pickOne(r, []TypeID{"lunch", "dnd", "training", "available", "available"}))
+	}
+	if r.IntN(3) > 0 {
+		s.text = "until {time}"
+	}
+}
+
 func (s *setup) String() string {
-	return fmt.Sprintf("%v default=%d in=%s out=%s count=%v sync=%v dropped=%v", s.exts, s.def, s.incoming, s.outgoing, s.count, s.sync, s.dropped)
+	return fmt.Sprintf("%v default=%d in=%s out=%s count=%v sync=%v dropped=%v lasts=%v text=%q",
+		s.exts, s.def, s.incoming, s.outgoing, s.count, s.sync, s.dropped, s.lasts, s.text)
 }
 
 func (s *setup) rules() *Rules {
 	var list, removed []StatusType
 	for _, t := range allTypes {
+		t.Lasts = s.lasts[t.ID]
 		if slices.Contains(s.dropped, t.ID) {
 			removed = append(removed, t)
 			continue
@@ -81,10 +97,13 @@ func (s *setup) rules() *Rules {
 		Policy: &Policy{
 			Sync: s.sync, Incoming: s.incoming, Outgoing: s.outgoing, CountRepeats: s.count, Types: types,
 			Ranks: NewRanks(types, []TypeID{"dnd", "meeting", "lunch", "away", "available"}), Phones: &busyPhones,
+			UntilText: s.text, Zone: tokyo,
 		},
 		Extensions: slices.Clone(s.exts), Default: s.def,
 	}
 }
+
+var tokyo = time.FixedZone("JST", 9*3600) // where t0 is 19:00
 
 // busyPhones uses types that may be said, chosen and removed as well.
 var busyPhones = Phones{

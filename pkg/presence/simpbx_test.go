@@ -148,6 +148,9 @@ func (p *simPBX) deliver() {
 	p.wire = p.wire[1:]
 	if in.Kind == Event && p.w.chance(30) && p.mergeable(&in) {
 		p.w.say("%s %v merged away", in.Extension, in.Presence)
+		if a := p.w.accepted[in.Extension]; a != nil {
+			a.rival = true // should a kill bring this value back, nobody knows that it is an old one: README, limits
+		}
 		return
 	}
 	if in.Kind == Snapshot {

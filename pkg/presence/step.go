@@ -21,9 +21,9 @@ const (
 	PhonesListed                      // PBX, Phones: what every device does
 	Loaded                            // PBX: its presence module was loaded again and repeated everything
 	Down                              // PBX, Heard: the connection is lost
-	Chosen                            // Type, Message, Until, By
+	Chosen                            // Type, Message, Until, Open, By
 	Saved                             // Version: the view of this version is in the store
-	Tick                              // Wall: nothing but time has passed
+	Tick                              // nothing but time has passed
 	Reloaded                          // the rules are new
 )
 
@@ -42,6 +42,7 @@ type Input struct {
 	Type      TypeID
 	Message   string
 	Until     Time
+	Open      bool // no return time, whatever the type's
 	By        string
 	Version   uint64
 	Heard     Time // when the PBX was last heard of, as a loss may be noticed late; zero: now
@@ -196,7 +197,7 @@ func (s *step) opinion(x *Extension, p Presence) Verdict {
 		x.RepeatAt = s.now // counted when no module load is recognised meanwhile
 		return Repeat
 	}
-	s.say(x, Said{Presence: Keep(p), Type: id, Since: s.now, By: x.ID.by()})
+	s.say(x, s.lasting(x, Said{Presence: Keep(p), Type: id, Since: s.now, By: x.ID.by()}))
 	return Accepted
 }
 
@@ -308,9 +309,13 @@ func (s *step) lost() {
 			continue
 		}
 		x.RepeatAt = Time{}
-		if s.in.Kind == Down && x.Session != 0 {
+		switch {
+		case s.in.Kind != Down:
+		case x.Session != 0:
 			x.away(s.now, or(s.in.Heard, s.now))
 			s.fx.Changed = true
+		default: // new in the mapping, and its PBX was heard before it was listed
+			x.forget(or(s.in.Heard, s.now))
 		}
 	}
 }

@@ -7,10 +7,22 @@ import "time"
 // is never, and comes before everything.
 type Time struct{ us int64 } // since 1970
 
-// At is t without what is smaller than a microsecond, and without its zone.
+// earliest and latest are the first moment and the last that RFC 3339 can write.
+var (
+	earliest = time.Date(1, 1, 1, 0, 0, 0, 1000, time.UTC)
+	latest   = time.Date(9999, 12, 31, 23, 59, 59, 999_999_000, time.UTC)
+)
+
+// At is t without what is smaller than a microsecond, and without its zone. A year
+// that RFC 3339 cannot write becomes the nearest that it can.
 func At(t time.Time) Time {
-	if t.IsZero() {
+	switch {
+	case t.IsZero():
 		return Time{}
+	case t.Before(earliest):
+		t = earliest
+	case t.After(latest):
+		t = latest
 	}
 	return Time{t.UnixMicro()}
 }

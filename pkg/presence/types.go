@@ -9,6 +9,7 @@ package presence
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -176,6 +177,8 @@ type StatusType struct {
 	Base     Base   `json:"base"`
 	Color    string `json:"color"`
 	Asterisk *Image `json:"asterisk,omitempty"` // nil: not mapped, so not synchronised
+
+	Lasts time.Duration `json:"-"` // after so long it ends by itself, unless who chose it says when; 0: it does not
 }
 
 // Method names the way in which what a user's extensions said becomes the status.

@@ -14,10 +14,10 @@ type View struct {
 	Version    uint64      `json:"version"`         // rises with everything a page can see
 	Asks       uint64      `json:"asks"`            // the last number given to a write
 	Alone      bool        `json:"alone,omitempty"` // sync was off when last looked at
-	Status     *Status     `json:"status"`          // what shows; nil: nothing
 	Over       bool        `json:"over,omitempty"`  // Status is what the phones show over Under
-	Under      *Status     `json:"under,omitempty"` // with Over: what was said or chosen; nil: nothing
 	Phone      PhoneState  `json:"phone,omitempty"` // what all phones do together
+	Status     *Status     `json:"status"`          // what shows; nil: nothing
+	Under      *Status     `json:"under,omitempty"` // with Over: what was said or chosen; nil: nothing
 	PhoneSince Time        `json:"phone_since,omitzero"`
 	Hold       *Hold       `json:"hold,omitempty"`
 	Default    int         `json:"default"`    // as Rules.Default
@@ -42,15 +42,15 @@ type Hold struct {
 // Extension is one of a user's extensions.
 type Extension struct {
 	ID      ExtensionID `json:"id"`
-	Known   bool        `json:"known"` // the PBX has told what it shows
-	Reading bool        `json:"-"`     // a read-back is under way
+	Known   bool        `json:"known"`           // the PBX has told what it shows
+	Reading bool        `json:"-"`               // a read-back is under way
+	Phone   PhoneState  `json:"phone,omitempty"` // what its device does
 	Shows   Kept        `json:"shows"`
 	Recent  []Shown     `json:"recent,omitempty"` // what it showed before, oldest first; see remember
 	Said    Said        `json:"said"`
 	Wish    *Wish       `json:"wish,omitempty"`
 	Asked   []Ask       `json:"asked,omitempty"` // sent on the present connection and not answered, oldest first
 	Heard   Heard       `json:"heard"`
-	Phone   PhoneState  `json:"phone,omitempty"` // what its device does
 
 	Session  uint64 `json:"-"`                   // of the PBX; 0: it is away
 	AwayAt   Time   `json:"away_since,omitzero"` // zero: connected
@@ -61,6 +61,7 @@ type Extension struct {
 // value says that nobody has.
 type Said struct {
 	Presence Kept   `json:"presence"`
+	Added    uint8  `json:"added,omitempty"` // bytes at the end of its message that tell of Until; nobody wrote them
 	Type     TypeID `json:"type"`
 	Since    Time   `json:"since,omitzero"`
 	Until    Time   `json:"until,omitzero"` // then Before counts again

@@ -5,21 +5,25 @@ import (
 	"time"
 )
 
-// This file holds what leads to writes: choices, return times, snapshots that
-// show less than was written, and the rules for when a wish is written.
+// This file holds what leads to writes: choices, snapshots that show less than was
+// written, and the rules for when a wish is written.
 
 // choose takes a status that a person or a program picked.
 func (s *step) choose() {
 	in, v := s.in, s.v
 	s.by = in.By
 	v.Hold = nil
+	until := in.Until
+	if until.IsZero() && !in.Open {
+		until = s.end(in.Type)
+	}
 	if !s.synced(in.Type) {
 		all, winner, _, _ := s.weigh()
 		over := pick(all, winner)
-		v.Hold = &Hold{Type: in.Type, Message: in.Message, Since: s.now, Until: in.Until, By: in.By, Over: over.id, OverAt: over.since}
+		v.Hold = &Hold{Type: in.Type, Message: in.Message, Since: s.now, Until: until, By: in.By, Over: over.id, OverAt: over.since}
 		return
 	}
-	s.target(in.Type, in.Message, s.now, in.Until, in.By)
+	s.target(in.Type, in.Message, s.now, until, in.By)
 }
 
 // synced tells whether a choice of this type reaches phones.
@@ -31,13 +35,14 @@ func (s *step) synced(id TypeID) bool {
 // target makes a choice what the target extensions say, and shall show.
 func (s *step) target(id TypeID, message string, since, until Time, by string) {
 	img, _ := s.r.Types.image(id)
+	message, added := s.withUntil(message, until)
 	p := Presence{img.State, img.Subtype, message}.Canonical()
 	for i := range s.v.Extensions {
 		if s.r.Outgoing == ToDefault && i != s.r.Default {
 			continue
 		}
 		x := &s.v.Extensions[i]
-		said := Said{Presence: Keep(p), Type: id, Since: since, Until: until, By: by}
+		said := Said{Presence: Keep(p), Added: added, Type: id, Since: since, Until: until, By: by}
 		if !until.IsZero() {
 			said.Before = before(x, until)
 		}
@@ -45,32 +50,6 @@ func (s *step) target(id TypeID, message string, since, until Time, by string) {
 		s.wish(x, p, Choice)
 		x.Wish.Since = since
 	}
-}
-
-// before is what an extension returns to when a choice made now ends at until:
-// what it said, without what will have ended by then.
-func before(x *Extension, until Time) *Said {
-	b := &x.Said
-	for b != nil && !b.Until.IsZero() && !b.Until.After(until) {
-		b = b.Before
-	}
-	if b == nil || b == &x.Said && b.Since.IsZero() {
-		return &Said{Presence: x.Shows} // nothing was said: at least it shows what it showed
-	}
-	return b.trimmed(maxBefore)
-}
-
-// trimmed returns a copy of s with at most depth choices under it.
-func (s *Said) trimmed(depth int) *Said {
-	c := *s
-	if c.Before != nil {
-		if depth == 0 {
-			c.Before = nil
-		} else {
-			c.Before = c.Before.trimmed(depth - 1)
-		}
-	}
-	return &c
 }
 
 // wish makes p what the extension shall show; it replaces an older wish.
@@ -114,6 +93,7 @@ func (s *step) snapshot() {
 			s.compare(x, p)
 			continue
 		}
+		x.Phone = s.phone(x) // what is not believed any more does not come back
 		x.Session, x.AwayAt = s.in.Session, Time{}
 		s.fx.Changed = true
 		s.meet(x, p)
@@ -184,10 +164,7 @@ func (s *step) tick() {
 			s.expire(x)
 		}
 		if s.reached(after(x.RepeatAt, repeatWait)) {
-			again := x.Said
-			again.Since, again.Until, again.Before = x.RepeatAt, Time{}, nil
-			again.By = x.ID.by()
-			s.say(x, again)
+			s.say(x, s.again(x))
 		}
 		if s.reached(x.readAt()) {
 			x.Reading = true
@@ -201,26 +178,6 @@ const (
 	ByExpiry = "expiry"
 	ByReload = "reload"
 )
-
-// expire ends a choice: the extension says again what it said before.
-func (s *step) expire(x *Extension) {
-	said := Said{}
-	b := x.Said.Before
-	for b != nil && s.over(b.Until) {
-		b = b.Before
-	}
-	if b != nil {
-		said = *b
-	}
-	if !said.Since.IsZero() {
-		said.By = ByExpiry
-	}
-	s.by = ByExpiry
-	s.say(x, said)
-	if s.r.Sync {
-		s.wish(x, said.Presence.Presence(), Expiry)
-	}
-}
 
 // readAt is when the extension's oldest write has waited too long for its event.
 func (x *Extension) readAt() Time {
@@ -237,11 +194,6 @@ func (x *Extension) lastAcked() (ask uint64) {
 		}
 	}
 	return ask
-}
-
-// over tells whether a return time has come; zero never does.
-func (s *step) over(until Time) bool {
-	return !until.IsZero() && !or(s.in.Wall, s.now).Before(until)
 }
 
 // reached tells whether a deadline has come; zero never does.

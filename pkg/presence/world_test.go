@@ -13,6 +13,7 @@ type world struct {
 	seed  uint64
 	rng   *rand.Rand
 	calls *rand.Rand // what devices do, so that a seed does the rest as it did before
+	plans *rand.Rand // what ends by itself, likewise
 	trace func(string)
 	calm  bool // no faults, and one thing at a time
 
@@ -65,10 +66,11 @@ type act struct {
 
 func newWorld(seed uint64) *world {
 	w := &world{
-		seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), calls: rand.New(rand.NewPCG(seed, 2)), calm: seed%5 == 0,
+		seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), calls: rand.New(rand.NewPCG(seed, 2)), plans: rand.New(rand.NewPCG(seed, 3)), calm: seed%5 == 0,
 		wall: t0, last: t0, synced: map[string]bool{}, accepted: map[ExtensionID]*promise{},
 	}
 	w.setup = newSetup(w.rng)
+	w.setup.end(w.plans)
 	w.rules = w.setup.rules()
 	w.view = &View{User: "alice"}
 	w.oracle = &oracle{r: w.rules}
@@ -276,6 +278,7 @@ func (w *world) choose() {
 			in.Until = Time{}
 		}
 	}
+	in.Open = in.Until.IsZero() && w.plans.IntN(3) == 0
 	w.chose(in)
 }
 
@@ -309,7 +312,10 @@ func (w *world) chose(in Input) {
 	w.step(in)
 	for i := range w.view.Extensions {
 		if x := &w.view.Extensions[i]; x.Wish != nil && x.Wish.Kind == Choice && x.Wish.Version == w.view.Version {
-			w.accepted[x.ID] = &promise{version: w.view.Version, p: x.Wish.Presence, rival: !in.Until.IsZero()}
+			if x.Said.Added > 0 {
+				w.tally.Texts++
+			}
+			w.accepted[x.ID] = &promise{version: w.view.Version, p: x.Wish.Presence, rival: !x.Said.Until.IsZero()}
 		}
 	}
 	if w.view.Hold != nil {
@@ -399,6 +405,9 @@ func (w *world) wake() {
 func (w *world) reload() {
 	w.tally.Reloads++
 	w.setup.change(w.rng)
+	if w.plans.IntN(4) == 0 {
+		w.setup.end(w.plans)
+	}
 	w.rules = w.setup.rules()
 	w.oracle.r = w.rules
 	clear(w.accepted)
@@ -416,5 +425,5 @@ func (w *world) tick() {
 			return
 		}
 	}
-	w.step(Input{Kind: Tick, Wall: w.wall})
+	w.step(Input{Kind: Tick})
 }

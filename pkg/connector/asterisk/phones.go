@@ -190,7 +190,7 @@ func (s *session) deviceChanged(e ami.Event) {
 // deviceCanarySeen ends a list: whatever it reflects has been told.
 func (s *session) deviceCanarySeen(n *phoneList, state string) {
 	s.mu.Lock()
-	complete := n.fenced && state == ami.CustomDeviceOn
+	complete := s.phones == n && n.fenced && state == ami.CustomDeviceOn // else nobody waits for it any more
 	if complete {
 		s.phones, s.following = nil, true
 	}
@@ -212,10 +212,14 @@ func (s *session) followPhones(ctx context.Context) {
 		return
 	}
 	err := s.takePhones(ctx)
-	if ctx.Err() != nil || errors.Is(err, ami.ErrClosed) {
+	switch {
+	case ctx.Err() != nil || errors.Is(err, ami.ErrClosed):
 		return
-	}
-	if err != nil {
+	case err == nil:
+		s.unheard = 0
+	case s.tryAgain(err):
+		return // a busy PBX may be late once, and what is known of calls need not be forgotten for that
+	default:
 		err = s.c.phonesUnknown(err)
 		s.mu.Lock()
 		s.following = false
@@ -223,6 +227,20 @@ func (s *session) followPhones(ctx context.Context) {
 		_ = s.conn.Send(ami.Ping(), s.nobodyTells) // only the reader reports; a connection that is over has its Down
 	}
 	s.c.phoneTrouble(err)
+}
+
+// maxUnheard is how often phones are listed in vain before nobody is believed to be
+// in a call any more.
+const maxUnheard = 3
+
+// tryAgain counts a failure and tells whether trying again soon may be of use.
+func (s *session) tryAgain(err error) bool {
+	var refused *ami.ResponseError
+	s.unheard++
+	if errors.As(err, &refused) || errors.Is(err, errPhonesForged) {
+		s.unheard = maxUnheard
+	}
+	return s.unheard < maxUnheard
 }
 
 // nobodyTells reports that what phones do is not known any more.

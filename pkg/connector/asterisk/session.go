@@ -39,6 +39,7 @@ type session struct {
 	announced bool          // reader only: booted is closed
 	stranger  bool          // reader only: somebody else writes our canary, and it was logged
 	loaded    time.Time     // reader only: when Loaded was last reported
+	unheard   int           // follow only: how often in a row phones could not be listed
 	goodbye   bool          // reader only until the connection is over: the PBX said that it shuts down
 	invalid   atomic.Uint64 // reports without a valid state
 	malformed atomic.Uint64 // frames refused

@@ -76,13 +76,29 @@ func (s *session) follow(ctx context.Context, tasks *sync.WaitGroup) error {
 		// Whoever forges frames must not make Asterisk list without a pause, and a
 		// list of 100,000 takes one of its cores a second.
 		sleep(ctx, max(s.c.cfg.Times.Retry, restFactor*time.Since(began)))
-		next := time.NewTimer(jitter(s.c.cfg.Times.Snapshot))
+		s.rest(ctx)
+	}
+}
+
+// rest waits until a snapshot is wanted, or its time has come. Meanwhile it tries
+// phones again that could not be listed.
+func (s *session) rest(ctx context.Context) {
+	next := time.NewTimer(jitter(s.c.cfg.Times.Snapshot))
+	defer next.Stop()
+	for {
+		var phones <-chan time.Time
+		if s.unheard > 0 && s.unheard < maxUnheard {
+			phones = time.After(s.c.cfg.Times.Retry << s.unheard)
+		}
 		select {
+		case <-phones:
+			s.followPhones(ctx)
+			continue
 		case <-s.lists:
 		case <-next.C:
 		case <-ctx.Done():
 		}
-		next.Stop()
+		return
 	}
 }
 
@@ -266,6 +282,9 @@ func (s *session) deliver(n *snapshot, incarnation string) {
 		s.c.take(s, report) // from ARI, or nobody
 	} else {
 		s.report(report)
+	}
+	if first && !s.c.phones {
+		s.report(connector.Report{Kind: connector.PhonesListed}) // nobody tells, and what was told before counts no more
 	}
 	n.done <- nil
 }

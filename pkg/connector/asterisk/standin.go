@@ -104,6 +104,8 @@ func (s *standIn) run(ctx context.Context, tasks *sync.WaitGroup) error {
 	s.c.log.Info("ready", zap.String("over", "ari"), zap.Int("extensions", len(s.numbers)), zap.String("started", s.link.startedAt))
 	if s.c.phones {
 		tasks.Go(func() { s.followPhones(ctx) })
+	} else {
+		s.report(connector.Report{Kind: connector.PhonesListed}) // nobody tells, and what was told before counts no more
 	}
 	return s.serve(ctx)
 }

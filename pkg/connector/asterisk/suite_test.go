@@ -89,7 +89,7 @@ func TestContractOverARI(t *testing.T) {
 	})
 }
 
-// TestContractOverBoth has AMI and ARI on one network: what cuts one cuts both.
+// TestContractOverBoth has AMI, and ARI that stands by.
 func TestContractOverBoth(t *testing.T) {
 	pbxtest.Run(t, pbxtest.Options{ARI: true}, func(t *testing.T, pbx pbxtest.PBX) {
 		phone := pbxtest.Observe(t, pbx)
@@ -105,7 +105,7 @@ func TestContractOverBoth(t *testing.T) {
 					Address: pbx.Addr(), Username: account.Name, Secret: ami.NewSecret(account.Secret),
 					Timeout: connectortest.Deadline, Dial: network.Dial,
 				},
-				ARI: overARI(pbx, fmt.Sprint("both-", instance), network),
+				ARI: overARI(pbx, fmt.Sprint("both-", instance), &connectortest.Network{}),
 			}, logger(t))
 			if err != nil {
 				t.Fatal(err)
