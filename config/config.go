@@ -37,7 +37,8 @@ type PBX struct {
 	Name       string
 	Presentity string // with {extension} in place of the number
 	Device     string // likewise; "": phones are not followed
-	AMI        AMI
+	AMI        AMI    // no Address: there is none
+	ARI        ARI    // no URL: there is none; not both
 }
 
 // AMI says how to reach the manager interface of a PBX.
@@ -49,7 +50,17 @@ type AMI struct {
 	TLS        TLS
 }
 
-// TLS says how the manager connection is encrypted.
+// ARI says how to reach the REST interface of a PBX.
+type ARI struct {
+	URL      string // http://127.0.0.1:8088/ari, or https
+	Username string
+	Password Secret
+	App      string // name of the bridge's Stasis application
+	Publish  string // the application that is told of every change; "": none
+	TLS      TLS    // enabled by https
+}
+
+// TLS says how a connection is encrypted.
 type TLS struct {
 	Enabled    bool
 	CAFile     string // "": the system's authorities
@@ -111,8 +122,10 @@ func Load(path string, overrides Overrides) (*Config, Faults) {
 func (c *Config) absolute() error {
 	paths := []*string{&c.Path, &c.MappingPath, &c.Daemon.Mapping, &c.Daemon.Store.DSN, &c.Daemon.HTTP.Socket}
 	for i := range c.Daemon.PBX {
-		if ca := &c.Daemon.PBX[i].AMI.TLS.CAFile; *ca != "" {
-			paths = append(paths, ca)
+		for _, ca := range []*string{&c.Daemon.PBX[i].AMI.TLS.CAFile, &c.Daemon.PBX[i].ARI.TLS.CAFile} {
+			if *ca != "" {
+				paths = append(paths, ca)
+			}
 		}
 	}
 	for _, p := range paths {

@@ -50,20 +50,25 @@ func readPBXs(v value, p paths) []PBX {
 		first[pbx.Name] = item.line
 		pbxs = append(pbxs, pbx)
 	}
+	sameApps(v, pbxs)
 	return pbxs
 }
 
 func readPBX(v value, p paths) PBX {
 	o := v.object("name", "presentity", "device", "ami", "ari")
-	if o.has("ari") {
-		o.at("ari").fault("this version does not use ARI yet", "remove the block, it would do nothing")
-	}
-	return PBX{
+	pbx := PBX{
 		Name:       readWord(o.at("name")),
 		Presentity: readPresentity(o.at("presentity")),
 		Device:     readDevice(o.at("device")),
-		AMI:        readAMI(o.at("ami"), p),
 	}
+	overARI := o.has("ari") || o.at("ari").broken
+	if overARI {
+		pbx.ARI = readARI(o.at("ari"), p)
+	}
+	if o.has("ami") || !overARI {
+		pbx.AMI = readAMI(o.at("ami"), p)
+	}
+	return pbx
 }
 
 // readWord reads a name that Asterisk can keep.
@@ -103,13 +108,13 @@ func readPresentity(v value) string {
 func readAMI(v value, p paths) AMI {
 	o := v.object("address", "username", "secret", "secret_file", "tls", "plain_login", "insecure")
 	if v.missing() && !v.broken {
-		v.fault("nothing says how to reach this PBX", "write address, username and secret_file of its manager interface here")
+		v.fault("nothing says how to reach this PBX", "write address, username and secret_file of its manager interface here, or have a block ari")
 		return AMI{}
 	}
 	ami := AMI{
 		Address:    readAddress(o.at("address")),
 		Username:   readLine(o.at("username")),
-		Secret:     readSecret(o, p),
+		Secret:     amiSecret.read(o, p),
 		PlainLogin: o.at("plain_login").boolean(false),
 		TLS:        readTLS(o.at("tls"), p),
 	}
@@ -162,15 +167,22 @@ func readTLS(v value, p paths) TLS {
 		Enabled:    o.at("enabled").boolean(false),
 		ServerName: o.at("server_name").text(""),
 	}
-	file := o.at("ca_file")
-	if name := file.text(""); name != "" {
-		t.CAFile = p.credential(name)
-		checkCertificates(file, t.CAFile)
-	}
+	t.CAFile = readAuthorities(o.at("ca_file"), p)
 	if !t.Enabled && (t.CAFile != "" || t.ServerName != "") {
 		v.warn("TLS is off, so what stands here does nothing and the connection is not encrypted", "write enabled: true, or remove the block")
 	}
 	return t
+}
+
+// readAuthorities reads the name of the file of authorities; "": none.
+func readAuthorities(file value, p paths) string {
+	name := file.text("")
+	if name == "" {
+		return ""
+	}
+	path := p.credential(name)
+	checkCertificates(file, path)
+	return path
 }
 
 func readStore(v value, p paths) Store {

@@ -271,11 +271,16 @@ func TestExactlyOneNewlineOfASecretIsCut(t *testing.T) {
 	}
 }
 
-func TestTLSTakesItsAuthority(t *testing.T) {
-	folder(t)
+// authority is a certificate in PEM form.
+func authority() string {
 	server := httptest.NewTLSServer(nil)
 	defer server.Close()
-	write(t, "ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})))
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}))
+}
+
+func TestTLSTakesItsAuthority(t *testing.T) {
+	folder(t)
+	write(t, "ca.pem", authority())
 	write(t, "presencebridge.yaml", "pbx: [{name: main, ami: {address: '[::1]:5039', username: u, secret_file: ami-secret, plain_login: true, tls: {enabled: true, ca_file: ca.pem, server_name: pbx}}}]")
 	cfg, faults := Load("presencebridge.yaml", Overrides{})
 	if len(faults) > 0 {

@@ -84,6 +84,34 @@ func TestSamplesAreClean(t *testing.T) {
 	}
 }
 
+// TestTheSampleOfARIIsClean takes the # away from what stands ready in the sample.
+func TestTheSampleOfARIIsClean(t *testing.T) {
+	before, after, _ := strings.Cut(read(t, "presencebridge.yaml"), "    #ari:")
+	daemon := before + "    ari:" + strings.ReplaceAll(after, "\n    #", "\n    ")
+	dir := folder(t)
+	write(t, "presencebridge.yaml", daemon)
+	write(t, "ari-password", "hunter3\n")
+	cfg, faults := Load("presencebridge.yaml", Overrides{})
+	if len(faults) > 0 || cfg == nil {
+		t.Fatalf("the sample has faults:\n%v", faults)
+	}
+	got := cfg.Daemon.PBX[0].ARI
+	if got.Password.Reveal() != "hunter3" {
+		t.Errorf("password %q", got.Password.Reveal())
+	}
+	got.Password = Secret{}
+	if want := (ARI{URL: "http://127.0.0.1:8088/ari", Username: "presencebridge", App: "presencebridge"}); got != want {
+		t.Errorf("read %+v, want %+v", got, want)
+	}
+	write(t, "ca.pem", authority())
+	write(t, "presencebridge.yaml", `pbx: [{name: a, ari: {url: "https://pbx:8089/ari/", username: u, password_file: ari-password, app: b, publish: c, tls: {ca_file: ca.pem}}}]`)
+	got = mustLoad(t, Overrides{}).Daemon.PBX[0].ARI
+	got.Password = Secret{}
+	if want := (ARI{URL: "https://pbx:8089/ari/", Username: "u", App: "b", Publish: "c", TLS: TLS{Enabled: true, CAFile: filepath.Join(dir, "ca.pem")}}); got != want {
+		t.Errorf("read %+v, want %+v", got, want)
+	}
+}
+
 // TestEachRuleHasItsFault loads every daemon-*.yaml and mapping-*.yaml beside a
 // good other half and compares the faults with its golden file.
 func TestEachRuleHasItsFault(t *testing.T) {

@@ -59,27 +59,38 @@ func exists(path string) bool {
 // most 1023 (main/manager.c), the name of the header included.
 const maxHeader = 512
 
-// readSecret reads the password of a manager user from its file, or from the block itself.
-func readSecret(ami object, p paths) Secret {
-	inline, file := ami.at("secret"), ami.at("secret_file")
+// secretKeys says how a block names its secret.
+type secretKeys struct {
+	inline, file string // keys
+	what, whose  string // in sentences
+}
+
+var (
+	amiSecret = secretKeys{"secret", "secret_file", "secret", "the manager user"}
+	ariSecret = secretKeys{"password", "password_file", "password", "the user of ARI"}
+)
+
+// read reads the secret of an account from its file, or from the block itself.
+func (k secretKeys) read(account object, p paths) Secret {
+	inline, file := account.at(k.inline), account.at(k.file)
 	switch {
 	case inline.broken || file.broken:
 	case !inline.missing() && !file.missing():
-		inline.fault("both secret and secret_file are given", "remove secret")
+		inline.fault("both "+k.inline+" and "+k.file+" are given", "remove "+k.inline)
 	case !inline.missing():
-		inline.warn("everybody who may read this file learns the secret", "move it to a file of its own and name that as secret_file")
+		inline.warn("everybody who may read this file learns the "+k.what, "move it to a file of its own and name that as "+k.file)
 		return NewSecret(readLine(inline))
 	case !file.missing():
 		if name, ok := file.required(); ok {
-			return loadSecret(file, p.credential(name))
+			return k.load(file, p.credential(name))
 		}
 	default:
-		file.fault("there is no secret", "write the secret of the manager user into a file, run chmod 640 on it, and name it here")
+		file.fault("there is no "+k.what, "write the "+k.what+" of "+k.whose+" into a file, run chmod 640 on it, and name it here")
 	}
 	return Secret{}
 }
 
-func loadSecret(v value, path string) Secret {
+func (k secretKeys) load(v value, path string) Secret {
 	info, err := os.Stat(path)
 	if err == nil && !info.IsDir() && info.Mode().Perm()&0o004 != 0 {
 		v.fault("everybody on this machine may read "+path, "run: chmod 640 "+path)
@@ -100,12 +111,12 @@ func loadSecret(v value, path string) Secret {
 	text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
 	switch {
 	case text == "":
-		v.fault(path+" is empty", "write the secret of the manager user into it")
+		v.fault(path+" is empty", "write the "+k.what+" of "+k.whose+" into it")
 	case strings.ContainsFunc(text, isControl):
-		v.fault(path+" has more than one line, or control characters", "leave nothing but the secret in it")
+		v.fault(path+" has more than one line, or control characters", "leave nothing but the "+k.what+" in it")
 	case len(text) > maxHeader:
-		v.fault(fmt.Sprintf("%s holds %d bytes, more than the manager interface reads", path, len(text)),
-			fmt.Sprintf("use a secret of at most %d bytes", maxHeader))
+		v.fault(fmt.Sprintf("%s holds %d bytes, more than Asterisk reads", path, len(text)),
+			fmt.Sprintf("use a %s of at most %d bytes", k.what, maxHeader))
 	}
 	return NewSecret(text)
 }

@@ -71,8 +71,8 @@ func (p phone) writes(numbers ...string) (n int) {
 }
 
 func TestStatusFollowsThePhonesByEachMethodAndReachesThem(t *testing.T) {
-	pbxtest.Run(t, pbxtest.Options{}, func(t *testing.T, pbx pbxtest.PBX) {
-		r, p := configure(t, threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}
+	overEach(t, func(t *testing.T, pbx pbxtest.PBX, over string) {
+		r, p := configureOver(t, over, threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}
 		r.startReady()
 		r.shows("alice", "-")
 
@@ -125,8 +125,8 @@ func TestStatusFollowsThePhonesByEachMethodAndReachesThem(t *testing.T) {
 
 func TestMessagesArriveWholeInBothDirections(t *testing.T) {
 	long := strings.Repeat("é", 127) // 254 bytes; one more would split a rune
-	pbxtest.Run(t, pbxtest.Options{}, func(t *testing.T, pbx pbxtest.PBX) {
-		r, p := configure(t, threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}
+	overEach(t, func(t *testing.T, pbx pbxtest.PBX, over string) {
+		r, p := configureOver(t, over, threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}
 		r.startReady()
 		for _, message := range []string{
 			"Back at 2, call me, ok?", `it's "really" \ nice`, "🏖️ until Monday 🙂", "one\ntwo\r\nthree\ttab", long, strings.Repeat("x", 255),
@@ -149,8 +149,8 @@ func TestMessagesArriveWholeInBothDirections(t *testing.T) {
 }
 
 func TestTheSameWriteTwiceAndUnmappedOnesChangeNothing(t *testing.T) {
-	pbxtest.Run(t, pbxtest.Options{}, func(t *testing.T, pbx pbxtest.PBX) {
-		r, p := configure(t, threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}
+	overEach(t, func(t *testing.T, pbx pbxtest.PBX, over string) {
+		r, p := configureOver(t, over, threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}
 		r.startReady()
 		p.set("1001", "away", "lunch", "")
 		first := r.shows("alice", "lunch")
@@ -169,8 +169,8 @@ func TestTheSameWriteTwiceAndUnmappedOnesChangeNothing(t *testing.T) {
 }
 
 func TestWhatHappensWhileTheBridgeIsDownIsNotLost(t *testing.T) {
-	pbxtest.Run(t, pbxtest.Options{}, func(t *testing.T, pbx pbxtest.PBX) {
-		r, p := configure(t, threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}
+	overEach(t, func(t *testing.T, pbx pbxtest.PBX, over string) {
+		r, p := configureOver(t, over, threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}
 		r.startReady()
 		p.set("1002", "away", "", "")
 		r.shows("alice", "away")
@@ -203,8 +203,8 @@ func TestWhatHappensWhileTheBridgeIsDownIsNotLost(t *testing.T) {
 }
 
 func TestARestartedAsteriskIsBroughtBackIntoAgreement(t *testing.T) {
-	pbxtest.Run(t, pbxtest.Options{}, func(t *testing.T, pbx pbxtest.PBX) {
-		r, p := configure(t, threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}
+	overEach(t, func(t *testing.T, pbx pbxtest.PBX, over string) {
+		r, p := configureOver(t, over, threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}
 		r.startReady()
 		p.set("1003", "away", "", "")
 		r.shows("bob", "away")

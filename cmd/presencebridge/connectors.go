@@ -13,6 +13,7 @@ import (
 
 	"github.com/presencebridge/presencebridge/config"
 	"github.com/presencebridge/presencebridge/pkg/ami"
+	"github.com/presencebridge/presencebridge/pkg/ari"
 	"github.com/presencebridge/presencebridge/pkg/bridge"
 	"github.com/presencebridge/presencebridge/pkg/connector/asterisk"
 	"github.com/presencebridge/presencebridge/pkg/store/sqlite"
@@ -35,11 +36,18 @@ func connect(cfg *config.Config, log *zap.Logger) ([]bridge.PBXConnector, error)
 }
 
 func connectAsterisk(p config.PBX, instance string, log *zap.Logger) (*asterisk.Connector, error) {
-	account, err := amiConfig(p.AMI)
+	overAMI, err := amiConfig(p.AMI)
 	if err != nil {
-		return nil, fmt.Errorf("pbx %s: %w", p.Name, err)
+		return nil, fmt.Errorf("pbx %s: ami: %w", p.Name, err)
 	}
-	return asterisk.New(asterisk.Config{Name: p.Name, Presentity: p.Presentity, Device: p.Device, Instance: instance, AMI: account}, log)
+	overARI, err := ariConfig(p.ARI)
+	if err != nil {
+		return nil, fmt.Errorf("pbx %s: ari: %w", p.Name, err)
+	}
+	return asterisk.New(asterisk.Config{
+		Name: p.Name, Presentity: p.Presentity, Device: p.Device, Instance: instance,
+		AMI: overAMI, ARI: overARI, Publish: p.ARI.Publish,
+	}, log)
 }
 
 // amiConfig says how to log in to a PBX. An error is about the file of authorities.
@@ -50,6 +58,19 @@ func amiConfig(a config.AMI) (ami.Config, error) {
 		Username: a.Username,
 		Secret:   ami.NewSecret(a.Secret.Reveal()),
 		Plain:    a.PlainLogin,
+		TLS:      encrypted,
+	}, err
+}
+
+// ariConfig says how to reach the REST interface of a PBX, if it has one. An error
+// is about the file of authorities.
+func ariConfig(a config.ARI) (ari.Config, error) {
+	encrypted, err := tlsConfig(a.TLS)
+	return ari.Config{
+		URL:      a.URL,
+		Username: a.Username,
+		Password: ari.NewSecret(a.Password.Reveal()),
+		App:      a.App,
 		TLS:      encrypted,
 	}, err
 }

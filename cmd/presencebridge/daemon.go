@@ -114,9 +114,12 @@ func reload(old *config.Config, load func() (*config.Config, error), log *zap.Lo
 func sameSettings(a, b *config.Config) bool {
 	samePBX := func(x, y config.PBX) bool {
 		x.AMI.Secret, y.AMI.Secret = config.Secret{}, config.Secret{}
+		x.ARI.Password, y.ARI.Password = config.Secret{}, config.Secret{}
 		return x == y
 	}
-	sameSecret := func(x, y config.PBX) bool { return x.AMI.Secret.Equal(y.AMI.Secret) }
+	sameSecret := func(x, y config.PBX) bool {
+		return x.AMI.Secret.Equal(y.AMI.Secret) && x.ARI.Password.Equal(y.ARI.Password)
+	}
 	return slices.EqualFunc(a.Daemon.PBX, b.Daemon.PBX, samePBX) && slices.EqualFunc(a.Daemon.PBX, b.Daemon.PBX, sameSecret) &&
 		a.Daemon.Store == b.Daemon.Store && a.Daemon.HTTP == b.Daemon.HTTP && a.Daemon.Log == b.Daemon.Log
 }

@@ -86,35 +86,57 @@ func (m *Main) examinePBXs(ctx context.Context, cfg *config.Config) []examined {
 	var found []examined
 	refused := make(map[string]string) // by account: the PBX where its login failed
 	for _, p := range cfg.Daemon.PBX {
-		account := p.AMI.Username + " at " + p.AMI.Address
-		begin := func(step string) { m.progress(p.Name + ": " + step) }
-		steps := m.examinePBX(ctx, cfg, p, refused[account], begin)
-		if earlier := refused[account]; earlier == "" && loginFailed(steps) {
-			refused[account] = "the login of this account failed for the PBX " + p.Name
+		for _, e := range m.examinations(cfg, p) {
+			begin := func(step string) { m.progress(e.subject + ": " + step) }
+			steps := e.examine(ctx, refused[e.account], begin)
+			if earlier := refused[e.account]; earlier == "" && loginFailed(steps) {
+				refused[e.account] = "the login of this account failed for the PBX " + p.Name
+			}
+			found = append(found, examined{e.subject, steps})
 		}
-		found = append(found, examined{"pbx " + p.Name, steps})
 	}
 	m.progress("")
 	return found
 }
 
-func (m *Main) examinePBX(ctx context.Context, cfg *config.Config, p config.PBX, refused string, begin func(string)) []diagnose.Step {
-	if p.AMI.Secret.Reveal() == "" {
-		return []diagnose.Step{found("login", diagnose.Warning, "nothing was tried: you may not read the secret", "run doctor as root")}
-	}
-	account, err := amiConfig(p.AMI)
-	if err != nil {
-		return []diagnose.Step{{Name: "encryption", Result: diagnose.Failed, Says: err.Error(), Do: "correct tls.ca_file of this PBX"}}
-	}
-	return diagnose.Examine(ctx, diagnose.Config{
+// examination is one transport of a PBX to examine.
+type examination struct {
+	subject string
+	account string // and where
+	examine func(ctx context.Context, refused string, begin func(string)) []diagnose.Step
+}
+
+func (m *Main) examinations(cfg *config.Config, p config.PBX) []examination {
+	about := diagnose.Config{
 		Name:       p.Name,
 		Presentity: p.Presentity,
 		Device:     p.Device,
 		Instance:   "doctor-" + instance(cfg, p.Name),
 		Extensions: numbers(cfg, p.Name),
-		Refused:    refused,
-		AMI:        account,
-	}, begin)
+	}
+	var all []examination
+	add := func(subject, account string, secret config.Secret, fill func(*diagnose.Config) error, examine func(context.Context, diagnose.Config, func(string)) []diagnose.Step) {
+		all = append(all, examination{subject, account, func(ctx context.Context, refused string, begin func(string)) []diagnose.Step {
+			if secret.Reveal() == "" {
+				return []diagnose.Step{found("login", diagnose.Warning, "nothing was tried: you may not read the secret", "run doctor as root")}
+			}
+			about := about
+			about.Refused = refused
+			if err := fill(&about); err != nil {
+				return []diagnose.Step{{Name: "encryption", Result: diagnose.Failed, Says: err.Error(), Do: "correct tls.ca_file of this PBX"}}
+			}
+			return examine(ctx, about, begin)
+		}})
+	}
+	if p.AMI.Address != "" {
+		add("pbx "+p.Name, p.AMI.Username+" at "+p.AMI.Address, p.AMI.Secret,
+			func(c *diagnose.Config) (err error) { c.AMI, err = amiConfig(p.AMI); return err }, diagnose.Examine)
+	}
+	if p.ARI.URL != "" {
+		add("pbx "+p.Name+", ari", p.ARI.Username+" at "+p.ARI.URL, p.ARI.Password,
+			func(c *diagnose.Config) (err error) { c.ARI, err = ariConfig(p.ARI); return err }, diagnose.ExamineARI)
+	}
+	return all
 }
 
 func loginFailed(steps []diagnose.Step) bool {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -38,6 +39,7 @@ func newClinic(t *testing.T, user, mapping string, args ...string) *clinic {
 			{Name: "reader", Secret: doctorSecret, Read: "system,call", Write: "reporting"},
 			{Name: "other", Secret: "x", Read: "system,call", Write: "call,reporting"},
 		},
+		ARI: true,
 		Sim: pbxsim.Config{RefusalDelay: -1},
 	})
 	daemon := fmt.Sprintf("pbx: [{name: main, ami: {address: %q, username: %s, secret_file: secret}}]\nhttp: {socket: s}\n", pbx.Addr(), user)
@@ -65,7 +67,11 @@ func (c *clinic) golden(t *testing.T, name string) {
 		t.Error("the secret is in the output")
 	}
 	_, port, _ := net.SplitHostPort(c.pbx.Addr())
-	got = strings.NewReplacer(c.dir, "DIR", port, "PORT").Replace(got)
+	web, err := url.Parse(c.pbx.ARI())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got = strings.NewReplacer(c.dir, "DIR", port, "PORT", web.Port(), "WEBPORT").Replace(got)
 	got = regexp.MustCompile(`after \d+ ms`).ReplaceAllString(got, "after N ms")
 	got = regexp.MustCompile(`doctor-[0-9a-f]{8}`).ReplaceAllString(got, "doctor-INSTANCE")
 	sameAsGolden(t, name, got)
@@ -95,6 +101,9 @@ func TestDoctorPrintsWhatTheGoldenFilesSay(t *testing.T) {
 	}{
 		{name: "doctor-well", user: "bridge"},
 		{name: "doctor-well-json", user: "bridge", args: "--json"},
+		{name: "doctor-ari", user: "bridge", prepare: func(t *testing.T, c *clinic) {
+			c.write(t, "presencebridge.yaml", fmt.Sprintf("pbx: [{name: main, ari: {url: %q, username: bridge, password_file: secret}}]\nhttp: {socket: s}\n", c.pbx.ARI()))
+		}},
 		{name: "doctor-failure", user: "reader"},
 		{name: "doctor-refused", user: "other"},
 		{name: "doctor-errors", user: "bridge", prepare: func(t *testing.T, c *clinic) { c.write(t, "mapping.yaml", "sync: {incoming: newest}\n") }},

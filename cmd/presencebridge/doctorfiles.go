@@ -123,6 +123,9 @@ func (m *Main) secretFiles(file string) ([]string, error) {
 			AMI struct {
 				SecretFile string `yaml:"secret_file"`
 			} `yaml:"ami"`
+			ARI struct {
+				PasswordFile string `yaml:"password_file"`
+			} `yaml:"ari"`
 		} `yaml:"pbx"`
 	}
 	if err := yaml.Unmarshal(text, &c); err != nil {
@@ -131,9 +134,11 @@ func (m *Main) secretFiles(file string) ([]string, error) {
 	seen := map[string]bool{"": true}
 	var paths []string
 	for _, p := range c.PBX {
-		if name := p.AMI.SecretFile; !seen[name] {
-			seen[name] = true
-			paths = append(paths, m.secretPath(file, name))
+		for _, name := range []string{p.AMI.SecretFile, p.ARI.PasswordFile} {
+			if !seen[name] {
+				seen[name] = true
+				paths = append(paths, m.secretPath(file, name))
+			}
 		}
 	}
 	return paths, nil

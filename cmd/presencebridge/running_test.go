@@ -77,8 +77,14 @@ func (b *lockedBuffer) String() string {
 }
 
 // configure writes the files of a bridge for these PBXs (the first is "main", the
-// second "branch") and does not start it.
+// second "branch"), which it reaches over AMI, and does not start it.
 func configure(t *testing.T, mapping string, pbxs ...pbxtest.PBX) *running {
+	t.Helper()
+	return configureOver(t, "ami", mapping, pbxs...)
+}
+
+// configureOver is configure with the transports that over names: ami, ari, or both.
+func configureOver(t *testing.T, over, mapping string, pbxs ...pbxtest.PBX) *running {
 	t.Helper()
 	r := &running{t: t, dir: t.TempDir(), log: &lockedBuffer{}}
 	socket := filepath.Join(r.dir, "s")
@@ -88,7 +94,13 @@ func configure(t *testing.T, mapping string, pbxs ...pbxtest.PBX) *running {
 		name := []string{"main", "branch"}[i]
 		r.write("secret-"+name, account.Secret+"\n")
 		r.secrets = append(r.secrets, account.Secret)
-		fmt.Fprintf(&list, "  - {name: %s, ami: {address: %q, username: %s, secret_file: secret-%s}}\n", name, p.Addr(), account.Name, name)
+		fmt.Fprintf(&list, "  - name: %s\n", name)
+		if over != "ari" {
+			fmt.Fprintf(&list, "    ami: {address: %q, username: %s, secret_file: secret-%s}\n", p.Addr(), account.Name, name)
+		}
+		if over != "ami" {
+			fmt.Fprintf(&list, "    ari: {url: %q, username: %s, password_file: secret-%s}\n", p.ARI(), account.Name, name)
+		}
 	}
 	r.write("presencebridge.yaml", "pbx:\n"+list.String()+"http: {socket: s}\nlog: {level: debug}\n")
 	r.write("mapping.yaml", mapping)
@@ -99,6 +111,16 @@ func configure(t *testing.T, mapping string, pbxs ...pbxtest.PBX) *running {
 		},
 	}}
 	return r
+}
+
+// overEach runs a test once with AMI alone and once with ARI alone.
+func overEach(t *testing.T, test func(t *testing.T, pbx pbxtest.PBX, over string)) {
+	t.Helper()
+	for _, over := range []string{"ami", "ari"} {
+		t.Run(over, func(t *testing.T) {
+			pbxtest.Run(t, pbxtest.Options{ARI: over == "ari"}, func(t *testing.T, pbx pbxtest.PBX) { test(t, pbx, over) })
+		})
+	}
 }
 
 func (r *running) write(name, text string) {

@@ -29,6 +29,8 @@ type fakePBX struct {
 	writes   []string // "1001 away", as they came
 	reads    int
 	resyncs  int
+	follows  [][]string // what Follow was told, as it came
+	partial  bool       // it has no list of all, and is slow to take what Follow says: it tells of what it was told first
 
 	loseWrites bool // writes get lost with everything that follows from them
 	dropEchoes bool // writes happen, their events get lost
@@ -87,11 +89,22 @@ func (f *fakePBX) connect() {
 	f.snapshot(true)
 }
 
+func (f *fakePBX) Follow(numbers []string) {
+	f.do(func() { f.follows = append(f.follows, numbers) })
+}
+
 func (f *fakePBX) snapshot(first bool) {
-	f.tell(connector.Report{
+	r := connector.Report{
 		Kind: connector.Snapshot, Session: f.session, First: first,
-		Incarnation: fmt.Sprintf("life %d", f.life), Shows: maps.Clone(f.values),
-	})
+		Incarnation: fmt.Sprintf("life %d", f.life), Shows: maps.Clone(f.values), Partial: f.partial,
+	}
+	if f.partial {
+		r.Shows = map[string]presence.Presence{}
+		for _, number := range f.follows[0] {
+			r.Shows[number] = f.values[number]
+		}
+	}
+	f.tell(r)
 	f.tell(connector.Report{Kind: connector.Alive})
 }
 

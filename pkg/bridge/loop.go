@@ -150,13 +150,27 @@ func fromPBX(k connector.Kind) bool {
 
 func (b *Bridge) snapshot(p *pbx, r *connector.Report, now presence.Time) {
 	newLife := p.known.Incarnation != "" && p.known.Incarnation != r.Incarnation
-	b.stepAll(p, &presence.Input{Kind: presence.Snapshot, PBX: p.name, Session: r.Session, NewLife: newLife, Shows: r.Shows}, now)
+	in := &presence.Input{Kind: presence.Snapshot, PBX: p.name, Session: r.Session, NewLife: newLife, Shows: r.Shows}
+	for _, u := range p.users {
+		if !r.Partial || covers(r.Shows, p.name, u) {
+			b.step(u, in, now)
+		}
+	}
 	b.disturb(now)
 	p.known.Incarnation, p.dirty, p.synced = r.Incarnation, true, true
 	if newLife {
 		b.log.Info("PBX has restarted; what it forgot is written back", zap.String("pbx", p.name))
 	}
 	b.log.Debug("snapshot taken", zap.String("pbx", p.name), zap.Int("presentities", len(r.Shows)), zap.Bool("first", r.First))
+}
+
+// covers tells whether a snapshot has all extensions of a user. One that was taken
+// while the mapping changed may not: the next one, which a reload asks for, has.
+func covers(shows map[string]presence.Presence, pbx string, u *user) bool {
+	return !slices.ContainsFunc(u.mapped.Rules.Extensions, func(x presence.ExtensionID) bool {
+		_, there := shows[x.Number]
+		return x.PBX == pbx && !there
+	})
 }
 
 func (b *Bridge) down(p *pbx, now presence.Time) {

@@ -9,6 +9,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/presencebridge/presencebridge/pkg/connector"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 	"github.com/presencebridge/presencebridge/pkg/store"
 )
@@ -95,6 +96,7 @@ func (b *Bridge) apply(m *presence.Mapping) {
 	if len(b.parked) == 0 {
 		b.parked = map[presence.UserID]*user{} // a map keeps the room that it once had
 	}
+	b.follow(m)
 	now := b.clock.next()
 	for id, u := range old {
 		if b.users[id] == nil {
@@ -110,6 +112,24 @@ func (b *Bridge) apply(m *presence.Mapping) {
 	for _, u := range order {
 		b.step(u, &presence.Input{Kind: presence.Reloaded}, now)
 		b.board.put(u) // the name, or nothing, may be new
+	}
+}
+
+// follow tells connectors that want to know it which extensions there are.
+func (b *Bridge) follow(m *presence.Mapping) {
+	numbers := map[*pbx][]string{}
+	for i := range m.Users {
+		for _, x := range m.Users[i].Rules.Extensions {
+			p := b.pbxs[x.PBX]
+			if _, wants := p.connector.(connector.Follower); wants {
+				numbers[p] = append(numbers[p], x.Number)
+			}
+		}
+	}
+	for _, p := range b.pbxs {
+		if f, wants := p.connector.(connector.Follower); wants {
+			f.Follow(numbers[p])
+		}
 	}
 }
 

@@ -35,6 +35,13 @@ type Connector interface {
 	Health() Health
 }
 
+// Follower is a Connector that may have to ask for each extension by its number.
+type Follower interface {
+	// Follow says which extensions matter from now on. numbers is not changed by
+	// anybody. It does not wait; Resync brings what new ones show.
+	Follow(numbers []string)
+}
+
 // ErrDown says that the order's session is not, or no longer, there.
 var ErrDown = errors.New("not connected")
 
@@ -79,7 +86,8 @@ type Report struct {
 	Ask         uint64
 	First       bool                         // the first Snapshot of its session
 	Incarnation string                       // identifies this life of the PBX; equal strings mean that it has not restarted
-	Shows       map[string]presence.Presence // by extension number; missing means not_set. The sink owns it
+	Shows       map[string]presence.Presence // by extension number; missing means not_set, unless Partial. The sink owns it
+	Partial     bool                         // of a Snapshot: Shows has every extension that was asked for; of others nothing is known
 	Phone       presence.PhoneState
 	Phones      map[string]presence.PhoneState // by extension number; missing means that there is no such device. The sink owns it
 	Err         error
@@ -89,9 +97,10 @@ type Report struct {
 type Health struct {
 	PBX       string `json:"pbx"`
 	Connected bool   `json:"connected"` // logged in
-	Ready     bool   `json:"ready"`     // has a complete snapshot and its canary was seen
+	Ready     bool   `json:"ready"`     // has a complete snapshot, and its canary was seen or it answers readings
+	Transport string `json:"transport"` // over what presence is followed now, such as ami or ari; "": over nothing
 	Version   string `json:"version"`   // of the PBX, "" until known
 	Reason    string `json:"reason"`    // why it is not ready, or what is wrong although it is, and what to do; one sentence, "" if nothing is
 	Malformed uint64 `json:"malformed"` // frames refused since the start
-	Sessions  uint64 `json:"sessions"`  // sessions begun since the start
+	Sessions  uint64 `json:"sessions"`  // sessions that were open since the start
 }

@@ -74,7 +74,7 @@ func Users() []bridge.User {
 // PBXs are one that is well and one that is away.
 func PBXs() []bridge.PBX {
 	return []bridge.PBX{
-		{Health: connector.Health{PBX: "main", Connected: true, Ready: true, Version: "22.5.2", Malformed: 1, Sessions: 3}, Extensions: 5, Pending: 1},
+		{Health: connector.Health{PBX: "main", Connected: true, Ready: true, Transport: "ami", Version: "22.5.2", Malformed: 1, Sessions: 3}, Extensions: 5, Pending: 1},
 		{Health: connector.Health{PBX: "branch", Reason: "connection refused by 192.0.2.7:5038: start Asterisk there", Sessions: 1}, Extensions: 1},
 	}
 }

@@ -1,9 +1,10 @@
-// Package asterisk connects the bridge to the presence of one Asterisk over AMI.
+// Package asterisk connects the bridge to the presence of one Asterisk, over AMI
+// and, where that is away or not to be had, over ARI.
 //
-// It keeps one connection, which carries events, writes and readings, and
-// translates between presentities and extensions. It decides nothing about a
-// user, and tells the bridge nothing that could be half the truth: a snapshot
-// is complete and fenced, or it is not delivered.
+// One transport at a time has the floor: its session alone reports, writes and
+// reads. It translates between presentities and extensions, decides nothing about
+// a user, and tells the bridge nothing that could be half the truth: a snapshot is
+// complete and fenced, or it is not delivered.
 package asterisk
 
 import (
@@ -12,21 +13,25 @@ import (
 	"fmt"
 	"regexp"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/presencebridge/presencebridge/pkg/ami"
+	"github.com/presencebridge/presencebridge/pkg/ari"
 	"github.com/presencebridge/presencebridge/pkg/connector"
 )
 
 // Config says which Asterisk to connect to, and how.
 type Config struct {
-	Name       string // of the PBX, in reports and logs
-	Presentity string // where an extension's presence lives; "": CustomPresence:{extension}
-	Device     string // the device that is an extension's phone, such as PJSIP/{extension}; "": phones are not followed
-	AMI        ami.Config
-	Instance   string // tells the canaries of several bridges on one PBX apart: 1 to 32 of a-z 0-9 -
+	Name       string     // of the PBX, in reports and logs
+	Presentity string     // where an extension's presence lives; "": CustomPresence:{extension}
+	Device     string     // the device that is an extension's phone, such as PJSIP/{extension}; "": phones are not followed
+	AMI        ami.Config // no Address: AMI is not used
+	ARI        ari.Config // no URL: ARI is not used; its Events are chosen here. One of both is needed
+	Publish    string     // the Stasis application that is told of changes over ARI; "": none
+	Instance   string     // tells the canaries of several bridges on one PBX apart: 1 to 32 of a-z 0-9 -
 	Times      Times
 }
 
@@ -40,6 +45,9 @@ type Times struct {
 	Retry        time.Duration // before a list is asked for again: 1 s
 	BackoffMin   time.Duration // the first wait between connections is at most this: 250 ms
 	BackoffMax   time.Duration // and no wait is longer than this: 30 s
+	Grace        time.Duration // without AMI until ARI stands in: 2 s
+	Poll         time.Duration // in which ARI reads all of up to 2,000 extensions: 1 s
+	Replaced     time.Duration // to leave the application to whoever took it over twice: 10 min
 	LoginWindow  time.Duration // in which LoginRefused counts: 10 min
 	LoginRefused int           // refused logins that are risked in one window: 3
 }
@@ -57,6 +65,9 @@ func (t Times) withDefaults() Times {
 		{&t.Retry, time.Second},
 		{&t.BackoffMin, 250 * time.Millisecond},
 		{&t.BackoffMax, 30 * time.Second},
+		{&t.Grace, 2 * time.Second},
+		{&t.Poll, time.Second},
+		{&t.Replaced, 10 * time.Minute},
 		{&t.LoginWindow, 10 * time.Minute},
 	} {
 		if *d.value <= 0 {
@@ -80,17 +91,29 @@ type Connector struct {
 	deviceCanary string // the custom device that fences lists of devices
 	log          *zap.Logger
 
-	mu      sync.Mutex // never held while the sink or the network is called
-	health  connector.Health
-	current *session // open for orders; nil: none
-	entries int      // of the last snapshot
-	trouble string   // the last one logged; "" since a session was ready
-	away    bool     // the last try to log in did not succeed
-	damaged bool     // the last list was
-	unheard string   // why phones are not followed; "": they are, or shall not be
+	floor   sync.Mutex           // held while sink is called
+	sink    connector.Sink       // of this Run; under floor
+	left    time.Time            // when AMI lost the floor, or Run began; under floor
+	turn    atomic.Pointer[turn] // who has the floor; changes under floor
+	moved   chan struct{}        // of one place: AMI took or lost the floor
+	writing chan struct{}        // of one place, taken while ARI writes, or AMI takes the floor
+	follows atomic.Pointer[followed]
+	outlet  *outlet // nil: nothing is published
+
+	mu       sync.Mutex // never held while the sink or the network is called
+	ami, ari side
+	version  string // of the PBX
+	sessions uint64 // ever open
+	refused  uint64 // frames and messages
+	entries  int    // of the last snapshot
+	damaged  bool   // the last list was
+	unheard  string // why phones are not followed; "": they are, or shall not be
 }
 
-var _ connector.Connector = (*Connector)(nil)
+var (
+	_ connector.Connector = (*Connector)(nil)
+	_ connector.Follower  = (*Connector)(nil)
+)
 
 // New checks cfg. It does not connect; Run does.
 func New(cfg Config, log *zap.Logger) (*Connector, error) {
@@ -105,8 +128,15 @@ func New(cfg Config, log *zap.Logger) (*Connector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pbx %s: %w", cfg.Name, err)
 	}
+	if cfg.AMI.Address == "" && cfg.ARI.URL == "" {
+		return nil, fmt.Errorf("pbx %s: neither AMI nor ARI is configured", cfg.Name)
+	}
 	cfg.Times = cfg.Times.withDefaults()
-	return &Connector{
+	cfg.ARI.Events = []string{"ChannelUserevent"}
+	if phones {
+		cfg.ARI.Events = append(cfg.ARI.Events, "DeviceStateChanged")
+	}
+	c := &Connector{
 		cfg:    cfg,
 		where:  where,
 		canary: provider + canaryPrefix + cfg.Instance + canarySuffix,
@@ -115,23 +145,53 @@ func New(cfg Config, log *zap.Logger) (*Connector, error) {
 
 		deviceCanary: "Custom:" + canaryPrefix + cfg.Instance + canarySuffix,
 		log:          log.With(zap.String("pbx", cfg.Name)),
-		away:         true,
-		health: connector.Health{
-			PBX:    cfg.Name,
-			Reason: "not connected yet",
-		},
-	}, nil
+		moved:        make(chan struct{}, 1),
+		writing:      make(chan struct{}, 1),
+	}
+	c.ami = newSide(c, "ami")
+	c.ari = newSide(c, "ari")
+	c.follows.Store(&followed{})
+	if cfg.Publish != "" {
+		c.outlet = newOutlet(c)
+	}
+	return c, nil
 }
+
+func (c *Connector) hasAMI() bool { return c.cfg.AMI.Address != "" }
+func (c *Connector) hasARI() bool { return c.cfg.ARI.URL != "" }
 
 // Run connects until ctx ends, and returns nil then. A refused login does not
 // end it: the account may be mended while it waits.
 func (c *Connector) Run(ctx context.Context, sink connector.Sink) error {
+	c.floor.Lock()
+	c.sink, c.left = sink, time.Now()
+	c.floor.Unlock()
+	var sides sync.WaitGroup
+	if c.hasAMI() {
+		sides.Go(func() { c.keep(ctx, &c.ami, c.session) })
+	}
+	if c.hasARI() {
+		sides.Go(func() { c.keep(ctx, &c.ari, c.link) })
+	}
+	sides.Wait()
+	return nil
+}
+
+// maxReplaced is how often within Times.Replaced the application may be lost to
+// somebody, and be taken back: once. That may have been a handshake of our own, given
+// up, which a PBX that hung found late; after that it is another program.
+const maxReplaced = 2
+
+// keep tries again and again to have one side connected. opened tells of a try
+// that it came to something.
+func (c *Connector) keep(ctx context.Context, s *side, try func(context.Context) (opened bool, err error)) {
 	waits := backoff{min: c.cfg.Times.BackoffMin, max: c.cfg.Times.BackoffMax}
 	logins := refusals{window: c.cfg.Times.LoginWindow, limit: c.cfg.Times.LoginRefused}
+	losses := refusals{window: c.cfg.Times.Replaced, limit: maxReplaced}
 	for ctx.Err() == nil {
-		opened, err := c.session(ctx, sink)
+		opened, err := try(ctx)
 		if ctx.Err() != nil {
-			return nil
+			return
 		}
 		what := "not connected"
 		if opened {
@@ -139,147 +199,57 @@ func (c *Connector) Run(ctx context.Context, sink connector.Sink) error {
 			waits.reset()
 		}
 		wait := waits.next()
-		if errors.Is(err, ami.ErrAuth) {
-			now := time.Now()
-			logins.add(now)
-			wait = max(wait, logins.wait(now))
+		switch {
+		case errors.Is(err, ami.ErrAuth), errors.Is(err, ari.ErrAuth):
+			wait = max(wait, logins.add(time.Now()))
+		case errors.Is(err, ari.ErrReplaced):
+			wait = max(wait, jitter(c.cfg.Times.BackoffMax), losses.add(time.Now()))
 		}
-		c.complain(what, err, zap.Duration("retry_in", wait))
+		s.complain(what, err, zap.Duration("retry_in", wait))
 		sleep(ctx, wait)
 	}
-	return nil
 }
 
 // Resync asks the present session, if there is one, for a snapshot soon.
 func (c *Connector) Resync() {
-	c.mu.Lock()
-	s := c.current
-	c.mu.Unlock()
-	if s != nil {
-		s.relist()
+	if t := c.turn.Load(); t != nil {
+		t.relist()
 	}
 }
 
-// Health tells how things are now.
-func (c *Connector) Health() connector.Health {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	h := c.health
-	if h.Ready && h.Reason == "" {
-		h.Reason = c.unheard
-	}
-	return h
-}
-
-// phoneTrouble notes why phones are not followed, nil if they are. It logs that
-// once, until it is over.
-func (c *Connector) phoneTrouble(err error) {
-	why := ""
+// Write puts one order on the wire. While too many are unanswered it waits. An
+// error other than ErrDown says that no Asterisk can take this presence.
+func (c *Connector) Write(ctx context.Context, o connector.Order) error {
+	s, err := c.open(o.Session)
 	if err != nil {
-		why = reason(err)
+		return err
 	}
-	c.mu.Lock()
-	before := c.unheard
-	c.unheard = why
-	c.mu.Unlock()
-	switch {
-	case err != nil && why != before:
-		c.log.Warn("phones are not followed", zap.Error(err), zap.String("hint", advice(err)))
-	case err == nil && before != "":
-		c.log.Info("phones are followed again")
-	}
+	return s.write(ctx, o)
 }
 
-// entered notes a login and numbers its session. What kept an earlier session
-// from being ready stays the reason until it is known to be over.
-func (c *Connector) entered() (session uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.away {
-		c.away = false
-		c.health.Reason = "connected, waiting for the first snapshot"
+// Read asks what the extension really shows.
+func (c *Connector) Read(ctx context.Context, o connector.Order) error {
+	s, err := c.open(o.Session)
+	if err != nil {
+		return err
 	}
-	c.health.Connected = true
-	c.health.Sessions++
-	return c.health.Sessions
+	return s.read(ctx, o)
 }
 
-// notEntered notes that there was no login.
-func (c *Connector) notEntered() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.away = true
+// followed is which extensions matter. It is never changed.
+type followed struct {
+	numbers []string
+	has     map[string]struct{}
 }
 
-// greeted notes who has been connected to.
-func (c *Connector) greeted(version string) {
-	c.mu.Lock()
-	c.health.Version = version
-	c.mu.Unlock()
-	c.log.Info("connected", zap.String("version", version))
-}
-
-// complain notes why there is no session that is ready. It logs each trouble
-// once, however often the same one comes back.
-func (c *Connector) complain(what string, err error, facts ...zap.Field) {
-	why := reason(err)
-	c.mu.Lock()
-	news := c.trouble != why
-	c.trouble = why
-	if !c.health.Ready {
-		c.health.Reason = why
+// Follow says which extensions matter: over ARI there is no list of all.
+func (c *Connector) Follow(numbers []string) {
+	if !c.hasARI() {
+		return
 	}
-	c.mu.Unlock()
-	level := zap.DebugLevel
-	if news {
-		level = zap.WarnLevel
+	f := &followed{numbers: numbers, has: make(map[string]struct{}, len(numbers))}
+	for _, n := range numbers {
+		f.has[n] = struct{}{}
 	}
-	c.log.Log(level, what, append(facts, zap.Error(err), zap.String("hint", advice(err)))...)
-}
-
-// opened makes s the session for orders.
-func (c *Connector) opened(s *session) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.current, c.trouble = s, ""
-	c.health.Ready, c.health.Reason = true, ""
-}
-
-// listing notes, of a session that is ready, whether the list is damaged. It logs
-// that once, however often the bridge connects, until the damage is gone.
-func (c *Connector) listing(damaged bool) {
-	c.mu.Lock()
-	before := c.damaged
-	c.damaged, c.health.Reason = damaged, ""
-	if damaged {
-		c.health.Reason = reason(errDamaged)
-	}
-	c.mu.Unlock()
-	switch {
-	case damaged && !before:
-		c.log.Warn("the list of presences is damaged", zap.Error(errDamaged), zap.String("hint", advice(errDamaged)))
-	case before && !damaged:
-		c.log.Info("the list of presences is intact again")
-	}
-}
-
-// closed takes s away again; orders for it are refused from now on.
-func (c *Connector) closed(s *session, why error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.current == s {
-		c.current = nil
-		c.health.Ready = false
-	}
-	c.health.Connected, c.health.Reason = false, reason(why)
-}
-
-// open returns the open session of that number.
-func (c *Connector) open(number uint64) (*session, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.current == nil || c.current.number != number {
-		return nil, connector.ErrDown
-	}
-	return c.current, nil
+	c.follows.Store(f)
 }

@@ -57,6 +57,12 @@ func (b *bubble) start() {
 // connect starts a connector that uses the account "bridge", or as change has it.
 func (b *bubble) connect(change ...func(*asterisk.Config)) (*asterisk.Connector, *connectortest.Watch) {
 	b.t.Helper()
+	return b.connectTo(nil, change...)
+}
+
+// connectTo is connect with extensions to follow.
+func (b *bubble) connectTo(numbers []string, change ...func(*asterisk.Config)) (*asterisk.Connector, *connectortest.Watch) {
+	b.t.Helper()
 	cfg := asterisk.Config{
 		Name:     "main",
 		Instance: "a",
@@ -74,6 +80,7 @@ func (b *bubble) connect(change ...func(*asterisk.Config)) (*asterisk.Connector,
 	if err != nil {
 		b.t.Fatal(err)
 	}
+	c.Follow(numbers)
 	return c, connectortest.Start(b.t, c)
 }
 

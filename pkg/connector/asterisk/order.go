@@ -11,14 +11,9 @@ import (
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
-// Write puts one order on the wire. While too many are unanswered it waits. An
-// error other than ErrDown says that no Asterisk can take this presence.
-func (c *Connector) Write(ctx context.Context, o connector.Order) error {
-	s, err := c.open(o.Session)
-	if err != nil {
-		return err
-	}
-	write, err := ami.SetPresence(c.where.presentity(o.Extension.Number), o.Presence.State.String(), o.Presence.Subtype, o.Presence.Message)
+// write puts one order on the wire.
+func (s *session) write(ctx context.Context, o connector.Order) error {
+	write, err := ami.SetPresence(s.c.where.presentity(o.Extension.Number), o.Presence.State.String(), o.Presence.Subtype, o.Presence.Message)
 	if err != nil {
 		return fmt.Errorf("write extension %s: %w", o.Extension, err)
 	}
@@ -45,13 +40,9 @@ func (s *session) written(o connector.Order, err error) {
 	// Otherwise the connection is over, and Down follows.
 }
 
-// Read asks what the extension really shows. Several readings share one fence.
-func (c *Connector) Read(_ context.Context, o connector.Order) error {
-	s, err := c.open(o.Session)
-	if err != nil {
-		return err
-	}
-	reading, err := c.reading(o.Extension.Number)
+// read asks what the extension really shows. Several readings share one fence.
+func (s *session) read(_ context.Context, o connector.Order) error {
+	reading, err := s.c.reading(o.Extension.Number)
 	if err != nil {
 		return err
 	}
@@ -70,7 +61,7 @@ func (s *session) answer(ctx context.Context, r readOrder) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}
-	s.read(r.reading, func(p presence.Presence, err error) {
+	s.getvar(r.reading, func(p presence.Presence, err error) {
 		s.leave()
 		switch {
 		case err == nil:
@@ -98,9 +89,9 @@ func (c *Connector) reading(number string) (r reading, err error) {
 	return r, nil
 }
 
-// read sends a reading and calls done exactly once: on the reader, or with an
+// getvar sends a reading and calls done exactly once: on the reader, or with an
 // ami.ErrClosed.
-func (s *session) read(r reading, done func(presence.Presence, error)) {
+func (s *session) getvar(r reading, done func(presence.Presence, error)) {
 	var values [len(r)]string
 	var failed error
 	for i, ask := range r {

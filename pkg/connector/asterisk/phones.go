@@ -30,6 +30,9 @@ func parseDevice(template string) (d deviceTemplate, ok bool, err error) {
 	return deviceTemplate{before, after}, true, nil
 }
 
+// name returns the device of an extension.
+func (d deviceTemplate) name(number string) string { return d.before + number + d.after }
+
 // number returns the extension of a device, nil if it is nobody's phone.
 func (d deviceTemplate) number(device []byte) []byte {
 	n := len(device) - len(d.before) - len(d.after)

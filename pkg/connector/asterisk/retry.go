@@ -24,21 +24,18 @@ func (b *backoff) next() time.Duration {
 
 func (b *backoff) reset() { b.tries = 0 }
 
-// refusals remembers refused logins: common fail2ban settings ban an address
-// for days after five.
+// refusals remembers what may happen so often within a window: refused logins, as
+// common fail2ban settings ban an address for days after five.
 type refusals struct {
 	window time.Duration
 	limit  int
 	times  []time.Time // the last limit of them, oldest first
 }
 
-func (r *refusals) add(now time.Time) {
+// add returns how long to wait now.
+func (r *refusals) add(now time.Time) time.Duration {
 	r.times = append(r.times, now)
 	r.times = r.times[max(0, len(r.times)-r.limit):]
-}
-
-// wait returns how long not to log in.
-func (r *refusals) wait(now time.Time) time.Duration {
 	if len(r.times) < r.limit {
 		return 0
 	}

@@ -26,12 +26,10 @@ const maxUnderWay = 64
 // canaries and sends the readings that wait for one; and one that tells when
 // the connection is over.
 type session struct {
-	c      *Connector
-	sink   connector.Sink
-	number uint64                  // set before the first report
-	conn   *ami.Conn               // set before follow and pulse start
-	end    context.CancelCauseFunc // ends the session; the first cause counts
-	over   <-chan struct{}         // closed then
+	c    *Connector
+	conn *ami.Conn               // set before follow and pulse start
+	end  context.CancelCauseFunc // ends the session; the first cause counts
+	over <-chan struct{}         // closed then
 
 	booted    chan struct{} // closed by FullyBooted
 	lists     chan struct{} // of one place: a snapshot is wanted
@@ -58,11 +56,11 @@ type session struct {
 
 // session connects and stays until something ends it. opened tells whether it
 // came to its first snapshot; err is never nil.
-func (c *Connector) session(ctx context.Context, sink connector.Sink) (opened bool, err error) {
+func (c *Connector) session(ctx context.Context) (opened bool, err error) {
 	ctx, end := context.WithCancelCause(ctx)
 	defer end(nil)
 	s := &session{
-		c: c, sink: sink, end: end, over: ctx.Done(),
+		c: c, end: end, over: ctx.Done(),
 		booted:    make(chan struct{}),
 		lists:     make(chan struct{}, 1),
 		canaries:  make(chan struct{}, 1),
@@ -71,10 +69,11 @@ func (c *Connector) session(ctx context.Context, sink connector.Sink) (opened bo
 	}
 	conn, err := ami.Open(ctx, c.cfg.AMI, ami.Handler{Event: s.event, Malformed: s.refuse})
 	if err != nil {
-		c.notEntered()
+		c.ami.notEntered()
 		return false, c.unreachable(err)
 	}
-	s.conn, s.number = conn, c.entered()
+	s.conn = conn
+	c.ami.entered()
 	s.translate.escaped = escapes(conn.Version())
 	return s.run(ctx)
 }
@@ -101,19 +100,22 @@ func (s *session) run(ctx context.Context) (opened bool, err error) {
 	s.mu.Lock()
 	opened = s.opened
 	s.mu.Unlock()
-	s.c.closed(s, err)
+	s.c.ami.closed(err)
 	if opened {
 		s.c.log.Debug("session over", zap.Uint64("malformed", s.malformed.Load()), zap.Uint64("invalid", s.invalid.Load()))
-		s.report(connector.Report{Kind: connector.Down, Session: s.number, Err: err})
+		s.c.leave(s, err)
 	}
 	return opened, err
 }
 
 // report tells the sink.
-func (s *session) report(r connector.Report) {
-	r.PBX = s.c.cfg.Name
-	s.sink(r)
-}
+func (s *session) report(r connector.Report) { s.c.tell(s, r) }
+
+func (s *session) side() *side { return &s.c.ami }
+
+// silence has nothing to do: whoever takes the floor from a session of AMI has
+// closed its connection.
+func (s *session) silence(error) {}
 
 // event takes what the PBX sends unasked. It runs on the reader.
 func (s *session) event(e ami.Event) {
@@ -188,9 +190,7 @@ func fields(e ami.Event) (presentity, status, subtype, message []byte) {
 // was forged around the frame does not stand; but not because of a frame in a
 // list, which the next list would have again. It runs on the reader.
 func (s *session) refuse(err error) {
-	s.c.mu.Lock()
-	s.c.health.Malformed++
-	s.c.mu.Unlock()
+	s.c.malformed()
 	if s.malformed.Add(1) == 1 {
 		s.c.log.Warn("frame refused, further ones of this session are only counted", zap.Error(err))
 	}

@@ -68,7 +68,7 @@ func (s *session) follow(ctx context.Context, tasks *sync.WaitGroup) error {
 		case err != nil && fatal(err):
 			return s.c.unanswered(err)
 		case err != nil:
-			s.c.complain("no snapshot", s.c.unanswered(err))
+			s.c.ami.complain("no snapshot", s.c.unanswered(err))
 			s.relist()
 		default:
 			s.followPhones(ctx)
@@ -120,7 +120,7 @@ func (s *session) greet(ctx context.Context) (incarnation string, err error) {
 	if settings, err := s.conn.Do(ctx, ami.CoreSettings()); err == nil {
 		version = settings.Get("AsteriskVersion")
 	}
-	s.c.greeted(version)
+	s.c.ami.greeted(version)
 	return incarnation, nil
 }
 
@@ -150,6 +150,11 @@ func (s *session) takeSnapshot(ctx context.Context, incarnation string, wary boo
 	if err := s.settle(ctx, n); err != nil {
 		return err
 	}
+	release, err := s.c.hush(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
 	s.await(fence{deliver: func() { s.deliver(n, incarnation) }})
 	select {
 	case err := <-n.done:
@@ -227,7 +232,7 @@ func (s *session) settle(ctx context.Context, n *snapshot) error {
 		if err := s.enter(ctx); err != nil {
 			return err
 		}
-		s.read(reading, func(p presence.Presence, err error) {
+		s.getvar(reading, func(p presence.Presence, err error) {
 			s.leave()
 			switch {
 			case err == nil:
@@ -270,15 +275,14 @@ func (s *session) deliver(n *snapshot, incarnation string) {
 		n.shows[number] = p
 	}
 	s.c.remember(len(n.shows))
-	if first {
-		s.c.opened(s) // first: the sink may answer with an order at once
-		s.c.log.Info("ready", zap.Int("extensions", len(n.shows)), zap.String("started", incarnation))
-	}
+	report := connector.Report{Kind: connector.Snapshot, Incarnation: incarnation, Shows: n.shows}
 	s.c.listing(damaged)
-	s.report(connector.Report{
-		Kind: connector.Snapshot, Session: s.number, First: first,
-		Incarnation: incarnation, Shows: n.shows,
-	})
+	if first {
+		s.c.log.Info("ready", zap.String("over", "ami"), zap.Int("extensions", len(n.shows)), zap.String("started", incarnation))
+		s.c.take(s, report) // from ARI, or nobody
+	} else {
+		s.report(report)
+	}
 	if first && !s.c.phones {
 		s.report(connector.Report{Kind: connector.PhonesListed}) // nobody tells, and what was told before counts no more
 	}

@@ -26,6 +26,8 @@ type System struct {
 	// both without the connector.
 	Set   func(number string, p presence.Presence) error
 	Shows func(number string) (presence.Presence, error)
+
+	Polls bool // it has no events but looks again and again: what does not last may be missed, and so may repeats
 }
 
 // Factory makes a System for one test.
@@ -119,6 +121,10 @@ func firstSnapshot(t *testing.T, b *bench) {
 func changes(t *testing.T, b *bench) {
 	w := Start(t, b.Connector)
 	w.Ready()
+	if b.Polls {
+		b.slowChanges(w)
+		return
+	}
 	var want []presence.Presence
 	for i := range 30 {
 		p := presence.Presence{State: presence.Away, Message: fmt.Sprint("step ", i)}
@@ -132,6 +138,15 @@ func changes(t *testing.T, b *bench) {
 	}
 	b.set("1001", want[len(want)-1])
 	w.Await("a value that is set again", changed(b.id("1001"), want[len(want)-1]))
+}
+
+// slowChanges are changes that last until they were seen.
+func (b *bench) slowChanges(w *Watch) {
+	for i := range 10 {
+		p := presence.Presence{State: presence.Away, Message: fmt.Sprint("step ", i)}
+		b.set("1001", p)
+		w.Await("step "+p.Message, changed(b.id("1001"), p))
+	}
 }
 
 func ackBeforeEcho(t *testing.T, b *bench) {

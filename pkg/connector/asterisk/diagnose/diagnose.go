@@ -1,7 +1,7 @@
 // Package diagnose tries one Asterisk in every way in which the bridge uses it,
 // and says for people what is wrong and which line of which file mends it.
 //
-// It logs in once, writes only a presentity and a device of its own, which no bridge
+// It logs in once to AMI and to ARI, writes only a presentity and a device of its own, which no bridge
 // takes for an extension, and changes nothing else. It keeps nothing and prints nothing.
 package diagnose
 
@@ -12,17 +12,19 @@ import (
 	"time"
 
 	"github.com/presencebridge/presencebridge/pkg/ami"
+	"github.com/presencebridge/presencebridge/pkg/ari"
 )
 
 // Config says what to examine.
 type Config struct {
-	Name       string // of the PBX, as the configuration calls it
-	Presentity string // where an extension's presence lives: CustomPresence:{extension}
-	Device     string // the device that is an extension's phone: PJSIP/{extension}; "": phones are not followed
-	AMI        ami.Config
-	Instance   string   // tells the presentity that is written from those of bridges: a-z 0-9 -
-	Extensions []string // the numbers of users on this PBX
-	Refused    string   // why this account must not be tried again; "": it may be
+	Name       string     // of the PBX, as the configuration calls it
+	Presentity string     // where an extension's presence lives: CustomPresence:{extension}
+	Device     string     // the device that is an extension's phone: PJSIP/{extension}; "": phones are not followed
+	AMI        ami.Config // for Examine
+	ARI        ari.Config // for ExamineARI
+	Instance   string     // tells the presentity that is written from those of bridges: a-z 0-9 -
+	Extensions []string   // the numbers of users on this PBX
+	Refused    string     // why this account must not be tried again; "": it may be
 
 	BootWait  time.Duration // for FullyBooted after the login; 0: 2 s
 	EventWait time.Duration // for the event of a write; 0: 5 s
@@ -142,11 +144,18 @@ func Examine(ctx context.Context, cfg Config, begin func(step string)) []Step {
 	}
 	x := &examination{cfg: cfg}
 	defer x.leave(ctx)
+	x.steps = try(ctx, x.plan(), begin)
+	return x.steps
+}
+
+// try runs steps in order. What needs one that failed is not tried.
+func try(ctx context.Context, plan []step, begin func(step string)) []Step {
+	var steps []Step
 	blame := make(map[string]string) // by step that did not succeed: the failure behind it
-	for _, s := range x.plan() {
+	for _, s := range plan {
 		if cause := firstOf(blame, s.needs); cause != "" {
 			blame[s.name] = cause
-			x.steps = append(x.steps, Step{Name: s.name, Result: NotTried, Says: "because the step " + cause + " failed"})
+			steps = append(steps, Step{Name: s.name, Result: NotTried, Says: "because the step " + cause + " failed"})
 			continue
 		}
 		if begin != nil {
@@ -157,9 +166,9 @@ func Examine(ctx context.Context, cfg Config, begin func(step string)) []Step {
 		if result.Result == Failed {
 			blame[s.name] = s.name
 		}
-		x.steps = append(x.steps, result)
+		steps = append(steps, result)
 	}
-	return x.steps
+	return steps
 }
 
 func firstOf(blame map[string]string, needs []string) string {
@@ -196,9 +205,9 @@ func (x *examination) hangUp() {
 
 // canary is the presentity that is written. Bridges leave alone what is named so
 // (package asterisk, address.go).
-func (x *examination) canary() string {
-	return "CustomPresence:presencebridge-" + x.cfg.Instance + "-canary"
-}
+func (x *examination) canary() string { return x.cfg.canary() }
+
+func (c *Config) canary() string { return "CustomPresence:presencebridge-" + c.Instance + "-canary" }
 
 // section is the account's section of manager.conf.
 func (x *examination) section() string { return "[" + x.cfg.AMI.Username + "]" }

@@ -1,0 +1,183 @@
+package asterisk
+
+import (
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/presencebridge/presencebridge/pkg/connector"
+)
+
+// side is what is known of one transport. All but the first two fields are under
+// Connector.mu.
+type side struct {
+	c    *Connector
+	name string // ami or ari
+
+	connected bool
+	away      bool   // the last try to log in did not succeed
+	reason    string // why it has no session, or what is wrong with it; "": nothing
+	trouble   string // the last one logged; "" since all was well
+}
+
+func newSide(c *Connector, name string) side {
+	return side{c: c, name: name, away: true, reason: "not connected yet"}
+}
+
+// Health tells how things are now.
+func (c *Connector) Health() connector.Health {
+	open := ""
+	if t := c.turn.Load(); t != nil {
+		open = t.side().name
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	h := connector.Health{
+		PBX: c.cfg.Name, Connected: c.ami.connected || c.ari.connected, Ready: open != "", Transport: open,
+		Version: c.version, Malformed: c.refused, Sessions: c.sessions,
+	}
+	var all []string
+	note := func(before, why string) {
+		if why != "" {
+			all = append(all, before+why)
+		}
+	}
+	switch {
+	case open == c.ami.name:
+		note("", c.ami.reason)
+		note("", c.unheard)
+		if c.hasARI() && !c.ari.connected {
+			note("ARI could not stand in for AMI: ", c.ari.trouble)
+		}
+	case open == c.ari.name && c.hasAMI():
+		note("AMI is down, presence is followed over ARI: ", c.ami.reason)
+		note("", c.unheard)
+	case open == c.ari.name:
+		note("", c.unheard)
+	default:
+		if c.hasAMI() {
+			note("", c.ami.reason)
+		}
+		if c.hasARI() {
+			note(map[bool]string{true: "over ARI: "}[c.hasAMI()], c.ari.reason)
+		}
+	}
+	h.Reason = strings.Join(all, "; ")
+	return h
+}
+
+// entered notes a login. What kept an earlier session from being ready stays the
+// reason until it is known to be over.
+func (s *side) entered() {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	if s.away {
+		s.away = false
+		s.reason = "connected, waiting for the first snapshot"
+	}
+	s.connected = true
+}
+
+// notEntered notes that there was no login.
+func (s *side) notEntered() {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.away = true
+}
+
+// greeted notes who has been connected to.
+func (s *side) greeted(version string) {
+	s.c.mu.Lock()
+	s.c.version = version
+	s.c.mu.Unlock()
+	s.c.log.Info("connected", zap.String("over", s.name), zap.String("version", version))
+}
+
+// complain notes why there is no session. It logs each trouble once, however
+// often the same one comes back.
+func (s *side) complain(what string, err error, facts ...zap.Field) {
+	why := reason(err)
+	ready := false
+	if t := s.c.turn.Load(); t != nil {
+		ready = t.side() == s
+	}
+	s.c.mu.Lock()
+	news := s.trouble != why
+	s.trouble = why
+	if !ready {
+		s.reason = why
+	}
+	s.c.mu.Unlock()
+	level := zap.DebugLevel
+	if news {
+		level = zap.WarnLevel
+	}
+	s.c.log.Log(level, what, append(facts, zap.String("over", s.name), zap.Error(err), zap.String("hint", advice(err)))...)
+}
+
+// well notes that nothing is wrong.
+func (s *side) well() {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.trouble, s.reason = "", ""
+}
+
+// opened notes that a session is open, and numbers it.
+func (s *side) opened() (session uint64) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.trouble = ""
+	s.c.sessions++
+	return s.c.sessions
+}
+
+// closed notes that the connection is over.
+func (s *side) closed(why error) {
+	s.c.mu.Lock()
+	defer s.c.mu.Unlock()
+	s.connected, s.reason = false, reason(why)
+}
+
+// malformed counts a frame or message that was refused.
+func (c *Connector) malformed() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refused++
+}
+
+// phoneTrouble notes why phones are not followed, nil if they are. It logs that
+// once, until it is over.
+func (c *Connector) phoneTrouble(err error) {
+	why := ""
+	if err != nil {
+		why = reason(err)
+	}
+	c.mu.Lock()
+	before := c.unheard
+	c.unheard = why
+	c.mu.Unlock()
+	switch {
+	case err != nil && why != before:
+		c.log.Warn("phones are not followed", zap.Error(err), zap.String("hint", advice(err)))
+	case err == nil && before != "":
+		c.log.Info("phones are followed again")
+	}
+}
+
+// listing notes, of a session of AMI that is ready, whether the list is damaged. It
+// logs that once, however often the bridge connects, until the damage is gone.
+func (c *Connector) listing(damaged bool) {
+	c.mu.Lock()
+	before := c.damaged
+	c.damaged, c.ami.reason = damaged, ""
+	if damaged {
+		c.ami.reason = reason(errDamaged)
+	}
+	c.mu.Unlock()
+	switch {
+	case damaged && !before:
+		c.log.Warn("the list of presences is damaged", zap.Error(errDamaged), zap.String("hint", advice(errDamaged)))
+	case before && !damaged:
+		c.log.Info("the list of presences is intact again")
+	}
+}
