@@ -28,7 +28,7 @@ const (
 	maxMessage = 256 << 10 // bytes of an event; real ones have less than 2 KiB
 
 	goodbyeTimeout = 200 * time.Millisecond // for the closing handshake
-	hangupTimeout  = time.Second            // for the channel that presence is read on
+	hangupTimeout  = 400 * time.Millisecond // for the channel that presence is read on
 )
 
 var (

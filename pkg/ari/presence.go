@@ -18,7 +18,7 @@ const maxAddress = 3900
 // whatever was set, and not always UTF-8.
 type Presence struct {
 	Presentity string
-	State      string // not_set unavailable available away xa chat dnd
+	State      string // not_set unavailable available away xa chat dnd; "": one that Asterisk cannot read itself
 	Subtype    string
 	Message    string
 }
@@ -42,11 +42,32 @@ func (c *Conn) Presences(ctx context.Context, presentities ...string) ([]Presenc
 		if err != nil {
 			return nil, err
 		}
+		if !slices.ContainsFunc(some, readable) {
+			if err := c.probe(ctx); err != nil {
+				return nil, err
+			}
+		}
 		all = append(all, some...)
 		presentities = presentities[n:]
 	}
 	return all, nil
 }
+
+// nobody is a presentity that Asterisk knows to be not_set, as nobody sets it.
+const nobody = "CustomPresence:presencebridge-nobody"
+
+// probe tells one that Asterisk cannot read, as its entry of AstDB is damaged
+// (funcs/func_presencestate.c:105), from an Asterisk that reads none at all.
+func (c *Conn) probe(ctx context.Context) error {
+	query, _ := c.question([]string{nobody})
+	got, err := c.ask(ctx, query, []string{nobody})
+	if err == nil && !readable(got[0]) {
+		err = fmt.Errorf("presences: %w: none came, as without func_presencestate", ErrMalformed)
+	}
+	return err
+}
+
+func readable(p Presence) bool { return p.State != "" }
 
 // question is what asks for as many of the presentities as fit, and how many.
 // The names are validated: nothing in them has a meaning for EVAL.
@@ -136,8 +157,8 @@ func parse(text string, presentities []string) ([]Presence, error) {
 	all := make([]Presence, len(presentities))
 	for i, name := range presentities {
 		fields := strings.Split(parts[i], "|")
-		if len(fields) != 3 || !slices.Contains(states, fields[0]) {
-			return nil, fmt.Errorf("presences: %w: no presence of %s came, as without func_presencestate", ErrMalformed, name)
+		if parts[i] != "||" && (len(fields) != 3 || !slices.Contains(states, fields[0])) {
+			return nil, fmt.Errorf("presences: %w: what came of %s is no presence", ErrMalformed, name)
 		}
 		subtype, err1 := base64.StdEncoding.DecodeString(fields[1])
 		message, err2 := base64.StdEncoding.DecodeString(fields[2])

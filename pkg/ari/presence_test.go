@@ -207,6 +207,24 @@ func TestAConnThatBreaksHangsUp(t *testing.T) {
 	})
 }
 
+// TestADamagedEntryIsNoReasonToReadNothing is about what somebody wrote into AstDB.
+func TestADamagedEntryIsNoReasonToReadNothing(t *testing.T) {
+	park := &parking{shows: func(name, field string) string {
+		if name == "CustomPresence:2" {
+			return ""
+		}
+		return shown(name, field)
+	}}
+	p := peer{answer: park.answer}
+	c := enter(t, p.start(t), Handler{})
+	for _, names := range [][]string{{"CustomPresence:1", "CustomPresence:2"}, {"CustomPresence:2"}} {
+		got, err := c.Presences(t.Context(), names...)
+		if err != nil || len(got) != len(names) || got[len(got)-1] != (Presence{Presentity: "CustomPresence:2"}) {
+			t.Errorf("read %v, %v", got, err)
+		}
+	}
+}
+
 func TestStrangePresencesAreRefused(t *testing.T) {
 	for name, shows := range map[string]func(string, string) string{
 		"without func_presencestate": func(string, string) string { return "" },

@@ -31,11 +31,7 @@ func TestOnRealAsterisks(t *testing.T) {
 	}
 	for _, f := range reals {
 		t.Run(f.Name, func(t *testing.T) {
-			port, certificate := pbxtest.FreePort(t), pbxtest.NewCertificate(t, "pbx.example.com", time.Now().Add(time.Hour))
-			pbx := f.Start(t, pbxtest.Options{ARI: true, Conf: pbxtest.Conf{
-				HTTP:  fmt.Sprintf("tlsenable = yes\ntlsbindaddr = 127.0.0.1:%d\ntlscertfile = {etc}/pbx.pem\ntlsprivatekey = {etc}/pbx.pem\n", port),
-				Files: map[string]string{"pbx.pem": certificate.PEM},
-			}}).(*pbxtest.Real)
+			pbx := f.Start(t, pbxtest.Options{ARI: true}).(*pbxtest.Real)
 			for _, tc := range []struct {
 				name string
 				test func(*testing.T, *pbxtest.Real)
@@ -56,13 +52,8 @@ func TestOnRealAsterisks(t *testing.T) {
 			} {
 				t.Run(tc.name, func(t *testing.T) { tc.test(t, pbx) })
 			}
-			t.Run("all of it goes over TLS", func(t *testing.T) {
-				cfg := config(t, pbx, "bridge")
-				cfg.URL = fmt.Sprintf("https://127.0.0.1:%d/ari", port)
-				cfg.TLS = &tls.Config{RootCAs: certificate.Trusted, ServerName: "pbx.example.com"}
-				testTLS(t, pbx, cfg)
-			})
 			t.Run("a PBX that stops is noticed", func(t *testing.T) { testStop(t, pbx) })
+			t.Run("all of it goes over TLS", func(t *testing.T) { testTLS(t, f) })
 		})
 	}
 }
@@ -355,7 +346,17 @@ func testPing(t *testing.T, pbx *pbxtest.Real) {
 	}
 }
 
-func testTLS(t *testing.T, pbx *pbxtest.Real, cfg ari.Config) {
+// testTLS has an Asterisk of its own: twice, on a busy machine, Asterisk 22 answered
+// nothing over HTTP any more after it, to nobody and for good.
+func testTLS(t *testing.T, f pbxtest.Factory) {
+	port, certificate := pbxtest.FreePort(t), pbxtest.NewCertificate(t, "pbx.example.com", time.Now().Add(time.Hour))
+	pbx := f.Start(t, pbxtest.Options{ARI: true, Conf: pbxtest.Conf{
+		HTTP:  fmt.Sprintf("tlsenable = yes\ntlsbindaddr = 127.0.0.1:%d\ntlscertfile = {etc}/pbx.pem\ntlsprivatekey = {etc}/pbx.pem\n", port),
+		Files: map[string]string{"pbx.pem": certificate.PEM},
+	}}).(*pbxtest.Real)
+	cfg := config(t, pbx, "bridge")
+	cfg.URL = fmt.Sprintf("https://127.0.0.1:%d/ari", port)
+	cfg.TLS = &tls.Config{RootCAs: certificate.Trusted, ServerName: "pbx.example.com"}
 	var seen log
 	c := open(t, cfg, seen.handler())
 	if err := c.Subscribe(t.Context(), ari.AllDevices); err != nil {

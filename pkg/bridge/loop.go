@@ -165,7 +165,8 @@ func (b *Bridge) snapshot(p *pbx, r *connector.Report, now presence.Time) {
 }
 
 // covers tells whether a snapshot has all extensions of a user. One that was taken
-// while the mapping changed may not: the next one, which a reload asks for, has.
+// while the mapping changed may not: the next one has, which a session takes that
+// finds out.
 func covers(shows map[string]presence.Presence, pbx string, u *user) bool {
 	return !slices.ContainsFunc(u.mapped.Rules.Extensions, func(x presence.ExtensionID) bool {
 		_, there := shows[x.Number]

@@ -202,6 +202,10 @@ func (s *step) decide() {
 	v, old := s.v, s.v.Status
 	chosen := renewed(v.chosen(), st, ok)
 	over, why, overlaid := s.overlay(chosen)
+	by := s.by
+	if v.Later != nil && chosen.equals(v.Later.Chosen) {
+		by = "" // who said it did so earlier
+	}
 	if s.tooFast(chosen, &over, overlaid) {
 		return
 	}
@@ -216,7 +220,7 @@ func (s *step) decide() {
 	}
 	s.fx.Changed = true
 	if !shown.equals(old) {
-		s.tell(old, shown, rule)
+		s.tell(old, shown, rule, by)
 	}
 }
 
@@ -235,13 +239,13 @@ func renewed(old *Status, st Status, ok bool) *Status {
 }
 
 // tell writes a line of the history if the change belongs there.
-func (s *step) tell(old, st *Status, rule Rule) {
+// by is who did it, and "" who said it.
+func (s *step) tell(old, st *Status, rule Rule, by string) {
 	if st == nil {
 		st = &Status{Type: &noType}
 	} else if old != nil && !s.worthTelling(old, st) {
 		return
 	}
-	by := s.by
 	if by == "" {
 		by = st.By
 	}

@@ -121,10 +121,13 @@ func (o *oracle) tick(now Time) {
 		}
 		if !x.repeat.IsZero() && !x.repeat.Add(2*time.Second).After(now) {
 			op := opinion{p: x.said().p, text: x.said().text, t: x.said().t, since: x.repeat, by: "extension " + x.id.String()}
-			if x.said().until.IsZero() {
+			switch {
+			case x.said().until.IsZero():
 				x.stack = nil
 				x.push(op)
-			} else {
+			case o.ends(op.t).IsZero(): // a person chose when it ends
+				x.said().since, x.said().by, x.repeat = op.since, op.by, Time{}
+			default:
 				o.press(x, op)
 			}
 		}

@@ -24,7 +24,8 @@ type Later struct {
 // what showed goes on to show. A bucket of tokens, kept as the moment at which it is
 // full again.
 //
-//	nothing new shows                     nothing is held back, or any more
+//	nothing new shows                     nothing is held back, or any more; whose
+//	                                      phone is in the call is nothing new
 //	a person, a return time or a reload   shows at once, and what was held back with it
 //	there is a token                      shows at once
 //	else                                  held back until there is one
@@ -32,7 +33,11 @@ func (s *step) tooFast(chosen, over *Status, overlaid bool) bool {
 	v := s.v
 	same := !v.Over && chosen.equals(v.Status)
 	if overlaid {
-		same = v.Over && over.same(v.Status) && chosen.equals(v.Under)
+		now := *over
+		if v.Over {
+			now.By = v.Status.By
+		}
+		same = v.Over && now.same(v.Status) && chosen.equals(v.Under)
 	}
 	if at := v.Pace.Add(-(paceBurst - 1) * paceEvery); !same && !s.free && s.now.Before(at) {
 		s.holdBack(Later{at, chosen})

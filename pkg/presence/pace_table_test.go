@@ -106,7 +106,7 @@ func TestAPersonIsNeverHeldBackAndTakesAlongWhatIs(t *testing.T) {
 			g.r = sample(incoming(Priority), outgoing(ToDefault))
 			g.r.Default = 1
 			g.choose("away")
-		}, "dnd", "cli"},
+		}, "dnd", "extension main/1001"},
 		{"a reload", func(g *rig) { g.do(Input{Kind: Reloaded}) }, "dnd", "extension main/1001"},
 		{"a reload that decides anew", func(g *rig) {
 			g.v.Later = nil
@@ -126,6 +126,25 @@ func TestAPersonIsNeverHeldBackAndTakesAlongWhatIs(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestACallThatPassesThroughHandsUsesUpNothing is about hold and resume on a second phone.
+func TestACallThatPassesThroughHandsUsesUpNothing(t *testing.T) {
+	g := newRig(t)
+	g.r = sample(func(r *Rules) { r.Phones = &busyPhones })
+	g.event(desk, available)
+	g.do(Input{Kind: PhoneChanged, Extension: desk, Phone: PhoneInCall})
+	for range 10 {
+		g.do(Input{Kind: PhoneChanged, Extension: mobile, Phone: PhoneInCall})
+		g.do(Input{Kind: PhoneChanged, Extension: desk, Phone: PhoneIdle})
+		if g.v.Status.By != mobile.by() {
+			t.Fatalf("it is by %s", g.v.Status.By)
+		}
+		g.do(Input{Kind: PhoneChanged, Extension: desk, Phone: PhoneInCall})
+		g.do(Input{Kind: PhoneChanged, Extension: mobile, Phone: PhoneIdle})
+	}
+	g.do(Input{Kind: PhoneChanged, Extension: desk, Phone: PhoneIdle})
+	g.later("available", "")
 }
 
 func TestAReturnTimeIsNotHeldBack(t *testing.T) {

@@ -29,10 +29,15 @@ func (s *step) lasting(x *Extension, said Said) Said {
 }
 
 // again is what an extension says when the key is pressed again that says so
-// already: its time begins anew, unless it was meant to stay.
+// already.
+//
+//	meant to stay                      it stays
+//	it ends, and its type lasts        its time begins anew
+//	it ends, as a person chose         it ends then, as phones show that too
 func (s *step) again(x *Extension) Said {
-	said := Said{Presence: x.Said.Presence, Added: x.Said.Added, Type: x.Said.Type, Since: x.RepeatAt, By: x.ID.by()}
-	if x.Said.Until.IsZero() {
+	said := x.Said
+	said.Since, said.By = x.RepeatAt, x.ID.by()
+	if said.Until.IsZero() {
 		return said
 	}
 	return s.lasting(x, said)

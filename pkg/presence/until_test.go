@@ -144,6 +144,25 @@ func TestPressingAgainBeginsTheTimeAnew(t *testing.T) {
 	g.until(Time{}) // it was meant to stay
 }
 
+// TestPressingAgainKeepsTheTimeThatAPersonChose: phones show it, and it is not forgotten.
+func TestPressingAgainKeepsTheTimeThatAPersonChose(t *testing.T) {
+	g := newRig(t, counting)
+	g.event(desk, available)
+	until := g.at.Add(time.Hour)
+	g.chooseUntil("dnd", until)
+	g.save()
+	g.fulfil()
+	g.event(desk, g.x(desk).Shows.Presence())
+	at := g.at
+	g.wait(repeatWait)
+	if g.until(until); g.v.Status.Since != at {
+		t.Errorf("it counts from %s, pressed at %s", g.v.Status.Since, at)
+	}
+	g.at = until
+	g.do(Input{Kind: Tick})
+	g.status("available")
+}
+
 func TestAClockThatWasSetBackDoesNotLengthenABreak(t *testing.T) {
 	g := newRig(t, lasting("lunch", time.Hour))
 	g.event(desk, available)

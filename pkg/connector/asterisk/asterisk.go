@@ -210,7 +210,8 @@ func (c *Connector) keep(ctx context.Context, s *side, try func(context.Context)
 	}
 }
 
-// Resync asks the present session, if there is one, for a snapshot soon.
+// Resync asks the present session, if there is one, for a snapshot soon. One that is
+// only about to have its first looks for itself whether the mapping has changed.
 func (c *Connector) Resync() {
 	if t := c.turn.Load(); t != nil {
 		t.relist()

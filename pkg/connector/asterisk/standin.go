@@ -49,7 +49,8 @@ type standIn struct {
 
 	// Its goroutine only.
 	opened  bool
-	numbers []string
+	follows *followed                    // what was read last
+	numbers []string                     // of it
 	next    int                          // of numbers: where the poll goes on
 	shows   map[string]presence.Presence // as reported
 	polled  time.Time                    // when the next part is due
@@ -116,7 +117,7 @@ func (s *standIn) serve(ctx context.Context) error {
 		if err := s.obey(ctx); err != nil {
 			return err
 		}
-		if s.takeList() {
+		if s.takeList() || s.follows != s.c.follows.Load() {
 			if err := s.readAll(ctx); err != nil {
 				return err
 			}
@@ -155,6 +156,7 @@ func (s *standIn) due() time.Time {
 // do not wait for it.
 func (s *standIn) readAll(ctx context.Context) error {
 	f := s.c.follows.Load()
+	s.follows = f
 	maps.DeleteFunc(s.shows, func(number string, _ presence.Presence) bool { _, ok := f.has[number]; return !ok })
 	s.numbers, s.next = f.numbers, 0
 	for len(s.numbers) > 0 {
@@ -295,7 +297,7 @@ func (s *standIn) ask(ctx context.Context, numbers []string) ([]presence.Presenc
 	}
 	found := make([]presence.Presence, len(all))
 	for i, p := range all {
-		state, _ := presence.ParseState(p.State) // package ari lets no other through
+		state, _ := presence.ParseState(p.State) // a damaged entry, which is "", counts as not set: writing mends it
 		found[i] = presence.Presence{State: state, Subtype: p.Subtype, Message: p.Message}.Canonical()
 	}
 	return found, nil

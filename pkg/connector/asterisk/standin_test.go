@@ -14,6 +14,7 @@ import (
 	"github.com/presencebridge/presencebridge/pkg/ari"
 	"github.com/presencebridge/presencebridge/pkg/connector"
 	"github.com/presencebridge/presencebridge/pkg/connector/asterisk"
+	"github.com/presencebridge/presencebridge/pkg/connector/connectortest"
 	"github.com/presencebridge/presencebridge/pkg/pbxsim"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
@@ -245,7 +246,10 @@ type reworder struct {
 	change func([]byte) []byte
 }
 
-func (r *reworder) Write(p []byte) (int, error) { return r.Conn.Write(r.change(p)) }
+func (r *reworder) Write(p []byte) (int, error) {
+	_, err := r.Conn.Write(r.change(p))
+	return len(p), err
+}
 
 func TestPhonesThatCannotBeReadAreToldAndTriedAgain(t *testing.T) {
 	inOffice(t, pbxsim.Config{Devices: map[string]string{"PJSIP/1001": "UNAVAILABLE"}}, func(t *testing.T, o *office) {
@@ -265,6 +269,68 @@ func TestPhonesThatCannotBeReadAreToldAndTriedAgain(t *testing.T) {
 			t.Errorf("listed as %v", got)
 		}
 		o.says(c, "ari")
+	})
+}
+
+// TestALateAnswerAboutOnePhoneForgetsNoCall has a PBX that leaves one request unanswered.
+func TestALateAnswerAboutOnePhoneForgetsNoCall(t *testing.T) {
+	inOffice(t, pbxsim.Config{Devices: map[string]string{"PJSIP/1001": "UNAVAILABLE"}, WriteTimeout: time.Minute}, func(t *testing.T, o *office) {
+		var silent atomic.Bool
+		o.webNetwork.Base = func(ctx context.Context, network, address string) (net.Conn, error) {
+			nc, err := o.web.Dial(ctx, network, address)
+			return &reworder{nc, func(p []byte) []byte {
+				if bytes.Contains(p, []byte("/deviceStates/")) && silent.Swap(false) {
+					return nil
+				}
+				return p
+			}}, err
+		}
+		c, w := o.open(followed, withoutAMI, func(cfg *asterisk.Config) { cfg.ARI.Queue = 1 })
+		w.Ready()
+		if got := phones(w)["1001"]; got != presence.PhoneOffline {
+			t.Errorf("listed as %v", got)
+		}
+		silent.Store(true)
+		o.sim.FloodARI(20_000) // events are lost, so that phones are read again
+		for range 10 {
+			o.pass(time.Minute)
+		}
+		if silent.Load() {
+			t.Error("phones were not read again")
+		}
+		for _, r := range w.Reports() {
+			if r.Kind == connector.PhonesListed && r.Phones == nil {
+				t.Error("all calls were forgotten")
+			}
+		}
+		o.says(c, "ari")
+	})
+}
+
+// TestAReloadDuringTheFirstReadingIsNotLost: the snapshot that it asks for is asked of nobody.
+func TestAReloadDuringTheFirstReadingIsNotLost(t *testing.T) {
+	inOffice(t, pbxsim.Config{}, func(t *testing.T, o *office) {
+		var c *asterisk.Connector
+		var once atomic.Bool
+		made := make(chan struct{}) // c
+		o.webNetwork.Base = func(ctx context.Context, network, address string) (net.Conn, error) {
+			<-made
+			nc, err := o.web.Dial(ctx, network, address)
+			return &reworder{nc, func(p []byte) []byte {
+				if bytes.Contains(p, []byte("PRESENCE_STATE")) && !once.Swap(true) {
+					c.Follow(numbers(10))
+					c.Resync()
+				}
+				return p
+			}}, err
+		}
+		var w *connectortest.Watch
+		c, w = o.open(withoutAMI)
+		close(made)
+		w.AwaitFor(time.Minute, "a snapshot with the tenth", func(r connector.Report) bool {
+			_, there := r.Shows["1010"]
+			return r.Kind == connector.Snapshot && there
+		})
 	})
 }
 

@@ -2,6 +2,7 @@ package asterisk
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -34,31 +35,48 @@ func (s *standIn) rephone() {
 // followPhones lists what phones do: at first, and whenever that is wanted. What
 // keeps it from that is told to people, and tried again.
 func (s *standIn) followPhones(ctx context.Context) {
+	var unheard uint // how often in a row they could not be listed
 	for ctx.Err() == nil {
 		err := s.listPhones(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if err != nil {
-			err = s.c.phonesUnknownARI(err)
-			s.phones.mu.Lock()
-			s.phones.following, s.phones.live = false, nil
-			s.report(connector.Report{Kind: connector.PhonesListed})
-			s.phones.mu.Unlock()
+		var wait time.Duration
+		var refused *ari.StatusError
+		switch unheard++; {
+		case err == nil: // events tell all that follows
+			unheard = 0
+			s.c.phoneTrouble(nil)
+		case unheard < maxUnheard && !errors.As(err, &refused):
+			wait = s.c.cfg.Times.Retry << unheard // what is known of calls need not be forgotten for that
+		default:
+			unheard, wait = maxUnheard, jitter(s.c.cfg.Times.Snapshot)
+			s.nobodyTells()
+			s.c.phoneTrouble(s.c.phonesUnknownARI(err))
 		}
-		s.c.phoneTrouble(err)
-		retry := time.NewTimer(jitter(s.c.cfg.Times.Snapshot))
-		expired := retry.C
-		if err == nil {
-			expired = nil // events tell all that follows
-		}
-		select {
-		case <-s.calls:
-		case <-expired:
-		case <-ctx.Done():
-		}
-		retry.Stop()
+		s.awaitCalls(ctx, wait)
 	}
+}
+
+// awaitCalls waits until a list is wanted, or has to be tried again; 0: it has not.
+func (s *standIn) awaitCalls(ctx context.Context, wait time.Duration) {
+	var expired <-chan time.Time
+	if wait > 0 {
+		expired = time.After(wait)
+	}
+	select {
+	case <-s.calls:
+	case <-expired:
+	case <-ctx.Done():
+	}
+}
+
+// nobodyTells reports that what phones do is not known any more.
+func (s *standIn) nobodyTells() {
+	s.phones.mu.Lock()
+	defer s.phones.mu.Unlock()
+	s.phones.following, s.phones.live = false, nil
+	s.report(connector.Report{Kind: connector.PhonesListed})
 }
 
 // listPhones asks what each phone does, and delivers it with what happened
