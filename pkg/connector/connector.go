@@ -35,6 +35,16 @@ type Connector interface {
 	Health() Health
 }
 
+// Lamps is what a Connector is as well if its system can show statuses on the lamps of
+// phones that know nothing of presence. Its methods only note what is wanted: they
+// do not wait, the newest counts, and what is wanted outlives every session.
+type Lamps interface {
+	// Light makes the lamp of an extension show a status of this base.
+	Light(number string, base presence.Base)
+	// Leave puts the lamp of an extension out and leaves it alone from then on.
+	Leave(number string)
+}
+
 // ErrDown says that the order's session is not, or no longer, there.
 var ErrDown = errors.New("not connected")
 

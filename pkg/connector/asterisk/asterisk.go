@@ -25,6 +25,7 @@ type Config struct {
 	Name       string // of the PBX, in reports and logs
 	Presentity string // where an extension's presence lives; "": CustomPresence:{extension}
 	Device     string // the device that is an extension's phone, such as PJSIP/{extension}; "": phones are not followed
+	Lamp       string // the custom device that shows an extension's status, such as Custom:PRES{extension}; "": there are none
 	AMI        ami.Config
 	Instance   string // tells the canaries of several bridges on one PBX apart: 1 to 32 of a-z 0-9 -
 	Times      Times
@@ -75,7 +76,8 @@ type Connector struct {
 	where  address
 	canary string // the presentity of our canary
 	device deviceTemplate
-	phones bool // follow them: there is a template
+	phones bool   // follow them: there is a template
+	lamps  *lamps // nil: there are none
 
 	deviceCanary string // the custom device that fences lists of devices
 	log          *zap.Logger
@@ -105,6 +107,10 @@ func New(cfg Config, log *zap.Logger) (*Connector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pbx %s: %w", cfg.Name, err)
 	}
+	lamps, err := newLamps(cfg.Lamp)
+	if err != nil {
+		return nil, fmt.Errorf("pbx %s: %w", cfg.Name, err)
+	}
 	cfg.Times = cfg.Times.withDefaults()
 	return &Connector{
 		cfg:    cfg,
@@ -112,6 +118,7 @@ func New(cfg Config, log *zap.Logger) (*Connector, error) {
 		canary: provider + canaryPrefix + cfg.Instance + canarySuffix,
 		device: device,
 		phones: phones,
+		lamps:  lamps,
 
 		deviceCanary: "Custom:" + canaryPrefix + cfg.Instance + canarySuffix,
 		log:          log.With(zap.String("pbx", cfg.Name)),
@@ -171,8 +178,8 @@ func (c *Connector) Health() connector.Health {
 	return h
 }
 
-// phoneTrouble notes why phones are not followed, nil if they are. It logs that
-// once, until it is over.
+// phoneTrouble notes why phones are not followed, nor lamps set, nil if they are. It
+// logs that once, until it is over.
 func (c *Connector) phoneTrouble(err error) {
 	why := ""
 	if err != nil {
@@ -184,9 +191,9 @@ func (c *Connector) phoneTrouble(err error) {
 	c.mu.Unlock()
 	switch {
 	case err != nil && why != before:
-		c.log.Warn("phones are not followed", zap.Error(err), zap.String("hint", advice(err)))
+		c.log.Warn("devices are not followed", zap.Error(err), zap.String("hint", advice(err)))
 	case err == nil && before != "":
-		c.log.Info("phones are followed again")
+		c.log.Info("devices are followed again")
 	}
 }
 
