@@ -54,16 +54,21 @@ func readPBXs(v value, p paths) []PBX {
 }
 
 func readPBX(v value, p paths) PBX {
-	o := v.object("name", "presentity", "device", "ami", "ari")
+	o := v.object("name", "presentity", "device", "lamp", "ami", "ari")
 	if o.has("ari") {
 		o.at("ari").fault("this version does not use ARI yet", "remove the block, it would do nothing")
 	}
-	return PBX{
+	pbx := PBX{
 		Name:       readWord(o.at("name")),
 		Presentity: readPresentity(o.at("presentity")),
 		Device:     readDevice(o.at("device")),
+		Lamp:       readCustom(o.at("lamp"), exampleLamp),
 		AMI:        readAMI(o.at("ami"), p),
 	}
+	if pbx.Lamp != "" && pbx.Lamp == pbx.Device {
+		o.at("lamp").fault("is the device of the phone as well", "name another one, such as "+exampleLamp)
+	}
+	return pbx
 }
 
 // readWord reads a name that Asterisk can keep.

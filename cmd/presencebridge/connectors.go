@@ -39,7 +39,9 @@ func connectAsterisk(p config.PBX, instance string, log *zap.Logger) (*asterisk.
 	if err != nil {
 		return nil, fmt.Errorf("pbx %s: %w", p.Name, err)
 	}
-	return asterisk.New(asterisk.Config{Name: p.Name, Presentity: p.Presentity, Device: p.Device, Instance: instance, AMI: account}, log)
+	return asterisk.New(asterisk.Config{
+		Name: p.Name, Presentity: p.Presentity, Device: p.Device, Lamp: p.Lamp, Instance: instance, AMI: account,
+	}, log)
 }
 
 // amiConfig says how to log in to a PBX. An error is about the file of authorities.
