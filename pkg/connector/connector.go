@@ -37,7 +37,8 @@ type Connector interface {
 
 // Lamps is what a Connector is as well if its system can show statuses on the lamps of
 // phones that know nothing of presence. Its methods only note what is wanted: they
-// do not wait, the newest counts, and what is wanted outlives every session.
+// do not wait, the newest counts, and what is wanted outlives every session. A lamp
+// that is new while there is a session waits for the next snapshot; see Resync.
 type Lamps interface {
 	// Light makes the lamp of an extension show a status of this base.
 	Light(number string, base presence.Base)

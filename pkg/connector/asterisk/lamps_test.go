@@ -9,6 +9,7 @@ import (
 
 	"github.com/presencebridge/presencebridge/pkg/connector"
 	"github.com/presencebridge/presencebridge/pkg/connector/asterisk"
+	"github.com/presencebridge/presencebridge/pkg/connector/connectortest"
 	"github.com/presencebridge/presencebridge/pkg/pbxsim"
 	"github.com/presencebridge/presencebridge/pkg/pbxsim/pbxtest"
 	"github.com/presencebridge/presencebridge/pkg/presence"
@@ -16,6 +17,20 @@ import (
 
 // lit gives every extension a lamp.
 func lit(cfg *asterisk.Config) { cfg.Lamp = "Custom:PRES{extension}" }
+
+// lightAll connects and says what lamps shall show, which the next list, or the one
+// after it, brings about.
+func (b *bubble) lightAll(lamps map[string]presence.Base) (*asterisk.Connector, *connectortest.Watch) {
+	b.t.Helper()
+	c, w := b.connect(lit)
+	for number, base := range lamps {
+		c.Light(number, base)
+	}
+	w.Ready()
+	c.Resync()
+	b.pass(5 * time.Second)
+	return c, w
+}
 
 func (b *bubble) lampShows(number, want string) {
 	b.t.Helper()
@@ -36,13 +51,9 @@ func TestLampsShowWhatIsWantedAndNothingIsWrittenTwice(t *testing.T) {
 	inBubble(t, pbxsim.Config{}, func(t *testing.T, b *bubble) {
 		b.device("Custom:PRES1002", "INUSE") // as it shall be
 		b.device("Custom:PRES1003", "INUSE")
-		c, w := b.connect(lit)
-		for number, base := range map[string]presence.Base{
+		c, w := b.lightAll(map[string]presence.Base{
 			"1001": presence.Absent, "1002": presence.Busy, "1003": presence.Connected, "1004": presence.Connected, "1005": presence.Offline, "1006": presence.InCall,
-		} {
-			c.Light(number, base)
-		}
-		w.Ready()
+		})
 		for number, state := range map[string]string{
 			"1001": "ONHOLD", "1002": "INUSE", "1003": "NOT_INUSE", "1004": "UNKNOWN", "1005": "UNAVAILABLE", "1006": "INUSE",
 		} {
@@ -66,9 +77,7 @@ func TestLampsShowWhatIsWantedAndNothingIsWrittenTwice(t *testing.T) {
 
 func TestALampThatSomebodyElseSetsIsSetAgainOnceAList(t *testing.T) {
 	inBubble(t, pbxsim.Config{}, func(t *testing.T, b *bubble) {
-		c, w := b.connect(lit)
-		c.Light("1001", presence.Busy)
-		w.Ready()
+		b.lightAll(map[string]presence.Base{"1001": presence.Busy})
 		b.lampShows("1001", "INUSE")
 		before := b.devicesSet()
 		for range 10 {
@@ -90,10 +99,7 @@ func TestALampThatSomebodyElseSetsIsSetAgainOnceAList(t *testing.T) {
 
 func TestLampsAreRightAfterARestart(t *testing.T) {
 	inBubble(t, pbxsim.Config{}, func(t *testing.T, b *bubble) {
-		c, w := b.connect(lit)
-		c.Light("1001", presence.Busy)
-		c.Light("1002", presence.Absent)
-		w.Ready()
+		c, w := b.lightAll(map[string]presence.Base{"1001": presence.Busy, "1002": presence.Absent})
 		b.lampShows("1001", "INUSE")
 		b.sim.Commit()
 		b.sim.Kill()
@@ -112,9 +118,7 @@ func TestLampsAreRightAfterARestart(t *testing.T) {
 
 func TestALampThatIsLeftIsPutOutOnce(t *testing.T) {
 	inBubble(t, pbxsim.Config{}, func(t *testing.T, b *bubble) {
-		c, w := b.connect(lit)
-		c.Light("1001", presence.Busy)
-		w.Ready()
+		c, _ := b.lightAll(map[string]presence.Base{"1001": presence.Busy})
 		b.lampShows("1001", "INUSE")
 		c.Leave("1001")
 		b.lampShows("1001", "NOT_INUSE")
@@ -149,12 +153,11 @@ func TestALampThatCannotBeSetIsTriedAgainAtTheNextList(t *testing.T) {
 
 func TestManyLampsAreSetAFewAtATime(t *testing.T) {
 	inBubble(t, pbxsim.Config{}, func(t *testing.T, b *bubble) {
-		c, w := b.connect(lit)
+		all := map[string]presence.Base{}
 		for n := range 1000 {
-			c.Light(fmt.Sprint(2000+n), presence.Busy)
+			all[fmt.Sprint(2000+n)] = presence.Busy
 		}
-		w.Ready()
-		b.pass(time.Second)
+		c, _ := b.lightAll(all)
 		for range 5 { // the newest counts, however often it changes
 			for n := range 1000 {
 				c.Light(fmt.Sprint(2000+n), presence.Absent)
@@ -195,6 +198,7 @@ func TestLampsOfAPBX(t *testing.T) {
 		c.Light("1002", presence.Busy)
 		c.Light("1003", presence.Connected)
 		w.Ready()
+		c.Resync()
 		shows("1001", "ONHOLD")
 		shows("1002", "INUSE")
 		shows("1003", "NOT_INUSE")
