@@ -55,11 +55,12 @@ func readPBXs(v value, p paths) []PBX {
 }
 
 func readPBX(v value, p paths) PBX {
-	o := v.object("name", "presentity", "device", "ami", "ari")
+	o := v.object("name", "presentity", "device", "lamp", "ami", "ari")
 	pbx := PBX{
 		Name:       readWord(o.at("name")),
 		Presentity: readPresentity(o.at("presentity")),
 		Device:     readDevice(o.at("device")),
+		Lamp:       readCustom(o.at("lamp"), exampleLamp),
 	}
 	overARI := o.has("ari") || o.at("ari").broken
 	if overARI {
@@ -67,6 +68,12 @@ func readPBX(v value, p paths) PBX {
 	}
 	if o.has("ami") || !overARI {
 		pbx.AMI = readAMI(o.at("ami"), p)
+	}
+	if pbx.Lamp != "" && pbx.Lamp == pbx.Device {
+		o.at("lamp").fault("is the device of the phone as well", "name another one, such as "+exampleLamp)
+	}
+	if pbx.Lamp != "" && !o.has("ami") && overARI {
+		o.at("lamp").warn("lamps are set over AMI alone, and this PBX has none", "add a block ami, or remove lamp")
 	}
 	return pbx
 }

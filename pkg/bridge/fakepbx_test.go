@@ -27,6 +27,7 @@ type fakePBX struct {
 	life     int // of the Asterisk
 	values   map[string]presence.Presence
 	writes   []string // "1001 away", as they came
+	lamps    []string // what Light and Leave were told
 	reads    int
 	resyncs  int
 	follows  [][]string // what Follow was told, as it came
@@ -183,6 +184,24 @@ func (f *fakePBX) Read(_ context.Context, o connector.Order) error {
 		f.tell(connector.Report{Kind: connector.Answered, Extension: o.Extension, Ask: o.Ask, Presence: f.values[o.Extension.Number]})
 	}
 	return nil
+}
+
+func (f *fakePBX) Light(number string, base presence.Base) {
+	f.do(func() { f.lamps = append(f.lamps, number+" "+string(base)) })
+}
+
+func (f *fakePBX) Leave(number string) {
+	f.do(func() { f.lamps = append(f.lamps, number+" left") })
+}
+
+// lampsTold returns what lamps were told since the last call, sorted, each once.
+func (f *fakePBX) lampsTold() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	told := f.lamps
+	f.lamps = nil
+	slices.Sort(told)
+	return slices.Compact(told)
 }
 
 func (f *fakePBX) Resync() {

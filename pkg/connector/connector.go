@@ -42,6 +42,17 @@ type Follower interface {
 	Follow(numbers []string)
 }
 
+// Lamps is what a Connector is as well if its system can show statuses on the lamps of
+// phones that know nothing of presence. Its methods only note what is wanted: they
+// do not wait, the newest counts, and what is wanted outlives every session. A lamp
+// that is new while there is a session waits for the next snapshot; see Resync.
+type Lamps interface {
+	// Light makes the lamp of an extension show a status of this base.
+	Light(number string, base presence.Base)
+	// Leave puts the lamp of an extension out and leaves it alone from then on.
+	Leave(number string)
+}
+
 // ErrDown says that the order's session is not, or no longer, there.
 var ErrDown = errors.New("not connected")
 
