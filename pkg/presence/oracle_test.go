@@ -13,7 +13,8 @@ import (
 func (o *oracle) opine(x *truth, p Presence, now Time) {
 	x.goal = nil // what waited after a refusal is superseded
 	if t := o.typeOf(x, p); t != "" && o.r.Sync {
-		x.stack, x.repeat = []opinion{{p: p, t: t, since: now}}, Time{}
+		x.says(opinion{p: p, t: t, since: now})
+		x.repeat = Time{}
 	}
 }
 
@@ -48,19 +49,21 @@ func (o *oracle) chosen(in *Input, now Time) {
 		if o.r.Outgoing == ToDefault && i != o.r.Default {
 			continue
 		}
-		if x.said().t == "" {
-			x.stack = []opinion{{p: x.shows}} // what it returns to
+		if x.repeat = (Time{}); in.Until.IsZero() {
+			x.says(op)
+		} else {
+			if x.said().t == "" {
+				x.stack = []opinion{{p: x.shows}} // what it returns to
+			}
+			x.stack = append(x.stack, op)
 		}
-		if in.Until.IsZero() {
-			x.stack = nil
-		}
-		x.stack, x.repeat = append(x.stack, op), Time{}
 		o.wish(x, goal{p: op.p, choice: true})
 	}
 }
 
 // tick is "Return time" and the counting of repeats.
 func (o *oracle) tick(now, wall Time) {
+	o.overdue(now)
 	past := func(t Time) bool { return !t.IsZero() && !t.After(wall) }
 	if o.hold != nil && past(o.hold.until) {
 		o.hold = nil
@@ -75,7 +78,8 @@ func (o *oracle) tick(now, wall Time) {
 			o.wish(x, goal{p: x.said().p})
 		}
 		if !x.repeat.IsZero() && !x.repeat.Add(2*time.Second).After(now) {
-			x.stack, x.repeat = []opinion{{x.said().p, x.said().t, x.repeat, Time{}}}, Time{}
+			x.says(opinion{x.said().p, x.said().t, x.repeat, Time{}})
+			x.repeat = Time{}
 		}
 	}
 }

@@ -75,6 +75,7 @@ type tally struct {
 	Refused, Unsent, Readings, Kills, Crashes, Cuts, Reloads int
 	Expired, Holds, Choices, Writes, Counted                 int
 	Overlaid, Rung, Outspoken                                int
+	Pressed, Switched, Flips                                 int
 }
 
 func (a *tally) add(b tally) {
@@ -84,6 +85,7 @@ func (a *tally) add(b tally) {
 	a.Cuts, a.Reloads, a.Expired = a.Cuts+b.Cuts, a.Reloads+b.Reloads, a.Expired+b.Expired
 	a.Holds, a.Choices, a.Writes, a.Counted = a.Holds+b.Holds, a.Choices+b.Choices, a.Writes+b.Writes, a.Counted+b.Counted
 	a.Overlaid, a.Rung, a.Outspoken = a.Overlaid+b.Overlaid, a.Rung+b.Rung, a.Outspoken+b.Outspoken
+	a.Pressed, a.Switched, a.Flips = a.Pressed+b.Pressed, a.Switched+b.Switched, a.Flips+b.Flips
 }
 
 func (a *tally) check(t *testing.T, seeds uint64) {
@@ -95,6 +97,7 @@ func (a *tally) check(t *testing.T, seeds uint64) {
 		"refusals": a.Refused, "unsent": a.Unsent, "readings": a.Readings, "kills": a.Kills, "crashes": a.Crashes, "cuts": a.Cuts,
 		"reloads": a.Reloads, "expiries": a.Expired, "holds": a.Holds, "counted repeats": a.Counted,
 		"calls over a status": a.Overlaid, "rings over a status": a.Rung, "choices in a call": a.Outspoken,
+		"feature codes": a.Pressed, "opinions by a device": a.Switched, "writes to a device": a.Flips,
 	} {
 		if n < 50 {
 			t.Errorf("the simulation reached %d %s; it tests nothing there", n, name)

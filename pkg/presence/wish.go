@@ -115,6 +115,7 @@ func (s *step) snapshot() {
 			continue
 		}
 		x.Session, x.AwayAt = s.in.Session, Time{}
+		s.dndForgotten(x)
 		s.fx.Changed = true
 		s.meet(x, p)
 	}
@@ -138,7 +139,7 @@ func (s *step) compare(x *Extension, p Presence) {
 //	taken by the same life   something else   somebody changed it after us
 //	a choice                 anything         written; one made while the PBX was
 //	                                          away ranks just after this snapshot
-//	expiry, restore          as known         written
+//	any other                as known         written
 //	                         something else   somebody changed it: superseded
 //	none                     as known         nothing happened
 //	none, a new life         as it did just   the PBX forgot: what it
@@ -154,6 +155,7 @@ func (s *step) meet(x *Extension, p Presence) {
 		x.Wish = nil
 		s.hear(x, p, s.opinion(x, p))
 	case w != nil && w.Kind == Choice:
+		s.dndSet(x)
 		w.RetryAt = Time{}
 		if !w.Sent && x.Said.Since.Equal(w.Since) { // made while the PBX was away
 			w.Since = s.now.Add(time.Microsecond)
@@ -189,6 +191,7 @@ func (s *step) tick() {
 			again.By = x.ID.by()
 			s.say(x, again)
 		}
+		s.dndTick(x)
 		if s.reached(x.readAt()) {
 			x.Reading = true
 			s.fx.Orders = append(s.fx.Orders, Order{Read: true, Extension: x.ID, Session: x.Session, Ask: x.lastAcked()})
@@ -270,6 +273,7 @@ func (s *step) due() (next Time) {
 		at(x.Said.Until)
 		at(after(x.RepeatAt, repeatWait))
 		at(x.readAt())
+		x.DND.due(s.now, at)
 		if x.Wish != nil && x.Session != 0 {
 			at(x.Wish.RetryAt)
 		}

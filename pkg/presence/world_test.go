@@ -12,6 +12,7 @@ import (
 type world struct {
 	seed  uint64
 	rng   *rand.Rand
+	quiet *rand.Rand // what feature codes do, likewise
 	calls *rand.Rand // what devices do, so that a seed does the rest as it did before
 	trace func(string)
 	calm  bool // no faults, and one thing at a time
@@ -65,7 +66,7 @@ type act struct {
 
 func newWorld(seed uint64) *world {
 	w := &world{
-		seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), calls: rand.New(rand.NewPCG(seed, 2)), calm: seed%5 == 0,
+		seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), calls: rand.New(rand.NewPCG(seed, 2)), quiet: rand.New(rand.NewPCG(seed, 3)), calm: seed%5 == 0,
 		wall: t0, last: t0, synced: map[string]bool{}, accepted: map[ExtensionID]*promise{},
 	}
 	w.setup = newSetup(w.rng)
@@ -73,7 +74,7 @@ func newWorld(seed uint64) *world {
 	w.view = &View{User: "alice"}
 	w.oracle = &oracle{r: w.rules}
 	for _, name := range []string{"main", "branch"} {
-		w.pbxs = append(w.pbxs, &simPBX{w: w, name: name, up: true, life: 1, live: map[string]act{}})
+		w.pbxs = append(w.pbxs, &simPBX{w: w, name: name, up: true, life: 1, live: map[string]act{}, devs: map[string]bool{}, dnd: w.quiet.IntN(2) == 0})
 	}
 	w.store = saved{view: []byte(`{"user":"alice"}`), oracle: w.oracle.clone(), life: map[string]int{}, heard: map[string]Time{}}
 	return w
@@ -152,6 +153,7 @@ func (w *world) now() Time {
 // act does one thing at random.
 func (w *world) act() {
 	w.device()
+	w.feature()
 	p := pickOne(w.rng, w.pbxs)
 	r := w.rng.IntN(1000)
 	switch {
@@ -368,7 +370,7 @@ func (w *world) crash() {
 	w.say("bridge crashes")
 	for _, p := range w.pbxs {
 		p.cut("crash")
-		p.wire, p.mail = nil, nil
+		p.wire, p.mail, p.rang = nil, nil, nil
 		p.session, p.known, p.heard = 0, w.store.life[p.name], w.store.heard[p.name]
 	}
 	shown := w.view.Version
