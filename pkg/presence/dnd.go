@@ -72,9 +72,7 @@ func (s *step) dndListed() {
 			continue
 		}
 		if s.in.DNDs == nil {
-			if x.DND != nil {
-				x.DND.Live = false
-			}
+			s.dndUntold(x)
 			continue
 		}
 		d, on := x.DND, s.in.DNDs[x.ID.Number]
@@ -92,6 +90,17 @@ func (s *step) dndListed() {
 		if changed {
 			s.dndOpinion(x)
 		}
+	}
+}
+
+// dndUntold notes that nobody tells of the device any more. A choice that waits is
+// not answered yet, and accepted means accepted.
+func (s *step) dndUntold(x *Extension) {
+	if x.DND == nil {
+		return
+	}
+	if x.DND.Live = false; x.Wish != nil && x.Wish.Kind == Choice {
+		s.dndSet(x)
 	}
 }
 

@@ -118,6 +118,11 @@ func TestSwitchedOffReturnsToWhatWasSaidBefore(t *testing.T) {
 			code(g)
 			g.wait(time.Hour)
 		}, "meeting"},
+		{"dnd until later, over a choice that ends before", func(g *rig) {
+			g.chooseUntil("lunch", g.at.Add(time.Hour))
+			g.chooseUntil("dnd", g.at.Add(2*time.Hour))
+			g.settle()
+		}, "lunch"},
 		{"dnd until later", func(g *rig) { g.event(desk, meeting); g.chooseUntil("dnd", g.at.Add(time.Hour)); g.settle() }, "meeting"},
 		{"the bridge was started in between", func(g *rig) {
 			g.event(desk, meeting)

@@ -122,6 +122,7 @@ func (o *oracle) devices(x *truth, in *Input, now Time) {
 	if in.DNDs == nil {
 		if known {
 			x.dev.live = false
+			x.dev.spoken = x.dev.spoken || x.goal != nil && x.goal.choice
 		}
 		return
 	}

@@ -48,10 +48,11 @@ func (s *step) target(id TypeID, message string, since, until Time, by string) {
 }
 
 // before is what an extension returns to when a choice made now ends at until:
-// what it said, without what will have ended by then.
+// what it said, without what will have ended by then. Where there is a DND device a
+// choice may end before that.
 func before(x *Extension, until Time) *Said {
 	b := &x.Said
-	for b != nil && !b.Until.IsZero() && !b.Until.After(until) {
+	for x.DND == nil && b != nil && !b.Until.IsZero() && !b.Until.After(until) {
 		b = b.Before
 	}
 	if b == nil || b == &x.Said && b.Since.IsZero() {
