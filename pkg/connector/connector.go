@@ -58,6 +58,8 @@ type Order struct {
 	Ask       uint64 // names the write in Acked and Refused; for a reading: the newest write it may answer
 	Extension presence.ExtensionID
 	Presence  presence.Presence // what to write; ignored by Read
+	DND       bool              // write On to the extension's DND device instead; only to who reports DNDListed
+	On        bool
 }
 
 // Kind says what a Report is about.
@@ -77,6 +79,8 @@ const (
 	Unsent                       // Extension, Ask, Err: Write said that nothing was sent; the bridge tells itself so
 	Heard                        // the PBX has answered: it lives, whatever its events do
 	PhoneChanged                 // Extension, Phone: its device does something else
+	DNDChanged                   // Extension, On, Flicked: its DND device says something
+	DNDListed                    // DNDs: what every DND device of the PBX says, behind the snapshot; nil: nobody tells (any more)
 	PhonesListed                 // Phones: what every device of the PBX does; nil: nobody tells (any more)
 )
 
@@ -93,6 +97,9 @@ type Report struct {
 	Shows       map[string]presence.Presence // by extension number; missing means not_set. The sink owns it
 	Phone       presence.PhoneState
 	Phones      map[string]presence.PhoneState // by extension number; missing means that there is no such device. The sink owns it
+	On          bool
+	Flicked     bool            // it said the opposite in between
+	DNDs        map[string]bool // by extension number; missing means off. The sink owns it
 	Err         error
 }
 

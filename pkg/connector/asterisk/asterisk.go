@@ -26,6 +26,7 @@ type Config struct {
 	Presentity string // where an extension's presence lives; "": CustomPresence:{extension}
 	Device     string // the device that is an extension's phone, such as PJSIP/{extension}; "": phones are not followed
 	Lamp       string // the custom device that shows an extension's status, such as Custom:PRES{extension}; "": there are none
+	DND        string // the custom device that says do not disturb, such as Custom:DND{extension}; "": there are none
 	AMI        ami.Config
 	Instance   string // tells the canaries of several bridges on one PBX apart: 1 to 32 of a-z 0-9 -
 	Times      Times
@@ -78,6 +79,7 @@ type Connector struct {
 	device deviceTemplate
 	phones bool   // follow them: there is a template
 	lamps  *lamps // nil: there are none
+	dnd    deviceTemplate
 
 	deviceCanary string // the custom device that fences lists of devices
 	log          *zap.Logger
@@ -111,6 +113,10 @@ func New(cfg Config, log *zap.Logger) (*Connector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pbx %s: %w", cfg.Name, err)
 	}
+	dnd, err := parseDND(cfg.DND)
+	if err != nil {
+		return nil, fmt.Errorf("pbx %s: %w", cfg.Name, err)
+	}
 	cfg.Times = cfg.Times.withDefaults()
 	return &Connector{
 		cfg:    cfg,
@@ -119,6 +125,7 @@ func New(cfg Config, log *zap.Logger) (*Connector, error) {
 		device: device,
 		phones: phones,
 		lamps:  lamps,
+		dnd:    dnd,
 
 		deviceCanary: "Custom:" + canaryPrefix + cfg.Instance + canarySuffix,
 		log:          log.With(zap.String("pbx", cfg.Name)),

@@ -68,7 +68,7 @@ func (b *bubble) connect(change ...func(*asterisk.Config)) (*asterisk.Connector,
 	for _, f := range change {
 		f(&cfg)
 	}
-	b.phones = b.phones || cfg.Device != "" || cfg.Lamp != ""
+	b.phones = b.phones || cfg.Device != "" || cfg.Lamp != "" || cfg.DND != ""
 	encoder := zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig())
 	c, err := asterisk.New(cfg, zap.New(zapcore.NewCore(encoder, b.log, zap.DebugLevel)))
 	if err != nil {
