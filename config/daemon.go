@@ -54,7 +54,7 @@ func readPBXs(v value, p paths) []PBX {
 }
 
 func readPBX(v value, p paths) PBX {
-	o := v.object("name", "presentity", "device", "lamp", "ami", "ari")
+	o := v.object("name", "presentity", "device", "lamp", "dnd", "ami", "ari")
 	if o.has("ari") {
 		o.at("ari").fault("this version does not use ARI yet", "remove the block, it would do nothing")
 	}
@@ -63,10 +63,14 @@ func readPBX(v value, p paths) PBX {
 		Presentity: readPresentity(o.at("presentity")),
 		Device:     readDevice(o.at("device")),
 		Lamp:       readCustom(o.at("lamp"), exampleLamp),
+		DND:        readCustom(o.at("dnd"), exampleDND),
 		AMI:        readAMI(o.at("ami"), p),
 	}
 	if pbx.Lamp != "" && pbx.Lamp == pbx.Device {
 		o.at("lamp").fault("is the device of the phone as well", "name another one, such as "+exampleLamp)
+	}
+	if pbx.DND != "" && (pbx.DND == pbx.Device || pbx.DND == pbx.Lamp) {
+		o.at("dnd").fault("is the device of the phone, or the lamp, as well", "name another one, such as "+exampleDND)
 	}
 	return pbx
 }
