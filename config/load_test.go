@@ -416,7 +416,7 @@ users: [{id: a, extensions: [1]}, {id: b, extensions: [2], incoming: default}]
 
 func TestPhonesThatNobodyFollowsAreAWarning(t *testing.T) {
 	folder(t)
-	write(t, "presencebridge.yaml", strings.Replace(read(t, "presencebridge.yaml"), "- name: ", "- device: \"\"\n    name: ", -1))
+	write(t, "presencebridge.yaml", strings.ReplaceAll(read(t, "presencebridge.yaml"), "- name: ", "- device: \"\"\n    name: "))
 	write(t, "mapping.yaml", statuses+"phone: {in_call: dnd}\nusers: [{id: a, extensions: [1]}]")
 	cfg, faults := Load("presencebridge.yaml", Overrides{})
 	if cfg == nil || cfg.Daemon.PBX[0].Device != "" || len(faults) != 1 || !strings.Contains(faults[0].String(), "phone: no PBX") {

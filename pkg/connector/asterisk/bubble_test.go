@@ -38,7 +38,7 @@ func inBubble(t *testing.T, cfg pbxsim.Config, test func(*testing.T, *bubble)) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bubble{t: t, log: &safeBuffer{}}
 		cfg.Listen = b.Listen
-		b.network.Base = b.Exchange.Dial
+		b.network.Base = b.Dial
 		b.sim = pbxsim.New(cfg)
 		b.start()
 		t.Cleanup(func() { b.sim.Stop() })
@@ -140,7 +140,7 @@ func count(w *connectortest.Watch, kind connector.Kind) (n int) {
 // mangle changes what connections that are made from now on read.
 func (b *bubble) mangle(change func([]byte)) {
 	b.network.Base = func(ctx context.Context, network, address string) (net.Conn, error) {
-		nc, err := b.Exchange.Dial(ctx, network, address)
+		nc, err := b.Dial(ctx, network, address)
 		return &mangler{nc, change}, err
 	}
 }

@@ -54,7 +54,7 @@ func TestRefusedLoginsAreBounded(t *testing.T) {
 			mu.Lock()
 			defer mu.Unlock()
 			dials = append(dials, time.Now())
-			return b.Exchange.Dial(ctx, network, address)
+			return b.Dial(ctx, network, address)
 		}
 		c, w := b.connect(func(cfg *asterisk.Config) { cfg.AMI.Secret = ami.NewSecret("wrong-secret") })
 		b.pass(2 * time.Hour)
