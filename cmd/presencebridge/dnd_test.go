@@ -36,7 +36,7 @@ func TestFeatureCodesPhonesAndPanelAgreeAboutDND(t *testing.T) {
 		p.device("Custom:DND1001", "BUSY")
 		p.device("Custom:DND1002", "BUSY")
 		p.set("1002", "available", "", "")
-		p.device("Custom:DND1002", "NOT_INUSE")
+		p.device("Custom:DND1002", "UNAVAILABLE")
 		p.device("Custom:DND1001", "BUSY") // a phone's change is never copied
 		r.settled("alice")
 
@@ -48,8 +48,8 @@ func TestFeatureCodesPhonesAndPanelAgreeAboutDND(t *testing.T) {
 		pbx.Restart()
 		r.ready()
 		r.set("alice", "lunch", "")
-		p.device("Custom:DND1001", "NOT_INUSE")
-		p.device("Custom:DND1002", "NOT_INUSE")
+		p.device("Custom:DND1001", "UNAVAILABLE")
+		p.device("Custom:DND1002", "UNAVAILABLE")
 
 		r.settled("alice")
 		p.CatchUpDevices()

@@ -9,14 +9,14 @@ import (
 	"github.com/presencebridge/presencebridge/pkg/connector"
 )
 
-// What is written to DND devices. Feature codes of FreePBX write the same.
+// What is written to DND devices. Feature codes of FreePBX write the same: the hint
+// PJSIP/1001&Custom:DND1001 would be idle with NOT_INUSE although the phone is gone.
 const (
 	dndOn  = "BUSY"
-	dndOff = "NOT_INUSE"
+	dndOff = "UNAVAILABLE"
 )
 
-// saysDND tells whether a device in this state says do not disturb. Who writes
-// UNAVAILABLE or INVALID wants a phone that is gone not to look idle, which is off, too.
+// saysDND tells whether a device in this state says do not disturb.
 func saysDND(state string) bool {
 	switch state {
 	case "INUSE", "BUSY", "RINGING", "RINGINUSE", "ONHOLD":

@@ -150,3 +150,42 @@ func TestDNDDevicesOfAPBX(t *testing.T) {
 		}
 	})
 }
+
+// P3 of the field's complaints: with DND switched off, whoever is gone looks idle.
+func TestDNDSwitchedOffDoesNotMakeAPhoneThatIsGoneLookIdle(t *testing.T) {
+	conf := pbxtest.Conf{Files: map[string]string{
+		"extensions.conf": "[general]\nstatic = yes\n[default]\nexten => 1001,hint,Custom:PHONE1001&Custom:DND1001\n",
+	}}
+	for _, f := range pbxtest.Reals(t) {
+		t.Run(f.Name, func(t *testing.T) {
+			pbx := f.Start(t, pbxtest.Options{Conf: conf})
+			key := pbxtest.Observe(t, pbx)
+			c, w := connect(t, pbx, eager, quiet)
+			session := w.Ready().Session
+			w.AwaitKind(connector.DNDListed)
+			for n, step := range []struct {
+				phone string
+				on    bool
+				want  string
+			}{
+				{"UNAVAILABLE", true, "Busy"}, {"UNAVAILABLE", false, "Unavailable"},
+				{"NOT_INUSE", true, "Busy"}, {"NOT_INUSE", false, "Idle"}, {"INUSE", false, "InUse"},
+			} {
+				if err := key.SetDevice("Custom:PHONE1001", step.phone); err != nil {
+					t.Fatal(err)
+				}
+				order := connector.Order{Session: session, Ask: uint64(n + 1), Extension: id("1001"), DND: true, On: step.on}
+				if err := c.Write(t.Context(), order); err != nil {
+					t.Fatal(err)
+				}
+				var got string
+				pbxtest.Eventually(t, time.Minute, "the hint shows "+step.want, func() bool {
+					state, err := key.Hint("1001")
+					got = state
+					return err == nil && state == step.want
+				})
+				t.Logf("phone %s, DND %v: %s", step.phone, step.on, got)
+			}
+		})
+	}
+}
