@@ -1,11 +1,15 @@
 package bridge
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/presencebridge/presencebridge/pkg/connector"
+	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
 func TestAFeatureCodeAndThePresenceDNDAreOneTruth(t *testing.T) {
@@ -43,6 +47,44 @@ func TestAFeatureCodeAndThePresenceDNDAreOneTruth(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// I1 of devices. Catches: a mailbox that takes a write to a device for one to the
+// presence, a Down that does not give back what waited, a view that is saved without
+// its device.
+func TestAfterAnyTroubleDevicesAndPresencesAgree(t *testing.T) {
+	for seed := range uint64(100) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := newWorld(t, "alice 1001 1002", "bob 1003 branch/2003")
+				for _, p := range w.pbxs {
+					p.devices = map[string]bool{}
+				}
+				w.start()
+				r := rand.New(rand.NewPCG(seed, 8))
+				for range 60 {
+					w.trouble(r)
+					if r.IntN(2) == 0 {
+						number := []string{"1001", "1002", "1003", "2003"}[r.IntN(4)]
+						w.pbxs[r.IntN(2)].code(number, r.IntN(2) == 0)
+					}
+				}
+				w.heal()
+				w.wantAgreement()
+				for _, u := range w.everybody() {
+					for _, x := range u.Extensions {
+						p := w.pbxs[slices.IndexFunc(w.pbxs, func(p *fakePBX) bool { return p.name == x.PBX })]
+						if on := p.devices[x.Extension]; on != (x.Presence.State == presence.DND) {
+							t.Errorf("the device of %s/%s is %v, it shows %s", x.PBX, x.Extension, on, x.Presence.State)
+						}
+					}
+				}
+				if err := w.stop(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
 }
 
 func TestTheInboxTellsThatADeviceFlicked(t *testing.T) {

@@ -183,6 +183,10 @@ func (f *fakePBX) Read(_ context.Context, o connector.Order) error {
 
 func (f *fakePBX) writeDND(o connector.Order) {
 	f.writes = append(f.writes, fmt.Sprintf("%s device %v", o.Extension.Number, o.On))
+	if f.refuse != nil {
+		f.tell(connector.Report{Kind: connector.Refused, Extension: o.Extension, Ask: o.Ask, Err: f.refuse})
+		return
+	}
 	f.tell(connector.Report{Kind: connector.Acked, Extension: o.Extension, Ask: o.Ask})
 	f.flipped(o.Extension.Number, o.On)
 }

@@ -78,7 +78,7 @@ func (b *Bridge) reports(spare []connector.Report) []connector.Report {
 	}
 	clear(waiting)
 	if cap(waiting) > 2*mergeAbove {
-		return nil // after a burst it would hold 160 bytes for each report of it
+		return nil // after a burst it would hold 184 bytes for each report of it
 	}
 	return waiting
 }

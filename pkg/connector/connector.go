@@ -93,13 +93,13 @@ type Report struct {
 	Presence    presence.Presence
 	Ask         uint64
 	First       bool                         // the first Snapshot of its session
+	On          bool                         // of a DND device
+	Flicked     bool                         // it said the opposite in between
 	Incarnation string                       // identifies this life of the PBX; equal strings mean that it has not restarted
 	Shows       map[string]presence.Presence // by extension number; missing means not_set. The sink owns it
 	Phone       presence.PhoneState
 	Phones      map[string]presence.PhoneState // by extension number; missing means that there is no such device. The sink owns it
-	On          bool
-	Flicked     bool            // it said the opposite in between
-	DNDs        map[string]bool // by extension number; missing means off. The sink owns it
+	DNDs        map[string]bool                // by extension number; missing means off. The sink owns it
 	Err         error
 }
 
