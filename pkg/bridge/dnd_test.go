@@ -49,9 +49,9 @@ func TestAFeatureCodeAndThePresenceDNDAreOneTruth(t *testing.T) {
 	})
 }
 
-// I1 of devices. Catches: a mailbox that takes a write to a device for one to the
-// presence, a Down that does not give back what waited, a view that is saved without
-// its device.
+// I1 of devices. Catches: a mailbox that loses what a device shall say (On in put), a
+// list or an event that does not reach the core (DNDs and On in report), a refused
+// write that is never given up (Ask in dndAnswered).
 func TestAfterAnyTroubleDevicesAndPresencesAgree(t *testing.T) {
 	for seed := range uint64(100) {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
