@@ -55,6 +55,7 @@ func (o *oracle) chosen(in *Input, now Time) {
 			if x.said().t == "" {
 				x.stack = []opinion{{p: x.shows}} // what it returns to
 			}
+			x.outlive(in.Until)
 			x.stack = append(x.stack, op)
 		}
 		o.wish(x, goal{p: op.p, choice: true})

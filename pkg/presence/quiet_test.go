@@ -33,6 +33,13 @@ func (x *truth) below() []opinion {
 	return x.stack[: top+1 : top+1]
 }
 
+// outlive drops what ends before a choice does: only a device could come back to it.
+func (x *truth) outlive(until Time) {
+	for x.dev == nil && !x.said().until.IsZero() && !x.said().until.After(until) {
+		x.stack = x.stack[: len(x.stack)-1 : len(x.stack)-1]
+	}
+}
+
 // says makes op all that x says; a dnd keeps what lies under it.
 func (x *truth) says(op opinion) {
 	if op.p.State == DND {
