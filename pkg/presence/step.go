@@ -234,8 +234,10 @@ func (s *step) hear(x *Extension, p Presence, as Verdict) {
 	s.fx.Heard = as
 	x.Heard = Heard{s.now, as}
 	if !x.Known || !x.Shows.is(p) {
+		if !x.Shows.is(p) { // to be known to show nothing is not to be set
+			s.dndSet(x)
+		}
 		x.show(p, s.now)
-		s.dndSet(x)
 		s.fx.Changed = true
 	}
 }
