@@ -235,7 +235,7 @@ func (o *oracle) event(x *truth, p Presence, now Time) {
 	case len(x.open) > 0 && x.open[0].acked && x.open[0].p == p:
 		x.answer(x.open[0].ask)
 	case x.known && x.shows == p:
-		if o.r.CountRepeats && o.r.Sync && len(x.open) == 0 && x.goal == nil && x.said().p == p && o.typeOf(x, p) != "" {
+		if o.r.CountRepeats && o.r.Sync && len(x.open) == 0 && x.goal == nil && x.said().t != "" && x.said().p == p && o.typeOf(x, p) != "" {
 			x.repeat = now
 		}
 	case len(x.open) > 0 || waiting:

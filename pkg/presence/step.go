@@ -217,7 +217,7 @@ func (s *step) opinion(x *Extension, p Presence) Verdict {
 
 // countable tells whether a repeat may be somebody pressing the same key again.
 func (s *step) countable(x *Extension) bool {
-	return s.r.CountRepeats && len(x.Asked) == 0 && x.Wish == nil && x.Said.Presence == x.Shows
+	return s.r.CountRepeats && len(x.Asked) == 0 && x.Wish == nil && x.Said.Presence == x.Shows && x.Said.Type != ""
 }
 
 func (s *step) say(x *Extension, said Said) {
