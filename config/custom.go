@@ -2,12 +2,16 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+
+	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
 const (
 	customPrefix = "Custom:"
 	exampleLamp  = customPrefix + "PRES" + extensionMark
+	exampleDND   = customPrefix + "DND" + extensionMark // as FreePBX names them
 )
 
 // readCustom reads the template of a device that the bridge sets; "" is none. Asterisk
@@ -39,5 +43,15 @@ func fits(number value, text, pbx, what, template string) {
 	if template != "" && len(text) <= maxName && around+len(text) > maxName {
 		number.fault(fmt.Sprintf("with the %s of PBX %s this is a name of %d characters, of which Asterisk keeps %d", what, pbx, around+len(text), maxName),
 			"shorten the "+what+" of the PBX, or the number")
+	}
+}
+
+// warnOfDND tells of DND devices that nothing can be done with.
+func (c *compiler) warnOfDND(statuses value, list []presence.StatusType) {
+	dnd := func(t presence.StatusType) bool {
+		return t.Asterisk != nil && *t.Asterisk == presence.Image{State: presence.DND}
+	}
+	if slices.ContainsFunc(c.pbxs, func(p PBX) bool { return p.DND != "" }) && !slices.ContainsFunc(list, dnd) {
+		statuses.warn("no status is mapped to the presence dnd, so that dnd of presencebridge.yaml does nothing", "give one asterisk: dnd, or remove dnd there")
 	}
 }

@@ -105,6 +105,7 @@ func (c *compiler) readExtension(v value) (id presence.ExtensionID, ok bool) {
 	if i := slices.IndexFunc(c.pbxs, func(p PBX) bool { return p.Name == id.PBX }); i >= 0 {
 		fits(number, id.Number, id.PBX, "presentity", c.pbxs[i].Presentity)
 		fits(number, id.Number, id.PBX, "lamp", c.pbxs[i].Lamp)
+		fits(number, id.Number, id.PBX, "dnd", c.pbxs[i].DND)
 	}
 	return id, !v.broken && !number.broken && len(v.doc.faults) == before
 }

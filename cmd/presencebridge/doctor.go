@@ -112,6 +112,7 @@ func (m *Main) examinations(cfg *config.Config, p config.PBX) []examination {
 		Presentity: p.Presentity,
 		Device:     p.Device,
 		Lamp:       p.Lamp,
+		DND:        p.DND,
 		Instance:   "doctor-" + instance(cfg, p.Name),
 		Extensions: numbers(cfg, p.Name),
 	}

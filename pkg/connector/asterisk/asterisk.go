@@ -29,6 +29,7 @@ type Config struct {
 	Presentity string     // where an extension's presence lives; "": CustomPresence:{extension}
 	Device     string     // the device that is an extension's phone, such as PJSIP/{extension}; "": phones are not followed
 	Lamp       string     // the custom device that shows an extension's status, such as Custom:PRES{extension}, over AMI alone; "": there are none
+	DND        string     // the custom device that says do not disturb, such as Custom:DND{extension}, over AMI alone; "": there are none
 	AMI        ami.Config // no Address: AMI is not used
 	ARI        ari.Config // no URL: ARI is not used; its Events are chosen here. One of both is needed
 	Publish    string     // the Stasis application that is told of changes over ARI; "": none
@@ -89,6 +90,7 @@ type Connector struct {
 	device deviceTemplate
 	phones bool   // follow them: there is a template
 	lamps  *lamps // nil: there are none
+	dnd    deviceTemplate
 
 	deviceCanary string // the custom device that fences lists of devices
 	log          *zap.Logger
@@ -137,6 +139,10 @@ func New(cfg Config, log *zap.Logger) (*Connector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pbx %s: %w", cfg.Name, err)
 	}
+	dnd, err := parseDND(cfg.DND)
+	if err != nil {
+		return nil, fmt.Errorf("pbx %s: %w", cfg.Name, err)
+	}
 	cfg.Times = cfg.Times.withDefaults()
 	cfg.ARI.Events = []string{"ChannelUserevent"}
 	if phones {
@@ -149,6 +155,7 @@ func New(cfg Config, log *zap.Logger) (*Connector, error) {
 		device: device,
 		phones: phones,
 		lamps:  lamps,
+		dnd:    dnd,
 
 		deviceCanary: "Custom:" + canaryPrefix + cfg.Instance + canarySuffix,
 		log:          log.With(zap.String("pbx", cfg.Name)),

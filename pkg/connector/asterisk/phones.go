@@ -68,6 +68,8 @@ var phoneStates = map[string]presence.PhoneState{
 type phoneList struct {
 	does    map[string]presence.PhoneState // the reader's until the list is complete
 	live    map[string]presence.PhoneState // reader only: events since it was asked for, which win
+	dnds    map[string]bool                // as does, of DND devices
+	rang    map[string]bool                // as live
 	lamps   lampList
 	damaged bool          // under session.mu: a frame of the list was refused
 	fenced  bool          // under session.mu: the last event to wait for is on its way
@@ -80,6 +82,8 @@ func (s *session) takePhones(ctx context.Context) error {
 	n := &phoneList{
 		does: make(map[string]presence.PhoneState),
 		live: make(map[string]presence.PhoneState),
+		dnds: make(map[string]bool),
+		rang: make(map[string]bool),
 		done: make(chan struct{}),
 
 		lamps: s.c.lamps.list(),
@@ -139,6 +143,9 @@ func (s *session) deviceListed(n *phoneList, e ami.Event) {
 		return
 	}
 	n.lamps.note(device, state)
+	if number, on, ok := s.dndOf(device, state); ok {
+		n.dnds[number] = on
+	}
 	if number, does, ok := s.does(device, state); ok {
 		n.does[number] = does
 	}
@@ -182,6 +189,7 @@ func (s *session) deviceChanged(e ami.Event) {
 	if taking != nil {
 		taking.lamps.note(device, state)
 	}
+	s.dndChanged(taking, following, device, state)
 	number, does, ok := s.does(device, state)
 	if !ok {
 		return
@@ -211,12 +219,13 @@ func (s *session) deviceCanarySeen(n *phoneList, state string) {
 	if s.c.phones {
 		s.report(connector.Report{Kind: connector.PhonesListed, Phones: n.does})
 	}
+	s.dndListed(n)
 	n.lamps.deliver()
 	close(n.done)
 }
 
 // devices tells whether anything has to be known of devices.
-func (c *Connector) devices() bool { return c.phones || c.lamps != nil }
+func (c *Connector) devices() bool { return c.phones || c.lamps != nil || c.dnd.follows() }
 
 // followPhones takes a list of what devices do, if anybody wants to know. What
 // keeps it from that is told to people; presence goes on without.
@@ -261,11 +270,14 @@ func (s *session) nobodyTells(_ ami.Response, err error) {
 	if err == nil && s.c.phones {
 		s.report(connector.Report{Kind: connector.PhonesListed})
 	}
+	if err == nil && s.c.dnd.follows() {
+		s.report(connector.Report{Kind: connector.DNDListed})
+	}
 }
 
 var (
-	errPhonesDeaf = errors.New("phones are not followed and lamps not set: states of devices change without an event")
-	errPhonesList = errors.New("phones are not followed and lamps not set: the states of devices cannot be listed")
+	errPhonesDeaf = errors.New("phones are not followed, nor are DND devices and lamps: states of devices change without an event")
+	errPhonesList = errors.New("phones are not followed, nor are DND devices and lamps: the states of devices cannot be listed")
 )
 
 // errPhonesForged: unlike a presence, the state of a device is not read one by one.

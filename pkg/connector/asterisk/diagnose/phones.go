@@ -24,10 +24,13 @@ func (x *examination) lost() string {
 	if x.cfg.Lamp != "" {
 		what = append(what, "no lamp is set")
 	}
+	if x.cfg.DND != "" {
+		what = append(what, "DND of feature codes and of presences go their own ways")
+	}
 	return strings.Join(what, ", ")
 }
 
-// phones tries what following phones, and setting lamps, needs. Presence works
+// phones tries what following phones and DND devices, and setting lamps, needs. Presence works
 // without it, so that nothing here is a failure.
 func (x *examination) phones(ctx context.Context) Step {
 	if x.lost() == "" {

@@ -109,6 +109,10 @@ func TestWhatASimulatedAsteriskLacks(t *testing.T) {
 			p.Unload(pbxsim.DeviceFunction)
 			c.Device, c.Lamp = "", "Custom:PRES{extension}"
 		}, "phones", Warning, "no lamp is set: whether"},
+		{"what DND needs", pbxsim.Config{}, func(p *pbxtest.Simulated, c *Config) {
+			p.Unload(pbxsim.DeviceManager)
+			c.DND = "Custom:DND{extension}"
+		}, "phones", Warning, "calls show in no status, DND of feature codes"},
 		{"no lamp", pbxsim.Config{}, func(_ *pbxtest.Simulated, c *Config) { c.Device, c.Lamp = "", "Custom:PRES{extension}" }, "phones", OK, "phones are not followed"},
 		{"a good name for us", pbxsim.Config{}, func(_ *pbxtest.Simulated, c *Config) { c.Instance = "a/b" }, "presence write", Failed, "is not a presentity"},
 	} {
