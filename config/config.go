@@ -37,6 +37,8 @@ type PBX struct {
 	Name       string
 	Presentity string // with {extension} in place of the number
 	Device     string // likewise; "": phones are not followed
+	Lamp       string // likewise, of a custom device; "": there are no lamps
+	DND        string // likewise; "": devices and presence dnd are not kept in agreement
 	AMI        AMI    // no Address: there is none
 	ARI        ARI    // no URL: there is none; not both
 }

@@ -55,11 +55,13 @@ func readPBXs(v value, p paths) []PBX {
 }
 
 func readPBX(v value, p paths) PBX {
-	o := v.object("name", "presentity", "device", "ami", "ari")
+	o := v.object("name", "presentity", "device", "lamp", "dnd", "ami", "ari")
 	pbx := PBX{
 		Name:       readWord(o.at("name")),
 		Presentity: readPresentity(o.at("presentity")),
 		Device:     readDevice(o.at("device")),
+		Lamp:       readCustom(o.at("lamp"), exampleLamp),
+		DND:        readCustom(o.at("dnd"), exampleDND),
 	}
 	overARI := o.has("ari") || o.at("ari").broken
 	if overARI {
@@ -68,7 +70,26 @@ func readPBX(v value, p paths) PBX {
 	if o.has("ami") || !overARI {
 		pbx.AMI = readAMI(o.at("ami"), p)
 	}
+	if pbx.Lamp != "" && pbx.Lamp == pbx.Device {
+		o.at("lamp").fault("is the device of the phone as well", "name another one, such as "+exampleLamp)
+	}
+	if pbx.DND != "" && (pbx.DND == pbx.Device || pbx.DND == pbx.Lamp) {
+		o.at("dnd").fault("is the device of the phone, or the lamp, as well", "name another one, such as "+exampleDND)
+	}
+	if !o.has("ami") && overARI {
+		pbx.noDevices(o)
+	}
 	return pbx
+}
+
+// noDevices tells of devices that nobody sets where there is no AMI.
+func (p *PBX) noDevices(o object) {
+	if p.Lamp != "" {
+		o.at("lamp").warn("lamps are set over AMI alone, and this PBX has none", "add a block ami, or remove lamp")
+	}
+	if p.DND != "" {
+		o.at("dnd").warn("DND devices are followed over AMI alone, and this PBX has none", "add a block ami, or remove dnd")
+	}
 }
 
 // readWord reads a name that Asterisk can keep.

@@ -446,3 +446,19 @@ func TestPhonesThatNobodyFollowsAreAWarning(t *testing.T) {
 		t.Errorf("phones %+v without a section", p)
 	}
 }
+
+func TestADNDDeviceWithoutAStatusIsAWarning(t *testing.T) {
+	folder(t)
+	write(t, "presencebridge.yaml", strings.Replace(read(t, "presencebridge.yaml"), "- name: main", "- dnd: Custom:DND{extension}\n    name: main", 1))
+	write(t, "mapping.yaml", "statuses: [{id: available, base: connected, asterisk: available}, {id: dnd, base: busy}]\nusers: [{id: a, extensions: [1]}]")
+	cfg, faults := Load("presencebridge.yaml", Overrides{})
+	if cfg == nil || cfg.Daemon.PBX[0].DND != "Custom:DND{extension}" || len(faults) != 1 || !strings.Contains(faults[0].String(), "statuses: no status is mapped to the presence dnd") {
+		t.Errorf("faults: %v", faults)
+	}
+	write(t, "mapping.yaml", statuses+"users: [{id: a, extensions: [{pbx: main, extension: "+strings.Repeat("1", 62)+"}]}]")
+	if _, faults := Load("presencebridge.yaml", Overrides{}); len(faults) != 1 || !strings.Contains(faults[0].String(), "with the dnd of PBX main this is a name of 65 characters") {
+		t.Errorf("faults: %v", faults)
+	}
+	write(t, "mapping.yaml", statuses+"users: [{id: a, extensions: [1]}]")
+	mustLoad(t, Overrides{})
+}

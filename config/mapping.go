@@ -60,6 +60,7 @@ func compile(root value, pbxs []PBX) *presence.Mapping {
 	for _, t := range list {
 		c.typeIDs = append(c.typeIDs, string(t.ID))
 	}
+	c.warnOfDND(top.at("statuses"), list)
 	c.global = c.readSync(top.at("sync"))
 	c.phones = c.readPhones(top.at("phone"))
 	users := c.readUsers(top.at("users"))

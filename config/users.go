@@ -103,11 +103,9 @@ func (c *compiler) readExtension(v value) (id presence.ExtensionID, ok bool) {
 	}
 	id.Number = readWord(number)
 	if i := slices.IndexFunc(c.pbxs, func(p PBX) bool { return p.Name == id.PBX }); i >= 0 {
-		around := len(c.pbxs[i].Presentity) - len(presentityPrefix) - len(extensionMark)
-		if len(id.Number) <= maxName && around+len(id.Number) > maxName {
-			number.fault(fmt.Sprintf("with the presentity of PBX %s this is a name of %d characters, of which Asterisk keeps %d", id.PBX, around+len(id.Number), maxName),
-				"shorten the presentity of the PBX, or the number")
-		}
+		fits(number, id.Number, id.PBX, "presentity", c.pbxs[i].Presentity)
+		fits(number, id.Number, id.PBX, "lamp", c.pbxs[i].Lamp)
+		fits(number, id.Number, id.PBX, "dnd", c.pbxs[i].DND)
 	}
 	return id, !v.broken && !number.broken && len(v.doc.faults) == before
 }

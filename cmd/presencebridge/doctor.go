@@ -111,6 +111,8 @@ func (m *Main) examinations(cfg *config.Config, p config.PBX) []examination {
 		Name:       p.Name,
 		Presentity: p.Presentity,
 		Device:     p.Device,
+		Lamp:       p.Lamp,
+		DND:        p.DND,
 		Instance:   "doctor-" + instance(cfg, p.Name),
 		Extensions: numbers(cfg, p.Name),
 	}

@@ -153,6 +153,9 @@ func (m *Main) printReasoning(x *presence.Reasoning) {
 	if x.Phone != presence.PhoneUnknown {
 		row("phone", phoneText(x.Phone))
 	}
+	if x.DND != "" {
+		row("dnd", "its device is "+plain(x.DND))
+	}
 	if x.Wish != nil {
 		row("pending", m.wish(x.Wish))
 	}

@@ -72,16 +72,26 @@ const (
 // customDevicePattern leaves out what Asterisk treats specially in a name.
 var customDevicePattern = regexp.MustCompile(`^Custom:[A-Za-z0-9_.-]{1,64}$`)
 
-// SetCustomDevice sets the state of a device that exists only as a name.
-func SetCustomDevice(device string, on bool) (Action, error) {
+// deviceStates are the words that a device can be set to and that say something (main/devicestate.c:62).
+var deviceStates = []string{"NOT_INUSE", "INUSE", "BUSY", "RINGING", "ONHOLD", "UNAVAILABLE"}
+
+// SetDevice sets the state of a device that exists only as a name.
+func SetDevice(device, state string) (Action, error) {
 	if !customDevicePattern.MatchString(device) {
 		return Action{}, fmt.Errorf("%q is not a custom device: Custom: and up to 64 letters, digits, dots, dashes or underscores", device)
 	}
-	state := CustomDeviceOff
-	if on {
-		state = CustomDeviceOn
+	if !slices.Contains(deviceStates, state) {
+		return Action{}, fmt.Errorf("%q is not a state to set a device to: use one of %s", state, strings.Join(deviceStates, " "))
 	}
 	return newAction("Setvar", "Variable", "DEVICE_STATE("+device+")", "Value", state)
+}
+
+// SetCustomDevice is SetDevice to one of two states.
+func SetCustomDevice(device string, on bool) (Action, error) {
+	if on {
+		return SetDevice(device, CustomDeviceOn)
+	}
+	return SetDevice(device, CustomDeviceOff)
 }
 
 // GetPresence asks for one field of what a presentity really is: value, subtype

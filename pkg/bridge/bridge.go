@@ -107,6 +107,7 @@ type user struct {
 	index  int32         // its place in the heap
 	dirty  bool          // waits to be saved
 	asking bool          // the inbox has been told of unanswered writes
+	lit    presence.Base // what its lamps were told to show; "": they are left alone
 	shown  *shown        // of the board: under its mutex; nil: not shown
 }
 

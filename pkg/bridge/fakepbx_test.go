@@ -26,7 +26,9 @@ type fakePBX struct {
 	sessions uint64
 	life     int // of the Asterisk
 	values   map[string]presence.Presence
-	writes   []string // "1001 away", as they came
+	writes   []string        // "1001 away", as they came
+	devices  map[string]bool // DND devices; nil: it has none
+	lamps    []string        // what Light and Leave were told
 	reads    int
 	resyncs  int
 	follows  [][]string // what Follow was told, as it came
@@ -106,6 +108,9 @@ func (f *fakePBX) snapshot(first bool) {
 	}
 	f.tell(r)
 	f.tell(connector.Report{Kind: connector.Alive})
+	if f.devices != nil {
+		f.tell(connector.Report{Kind: connector.DNDListed, DNDs: maps.Clone(f.devices)})
+	}
 }
 
 func (f *fakePBX) disconnect() {
@@ -139,6 +144,10 @@ func (f *fakePBX) Write(ctx context.Context, o connector.Order) error {
 		return connector.ErrDown
 	case f.writeErr != nil:
 		return f.writeErr
+	}
+	if o.DND {
+		f.writeDND(o)
+		return nil
 	}
 	if f.onWrite != nil {
 		f.onWrite(text(o.Extension.Number, o.Presence))
@@ -183,6 +192,48 @@ func (f *fakePBX) Read(_ context.Context, o connector.Order) error {
 		f.tell(connector.Report{Kind: connector.Answered, Extension: o.Extension, Ask: o.Ask, Presence: f.values[o.Extension.Number]})
 	}
 	return nil
+}
+
+func (f *fakePBX) writeDND(o connector.Order) {
+	f.writes = append(f.writes, fmt.Sprintf("%s device %v", o.Extension.Number, o.On))
+	if f.refuse != nil {
+		f.tell(connector.Report{Kind: connector.Refused, Extension: o.Extension, Ask: o.Ask, Err: f.refuse})
+		return
+	}
+	f.tell(connector.Report{Kind: connector.Acked, Extension: o.Extension, Ask: o.Ask})
+	f.flipped(o.Extension.Number, o.On)
+}
+
+// flipped sets a DND device; of what does not change nothing is told.
+func (f *fakePBX) flipped(number string, on bool) {
+	if f.devices[number] == on {
+		return
+	}
+	f.devices[number] = on
+	if f.session != 0 {
+		f.tell(connector.Report{Kind: connector.DNDChanged, Extension: presence.ExtensionID{PBX: f.name, Number: number}, On: on})
+	}
+}
+
+// code is a feature code that somebody dials.
+func (f *fakePBX) code(number string, on bool) { f.do(func() { f.flipped(number, on) }) }
+
+func (f *fakePBX) Light(number string, base presence.Base) {
+	f.do(func() { f.lamps = append(f.lamps, number+" "+string(base)) })
+}
+
+func (f *fakePBX) Leave(number string) {
+	f.do(func() { f.lamps = append(f.lamps, number+" left") })
+}
+
+// lampsTold returns what lamps were told since the last call, sorted, each once.
+func (f *fakePBX) lampsTold() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	told := f.lamps
+	f.lamps = nil
+	slices.Sort(told)
+	return slices.Compact(told)
 }
 
 func (f *fakePBX) Resync() {

@@ -20,7 +20,8 @@ const maxKept = 64
 // behind, the newest event of an extension replaces the one before, so that the
 // inbox grows with extensions and not with events. What may be an answer to a
 // write is kept (design.md section 2): an event that equals an asked value, and
-// the order of everything else. Of a phone only what it did last counts.
+// the order of everything else. Of a phone only what it did last counts; of a DND
+// device also whether it said the opposite in between, which answers a write.
 type inbox struct {
 	wake chan struct{} // holds one token while something waits
 
@@ -28,6 +29,7 @@ type inbox struct {
 	queue []connector.Report
 	last  map[presence.ExtensionID]int // place of an event that a newer one may replace
 	rang  map[presence.ExtensionID]int // likewise, of what its phone does
+	dnds  map[presence.ExtensionID]int // likewise, of what its DND device says
 	kept  map[presence.ExtensionID]int // events kept for the sake of an asked value
 	dead  int                          // replaced ones, Kind 0
 	asked map[presence.ExtensionID][]presence.Ask
@@ -38,6 +40,7 @@ func newInbox() *inbox {
 		wake:  make(chan struct{}, 1),
 		last:  map[presence.ExtensionID]int{},
 		rang:  map[presence.ExtensionID]int{},
+		dnds:  map[presence.ExtensionID]int{},
 		kept:  map[presence.ExtensionID]int{},
 		asked: map[presence.ExtensionID][]presence.Ask{},
 	}
@@ -88,11 +91,20 @@ func (in *inbox) merge(r *connector.Report) (repeat bool) {
 			in.dead++
 		}
 		in.rang[r.Extension] = len(in.queue)
+	case connector.DNDChanged:
+		if i, waits := in.dnds[r.Extension]; waits {
+			r.Flicked = r.Flicked || in.queue[i].Flicked || in.queue[i].On != r.On
+			in.queue[i] = connector.Report{}
+			in.dead++
+		}
+		in.dnds[r.Extension] = len(in.queue)
 	case connector.PhonesListed: // of phones alone
-	case connector.Snapshot, connector.Down, connector.Loaded:
+	case connector.Snapshot, connector.Down, connector.Loaded, connector.DNDListed:
 		clear(in.last)
+		clear(in.dnds)
 	default:
 		delete(in.last, r.Extension)
+		delete(in.dnds, r.Extension)
 	}
 	return false
 }
@@ -110,7 +122,7 @@ func (in *inbox) compact() {
 		if r.Kind == 0 {
 			continue
 		}
-		for _, places := range []map[presence.ExtensionID]int{in.last, in.rang} {
+		for _, places := range []map[presence.ExtensionID]int{in.last, in.rang, in.dnds} {
 			if at, ok := places[r.Extension]; ok && at == i {
 				places[r.Extension] = len(live)
 			}
@@ -130,6 +142,7 @@ func (in *inbox) take(spare []connector.Report) []connector.Report {
 	in.queue, in.dead = spare[:0], 0
 	clear(in.last)
 	clear(in.rang)
+	clear(in.dnds)
 	clear(in.kept)
 	return waiting
 }

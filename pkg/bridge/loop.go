@@ -103,6 +103,7 @@ var inputs = map[connector.Kind]presence.InputKind{
 	connector.Unreadable: presence.Unreadable,
 
 	connector.PhoneChanged: presence.PhoneChanged,
+	connector.DNDChanged:   presence.DNDChanged,
 }
 
 func (b *Bridge) report(r *connector.Report) {
@@ -119,6 +120,8 @@ func (b *Bridge) report(r *connector.Report) {
 		b.snapshot(p, r, now)
 	case connector.PhonesListed:
 		b.stepAll(p, &presence.Input{Kind: presence.PhonesListed, PBX: p.name, Phones: r.Phones}, now)
+	case connector.DNDListed:
+		b.stepAll(p, &presence.Input{Kind: presence.DNDListed, PBX: p.name, DNDs: r.DNDs}, now)
 	case connector.Loaded:
 		b.log.Debug("presence module loaded again", zap.String("pbx", p.name))
 		b.stepAll(p, &presence.Input{Kind: presence.Loaded, PBX: p.name}, now)
@@ -132,7 +135,7 @@ func (b *Bridge) report(r *connector.Report) {
 		if r.Kind == connector.Refused {
 			b.log.Warn("write refused", zap.Stringer("extension", r.Extension), zap.Error(r.Err))
 		}
-		b.in = presence.Input{Kind: inputs[r.Kind], Extension: r.Extension, Presence: r.Presence, Ask: r.Ask, Phone: r.Phone}
+		b.in = presence.Input{Kind: inputs[r.Kind], Extension: r.Extension, Presence: r.Presence, Ask: r.Ask, Phone: r.Phone, On: r.On, Flicked: r.Flicked}
 		b.step(u, &b.in, now)
 	}
 }
@@ -141,7 +144,7 @@ func (b *Bridge) report(r *connector.Report) {
 // is what the bridge may have told itself.
 func fromPBX(k connector.Kind) bool {
 	switch k {
-	case connector.Changed, connector.PhoneChanged, connector.PhonesListed, connector.Acked, connector.Answered, connector.Snapshot, connector.Loaded, connector.Alive, connector.Heard:
+	case connector.Changed, connector.PhoneChanged, connector.PhonesListed, connector.DNDChanged, connector.DNDListed, connector.Acked, connector.Answered, connector.Snapshot, connector.Loaded, connector.Alive, connector.Heard:
 		return true
 	default:
 		return false
@@ -219,6 +222,7 @@ func (b *Bridge) step(u *user, in *presence.Input, now presence.Time) {
 	}
 	if fx.Changed {
 		b.board.put(u)
+		b.light(u, false)
 	}
 	b.expect(u) // before anything is sent: its event may come at once
 	if len(fx.Orders) > 0 {

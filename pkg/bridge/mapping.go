@@ -112,6 +112,7 @@ func (b *Bridge) apply(m *presence.Mapping) {
 	for _, u := range order {
 		b.step(u, &presence.Input{Kind: presence.Reloaded}, now)
 		b.board.put(u) // the name, or nothing, may be new
+		b.light(u, true)
 	}
 }
 
@@ -179,6 +180,8 @@ func (b *Bridge) disown(p *pbx, number string, u *user) {
 	b.inbox.expect(id, nil)
 	if next := p.owners[number]; next != nil {
 		next.view.Asks = max(next.view.Asks, u.view.Asks)
+	} else {
+		p.unlight(number)
 	}
 }
 

@@ -16,8 +16,8 @@ import (
 // sendTimeout bounds how long one order may wait for room on its connection.
 const sendTimeout = 10 * time.Second
 
-// outbox is the mailbox of one PBX: for each extension at most one write and one
-// reading wait, in the order in which their extensions came. A newer write takes
+// outbox is the mailbox of one PBX: for each extension at most one write, one to
+// its DND device and one reading wait, in the order in which their extensions came. A newer write takes
 // the place of an older one.
 type outbox struct {
 	wake chan struct{} // holds one token while something waits
@@ -30,6 +30,7 @@ type outbox struct {
 // slot is a place in an outbox.
 type slot struct {
 	read bool
+	dnd  bool
 	ext  presence.ExtensionID
 }
 
@@ -39,13 +40,13 @@ func newOutbox() *outbox {
 
 // put adds an order and returns the write that it replaced, if there was one.
 func (o *outbox) put(order presence.Order) (replaced uint64, ok bool) {
-	s := slot{order.Read, order.Extension}
+	s := slot{order.Read, order.DND, order.Extension}
 	o.mu.Lock()
 	old, ok := o.orders[s]
 	if !ok {
 		o.queue = append(o.queue, s)
 	}
-	o.orders[s] = connector.Order{Session: order.Session, Ask: order.Ask, Extension: order.Extension, Presence: order.Presence}
+	o.orders[s] = connector.Order{Session: order.Session, Ask: order.Ask, Extension: order.Extension, Presence: order.Presence, DND: order.DND, On: order.On}
 	o.mu.Unlock()
 	select {
 	case o.wake <- struct{}{}:
@@ -84,8 +85,9 @@ func (o *outbox) drop(id presence.ExtensionID) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.queue = slices.DeleteFunc(o.queue, func(s slot) bool { return s.ext == id })
-	delete(o.orders, slot{false, id})
-	delete(o.orders, slot{true, id})
+	for _, s := range []slot{{ext: id}, {read: true, ext: id}, {dnd: true, ext: id}} {
+		delete(o.orders, s)
+	}
 }
 
 // send carries orders from the outbox of p to its connector until ctx ends. What

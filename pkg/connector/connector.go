@@ -42,6 +42,17 @@ type Follower interface {
 	Follow(numbers []string)
 }
 
+// Lamps is what a Connector is as well if its system can show statuses on the lamps of
+// phones that know nothing of presence. Its methods only note what is wanted: they
+// do not wait, the newest counts, and what is wanted outlives every session. A lamp
+// that is new while there is a session waits for the next snapshot; see Resync.
+type Lamps interface {
+	// Light makes the lamp of an extension show a status of this base.
+	Light(number string, base presence.Base)
+	// Leave puts the lamp of an extension out and leaves it alone from then on.
+	Leave(number string)
+}
+
 // ErrDown says that the order's session is not, or no longer, there.
 var ErrDown = errors.New("not connected")
 
@@ -54,6 +65,8 @@ type Order struct {
 	Ask       uint64 // names the write in Acked and Refused; for a reading: the newest write it may answer
 	Extension presence.ExtensionID
 	Presence  presence.Presence // what to write; ignored by Read
+	DND       bool              // write On to the extension's DND device instead; only to who reports DNDListed
+	On        bool
 }
 
 // Kind says what a Report is about.
@@ -73,6 +86,8 @@ const (
 	Unsent                       // Extension, Ask, Err: Write said that nothing was sent; the bridge tells itself so
 	Heard                        // the PBX has answered: it lives, whatever its events do
 	PhoneChanged                 // Extension, Phone: its device does something else
+	DNDChanged                   // Extension, On, Flicked: its DND device says something
+	DNDListed                    // DNDs: what every DND device of the PBX says, behind the snapshot; nil: nobody tells (any more)
 	PhonesListed                 // Phones: what every device of the PBX does; nil: nobody tells (any more)
 )
 
@@ -85,11 +100,14 @@ type Report struct {
 	Presence    presence.Presence
 	Ask         uint64
 	First       bool                         // the first Snapshot of its session
+	On          bool                         // of a DND device
+	Flicked     bool                         // it said the opposite in between
 	Incarnation string                       // identifies this life of the PBX; equal strings mean that it has not restarted
 	Shows       map[string]presence.Presence // by extension number; missing means not_set, unless Partial. The sink owns it
 	Partial     bool                         // of a Snapshot: Shows has every extension that was asked for; of others nothing is known
 	Phone       presence.PhoneState
 	Phones      map[string]presence.PhoneState // by extension number; missing means that there is no such device. The sink owns it
+	DNDs        map[string]bool                // by extension number; missing means off. The sink owns it
 	Err         error
 }
 

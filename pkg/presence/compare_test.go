@@ -12,6 +12,7 @@ func (w *world) step(in Input) {
 	if w.fault != nil {
 		return
 	}
+	choices := w.choices(&in)
 	now, version, before, waiting := w.now(), w.view.Version, pageOf(w.view), w.refused()
 	in.Wall = w.wall
 	w.view.Step(&in, w.rules, now, &w.fx)
@@ -21,6 +22,7 @@ func (w *world) step(in Input) {
 		}
 	}
 	w.ended(&in)
+	w.overruled(&in, choices)
 	w.count(&in)
 	w.dirty = w.dirty || w.fx.Durable
 	if w.trace != nil {
@@ -39,16 +41,21 @@ func (w *world) step(in Input) {
 	if waited && !w.oracle.pace.late && !w.oracle.pace.free {
 		w.tally.Delivered++
 	}
-	if what := w.compare(); what != "" {
-		w.fail("after %s %s", nameOf(&in), what)
-	}
 	orders := slices.Clone(w.fx.Orders)
 	for _, o := range orders {
 		w.oracle.ordered(o)
-		if !o.Read {
+	}
+	if what := w.compare(); what != "" {
+		w.fail("after %s %s", nameOf(&in), what)
+	}
+	for _, o := range orders {
+		switch {
+		case o.DND:
+			w.tally.Flips++
+		case !o.Read:
 			w.tally.Writes++
 		}
-		if wish := w.view.Extensions[w.view.find(o.Extension)].Wish; !o.Read && wish.Kind == Choice && wish.Version > w.stored {
+		if wish := w.view.Extensions[w.view.find(o.Extension)].Wish; !o.Read && wish != nil && wish.Kind == Choice && wish.Version > w.stored {
 			w.fail("I3: a choice for %s is written before it is committed", o.Extension)
 		}
 	}
@@ -146,6 +153,9 @@ func (w *world) compare() string {
 		case (x.Wish == nil) != (y.goal == nil) || x.Wish != nil && x.Wish.Presence != y.goal.p:
 			return fmt.Sprintf("the wish of %s is %+v, the oracle: %+v", x.ID, x.Wish, y.goal)
 		}
+		if what := y.dev.compare(x); what != "" {
+			return what
+		}
 	}
 	switch s := v.chosen(); {
 	case (s == nil) != (o.is == nil):
@@ -167,6 +177,8 @@ func nameOf(in *Input) string {
 		return fmt.Sprintf("snapshot %s session=%d new=%v %v", in.PBX, in.Session, in.NewLife, in.Shows)
 	case Tick, Reloaded, Down, Loaded:
 		return kindNames[in.Kind] + " " + in.PBX
+	case DNDChanged, DNDListed:
+		return fmt.Sprintf("%s %s%s on=%v flicked=%v %v", kindNames[in.Kind], in.PBX, in.Extension, in.On, in.Flicked, in.DNDs)
 	case PhoneChanged, PhonesListed:
 		return fmt.Sprintf("%s %s%s %s %v", kindNames[in.Kind], in.PBX, in.Extension, in.Phone, in.Phones)
 	default:
@@ -176,7 +188,7 @@ func nameOf(in *Input) string {
 
 var kindNames = map[InputKind]string{
 	Event: "event", Acked: "acked", Refused: "refused", Unsent: "unsent", Answered: "answered", Unreadable: "unreadable",
-	PhoneChanged: "phone", PhonesListed: "phones", Loaded: "loaded", Down: "down", Tick: "tick", Reloaded: "reloaded",
+	PhoneChanged: "phone", PhonesListed: "phones", DNDChanged: "device", DNDListed: "devices", Loaded: "loaded", Down: "down", Tick: "tick", Reloaded: "reloaded",
 }
 
 const stamp = "15:04:05.000000"
@@ -189,6 +201,9 @@ func describe(v *View) string {
 	for i := range v.Extensions {
 		x := &v.Extensions[i]
 		fmt.Fprintf(&b, " %s shows %v said %s %s asked=%d", x.ID, x.Shows.Presence(), x.Said.Type, x.Said.Since.Time().Format(stamp), len(x.Asked))
+		if x.DND != nil {
+			fmt.Fprintf(&b, " device=%+v", *x.DND)
+		}
 		if x.Wish != nil {
 			fmt.Fprintf(&b, " wish=%v/%s", x.Wish.Presence, x.Wish.Kind)
 		}

@@ -151,9 +151,25 @@ func (r *Reader) extension() (x Extension) {
 	r.must(`,"as":`)
 	_ = x.Heard.As.UnmarshalText([]byte(r.word()))
 	r.must("}")
+	if r.is(`,"dnd":`) {
+		x.DND = r.dnd()
+	}
 	x.AwayAt = r.optional(`,"away_since":`)
 	r.must("}")
 	return x
+}
+
+func (r *Reader) dnd() *DNDDevice {
+	d := &DNDDevice{}
+	r.must(`{"on":`)
+	d.On = r.truth()
+	d.At = r.optional(`,"at":`)
+	d.Spoken = r.is(`,"spoken":true`)
+	if r.is(`,"ask":`) {
+		d.Ask = r.number()
+	}
+	r.must("}")
+	return d
 }
 
 func (r *Reader) said() (s Said) {

@@ -100,7 +100,21 @@ func (x *Extension) append(b []byte) []byte {
 	}
 	b = moment(append(b, `,"heard":{"at":`...), x.Heard.At)
 	b = text(append(b, `,"as":`...), x.Heard.As.String())
-	b = nonZero(append(b, '}'), `,"away_since":`, x.AwayAt)
+	b = append(b, '}')
+	if x.DND != nil {
+		b = x.DND.append(append(b, `,"dnd":`...))
+	}
+	b = nonZero(b, `,"away_since":`, x.AwayAt)
+	return append(b, '}')
+}
+
+func (d *DNDDevice) append(b []byte) []byte {
+	b = strconv.AppendBool(append(b, `{"on":`...), d.On)
+	b = nonZero(b, `,"at":`, d.At)
+	b = optional(b, `,"spoken":true`, d.Spoken)
+	if d.Ask != 0 {
+		b = strconv.AppendUint(append(b, `,"ask":`...), d.Ask, 10)
+	}
 	return append(b, '}')
 }
 

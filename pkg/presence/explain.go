@@ -45,7 +45,8 @@ type Reasoning struct {
 	Rule      Rule        `json:"rule"`  // why it won or lost
 	Heard     Report      `json:"heard"` // the last report, and what became of it
 	Phone     PhoneState  `json:"phone"`
-	Wish      *WishInfo   `json:"wish"` // what it shall show and is not known to; nil: nothing
+	DND       string      `json:"dnd,omitempty"` // "on" or "off", of its DND device; "": there is none
+	Wish      *WishInfo   `json:"wish"`          // what it shall show and is not known to; nil: nothing
 }
 
 // Report is the last report about an extension and what became of it.
@@ -108,6 +109,9 @@ func (s *step) reasoning(c candidate, won Rule, held bool) Reasoning {
 	}
 	if !x.Said.Since.IsZero() {
 		y.Type = s.status(x.Said.Type, "", Time{}, Time{}, "").Type
+	}
+	if x.DND != nil {
+		y.DND = map[bool]string{true: "on", false: "off"}[x.DND.On]
 	}
 	if w := x.Wish; w != nil {
 		y.Wish = &WishInfo{w.Presence, w.Since, w.Sent, w.Refusals}

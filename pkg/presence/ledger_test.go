@@ -46,6 +46,7 @@ type truth struct {
 	goal    *goal     // what it shall show and has not been seen to
 	open    []goal    // written and not answered, oldest first
 	repeat  Time
+	dev     *quiet // nil: nobody told of one
 }
 
 type goal struct {
@@ -74,6 +75,7 @@ func (o *oracle) wish(x *truth, g goal) {
 // what was answered, which PBX is there. What follows from it is in oracle_test.go.
 func (o *oracle) see(in *Input, now Time) {
 	o.wall, o.pace.free = or(in.Wall, now), in.Kind == Chosen || in.Kind == Reloaded
+	before := o.clone().exts
 	switch in.Kind {
 	case Chosen:
 		o.chosen(in, now)
@@ -81,7 +83,7 @@ func (o *oracle) see(in *Input, now Time) {
 		o.tick(now)
 	case Reloaded:
 		o.reload(now)
-	case Snapshot, Down, Loaded:
+	case Snapshot, Down, Loaded, DNDListed:
 		for i := range o.exts {
 			if x := &o.exts[i]; x.id.PBX == in.PBX {
 				o.pbx(x, in, now)
@@ -93,10 +95,15 @@ func (o *oracle) see(in *Input, now Time) {
 		}
 	}
 	o.decide()
+	o.noticed(before)
 	o.listen(in, now)
 }
 
 func (o *oracle) pbx(x *truth, in *Input, now Time) {
+	if in.Kind == DNDListed {
+		o.devices(x, in, now)
+		return
+	}
 	x.repeat = keepIf(x.repeat, in.Kind == Snapshot)
 	switch p := in.Shows[x.id.Number]; {
 	case in.Kind == Loaded:
@@ -104,11 +111,16 @@ func (o *oracle) pbx(x *truth, in *Input, now Time) {
 		if end := or(in.Heard, now); end.After(x.end) {
 			x.end = end
 		}
+		x.dev.lost(or(in.Heard, now))
 	case in.Kind == Down:
 		x.session, x.end, x.gone, x.open = 0, or(in.Heard, now), now, nil
+		x.dev.lost(x.end)
 	case x.session != in.Session:
 		o.calls.forget(x, now)
 		x.session = in.Session
+		if d := x.dev; d != nil && !d.live && in.NewLife && !d.since.IsZero() {
+			d.spoken = true
+		}
 		o.first(x, p, in.NewLife, now)
 	case len(x.open) == 0 && (x.goal == nil || x.goal.waits) && p != x.shows:
 		o.opine(x, p, now)
@@ -125,6 +137,7 @@ func keepIf(t Time, keep bool) Time {
 
 func (o *oracle) extension(x *truth, in *Input, now Time) {
 	mine := x.goal != nil && x.goal.ask == in.Ask
+	o.device(x, in, now)
 	switch in.Kind {
 	case Event:
 		o.event(x, in.Presence, now)
@@ -150,7 +163,9 @@ func (o *oracle) extension(x *truth, in *Input, now Time) {
 // ordered notes a write that the core wants done.
 func (o *oracle) ordered(order Order) {
 	i := slices.IndexFunc(o.exts, func(x truth) bool { return x.id == order.Extension })
-	if x := &o.exts[i]; !order.Read && x.goal != nil {
+	if x := &o.exts[i]; order.DND {
+		x.dev.sent = &flip{ask: order.Ask, on: order.On}
+	} else if !order.Read && x.goal != nil {
 		g := x.goal
 		g.ask, g.before, g.sent, g.acked, g.waits = order.Ask, g.sent, true, false, false
 		x.open = append(x.open, *g)
@@ -188,6 +203,9 @@ func (o *oracle) clone() *oracle {
 	for i := range c.exts {
 		x := &c.exts[i]
 		x.was, x.stack, x.open, x.goal = slices.Clone(x.was), slices.Clone(x.stack), slices.Clone(x.open), clone(x.goal)
+		if x.dev = clone(x.dev); x.dev != nil {
+			x.dev.sent = clone(x.dev.sent)
+		}
 	}
 	c.hold, c.is, c.calls.does, c.pace.shows.is = clone(o.hold), clone(o.is), maps.Clone(o.calls.does), clone(o.pace.shows.is)
 	return &c
@@ -203,6 +221,9 @@ func (o *oracle) wake(now Time, heard map[string]Time) {
 				x.end = now
 			}
 			x.gone = x.end
+			x.dev.lost(x.end)
+		} else {
+			x.dev.lost(Time{})
 		}
 		x.session, x.open, x.repeat = 0, nil, Time{}
 		if x.goal != nil {
@@ -262,6 +283,9 @@ func (o *oracle) first(x *truth, p Presence, newLife bool, now Time) {
 	case g != nil && g.sent && g.p == p:
 		x.goal = nil
 	case g != nil && g.choice && (newLife || !g.acked):
+		if x.dev != nil && !x.dev.live {
+			x.dev.spoken = true
+		}
 		if g.waits = false; x.said().t != "" && !g.sent {
 			x.said().since, o.pace.free = now.Add(time.Microsecond), true
 		}

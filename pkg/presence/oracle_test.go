@@ -22,16 +22,26 @@ func (o *oracle) opine(x *truth, p Presence, now Time) {
 // is something to come back to, else in the place of the stack.
 func (o *oracle) press(x *truth, op opinion) {
 	op.until, op.pressed, op.by = o.ends(op.t), true, "extension "+x.id.String()
-	if known := x.said().t != "" || x.known && x.shows != op.p; !known || op.until.IsZero() {
-		x.stack, op.until = nil, Time{}
+	if known := x.said().t != "" || x.known && x.shows != op.p; !known {
+		op.until = Time{}
 	}
 	x.push(op)
 }
 
-// push puts op above what x says, or shows if nobody said anything.
+// push puts op above what x says, or shows if nobody said anything. What does not end
+// by itself has nothing under it, unless it is a dnd that a device may end.
 func (x *truth) push(op opinion) {
-	if len(x.stack) == 0 || x.said().t == "" && !op.until.IsZero() {
+	switch {
+	case op.until.IsZero() && op.p.State == DND:
+		x.stack = x.below()
+	case op.until.IsZero():
+		x.stack = nil
+	case x.said().t == "":
 		x.stack = []opinion{{p: x.shows}}
+	default:
+		if x.outlive(op); len(x.stack) == 0 {
+			x.stack = []opinion{{p: x.shows}}
+		}
 	}
 	x.stack, x.repeat = append(x.stack, op), Time{}
 }
@@ -81,9 +91,6 @@ func (o *oracle) chosen(in *Input, now Time) {
 		if o.r.Outgoing == ToDefault && i != o.r.Default {
 			continue
 		}
-		if op.until.IsZero() {
-			x.stack = nil
-		}
 		x.push(op)
 		o.wish(x, goal{p: op.p, choice: true})
 	}
@@ -105,6 +112,7 @@ func (o *oracle) tells(message string, until Time) string {
 
 // tick is "Return time" and the counting of repeats.
 func (o *oracle) tick(now Time) {
+	o.overdue(now)
 	past := func(t Time) bool { return !t.IsZero() && !t.After(o.wall) }
 	if o.hold != nil && past(o.hold.until) {
 		o.hold, o.pace.free = nil, true
@@ -123,7 +131,6 @@ func (o *oracle) tick(now Time) {
 			op := opinion{p: x.said().p, text: x.said().text, t: x.said().t, since: x.repeat, by: "extension " + x.id.String()}
 			switch {
 			case x.said().until.IsZero():
-				x.stack = nil
 				x.push(op)
 			case o.ends(op.t).IsZero(): // a person chose when it ends
 				x.said().since, x.said().by, x.repeat = op.since, op.by, Time{}

@@ -9,7 +9,7 @@ import (
 // due. Then a snapshot, as there is one now and then, repairs what nobody told.
 func (w *world) rest() {
 	for _, p := range w.pbxs {
-		p.refusing = false
+		p.refusing, p.deaf = false, false
 		if p.muted {
 			p.cut("canary missed")
 		}
@@ -38,8 +38,9 @@ func (w *world) busy() bool {
 			p.exec()
 			busy = true
 		}
-		busy = busy || len(p.held)+len(p.wire) > 0
+		busy = busy || len(p.held)+len(p.rang)+len(p.wire) > 0
 		p.fence()
+		p.wire, p.rang = append(p.wire, p.rang...), nil
 		p.drain()
 	}
 	if w.dirty || w.commit != nil {
@@ -75,6 +76,7 @@ func (w *world) checkRest() {
 			w.fail("I1: %s is not at rest: wish %+v asked %v", x.ID, x.Wish, x.Asked)
 		}
 	}
+	w.agree()
 	for id, a := range w.accepted {
 		if live := w.pbx(id.PBX).live[id.Number]; a.accepted && !a.rival && live.p != a.p {
 			w.fail("I3: %s was chosen and committed for %s, nothing came after it, and it shows %v", a.p, id, live.p)
@@ -82,6 +84,9 @@ func (w *world) checkRest() {
 	}
 	if w.calm && w.tally.Writes != w.oracle.goals {
 		w.fail("I2: %d writes for %d wishes", w.tally.Writes, w.oracle.goals)
+	}
+	if w.calm && w.tally.Flips > w.oracle.goals+w.acts {
+		w.fail("I2: %d writes to devices for %d wishes and %d acts", w.tally.Flips, w.oracle.goals, w.acts)
 	}
 }
 
@@ -115,6 +120,9 @@ func (w *world) checkRestart() {
 			shows[number] = a.p
 		}
 		step(Input{Kind: Snapshot, PBX: p.name, Session: 1, Shows: shows})
+		if p.dnd {
+			step(Input{Kind: DNDListed, PBX: p.name, DNDs: p.devs})
+		}
 	}
 	step(Input{Kind: Tick})
 	w.view, v = v, w.view
@@ -129,18 +137,22 @@ func (w *world) checkQuiet() {
 	if w.fault != nil {
 		return
 	}
-	writes, status := w.tally.Writes, w.oracle.is
+	writes, flips, status := w.tally.Writes, w.tally.Flips, w.oracle.is
 	for range 3 {
 		w.ahead(time.Minute)
 		w.step(Input{Kind: Tick})
 		for _, p := range w.pbxs {
 			p.loadModule()
 			p.fence()
+			p.fenceDevices()
 			p.drain()
 		}
 	}
 	if w.tally.Writes != writes {
 		w.fail("I2: %d writes while all was quiet", w.tally.Writes-writes)
+	}
+	if w.tally.Flips != flips {
+		w.fail("I2: %d writes to devices while all was quiet", w.tally.Flips-flips)
 	}
 	if (status == nil) != (w.oracle.is == nil) || status != nil && *status != *w.oracle.is {
 		w.fail("I1: the status changed while all was quiet")

@@ -76,6 +76,7 @@ type tally struct {
 	Expired, Holds, Choices, Writes, Counted                 int
 	Overlaid, Rung, Outspoken                                int
 	Broke, Texts, HeldBack, Delivered                        int
+	Pressed, Switched, Flips                                 int
 }
 
 func (a *tally) add(b tally) {
@@ -87,6 +88,7 @@ func (a *tally) add(b tally) {
 	a.Overlaid, a.Rung, a.Outspoken = a.Overlaid+b.Overlaid, a.Rung+b.Rung, a.Outspoken+b.Outspoken
 	a.Broke, a.Texts = a.Broke+b.Broke, a.Texts+b.Texts
 	a.HeldBack, a.Delivered = a.HeldBack+b.HeldBack, a.Delivered+b.Delivered
+	a.Pressed, a.Switched, a.Flips = a.Pressed+b.Pressed, a.Switched+b.Switched, a.Flips+b.Flips
 }
 
 func (a *tally) check(t *testing.T, seeds uint64) {
@@ -100,6 +102,7 @@ func (a *tally) check(t *testing.T, seeds uint64) {
 		"calls over a status": a.Overlaid, "rings over a status": a.Rung, "choices in a call": a.Outspoken,
 		"phones' own return times": a.Broke, "return times on phones": a.Texts,
 		"changes held back": a.HeldBack, "of them delivered": a.Delivered,
+		"feature codes": a.Pressed, "opinions by a device": a.Switched, "writes to a device": a.Flips,
 	} {
 		if n < 50 {
 			t.Errorf("the simulation reached %d %s; it tests nothing there", n, name)

@@ -25,6 +25,11 @@ type simPBX struct {
 	tcp     []Order // on the wire
 	wire    []Input // on its way to the bridge
 
+	dnd  bool            // it has DND devices
+	devs map[string]bool // what they say
+	rang []Input         // held events of devices, which take another way
+	deaf bool            // they are lost
+
 	known int  // the life that the bridge knows
 	heard Time // when the bridge last heard of it
 }
@@ -33,6 +38,8 @@ type undo struct {
 	at     time.Duration
 	number string
 	was    act
+	dev    bool // on is what the device said instead
+	on     bool
 }
 
 // flush is AstDB's commit, once a second.
@@ -41,7 +48,7 @@ func (p *simPBX) flush() {
 }
 
 func (p *simPBX) set(number string, v Presence, ours bool) {
-	p.undo = append(p.undo, undo{p.w.mono, number, p.live[number]})
+	p.undo = append(p.undo, undo{at: p.w.mono, number: number, was: p.live[number]})
 	p.w.acts++
 	p.live[number] = act{p.w.acts, v, ours}
 	p.tell(number, v)
@@ -71,7 +78,7 @@ func (p *simPBX) phone(number string, v Presence) {
 // post takes an order into the outbox; a newer write of an extension takes the
 // place of one that waits.
 func (p *simPBX) post(o Order) {
-	i := slices.IndexFunc(p.mail, func(m Order) bool { return m.Extension == o.Extension && m.Read == o.Read })
+	i := slices.IndexFunc(p.mail, func(m Order) bool { return m.Extension == o.Extension && m.Read == o.Read && m.DND == o.DND })
 	if i < 0 {
 		p.mail = append(p.mail, o)
 		return
@@ -105,6 +112,10 @@ func (p *simPBX) exec() {
 		return
 	case p.refusing:
 		in.Kind = Refused
+	case o.DND:
+		in.Kind = Acked
+		p.w.say("%s executes %d: device %v", p.name, o.Ask, o.On)
+		p.flip(o.Extension.Number, o.On)
 	default:
 		in.Kind = Acked
 		p.w.say("%s executes %d: %v", p.name, o.Ask, o.Presence)
@@ -136,6 +147,9 @@ func (p *simPBX) release() {
 	n := min(len(p.held), 1+p.w.rng.IntN(3))
 	p.wire = append(p.wire, p.held[:n]...)
 	p.held = slices.Clone(p.held[n:])
+	if len(p.rang) > 0 && p.w.quiet.IntN(2) == 0 {
+		p.wire, p.rang = append(p.wire, p.rang[0]), slices.Clone(p.rang[1:])
+	}
 }
 
 // deliver gives the bridge the next report. Events may be merged with the next one
@@ -151,6 +165,9 @@ func (p *simPBX) deliver() {
 		if a := p.w.accepted[in.Extension]; a != nil {
 			a.rival = true // should a kill bring this value back, nobody knows that it is an old one: README, limits
 		}
+		return
+	}
+	if in.Kind == DNDChanged && p.flicked(&in) {
 		return
 	}
 	if in.Kind == Snapshot {
@@ -205,7 +222,7 @@ func (p *simPBX) connect() {
 	}
 	p.muted = false
 	p.w.session++
-	p.session, p.held = p.w.session, nil
+	p.session, p.held, p.rang = p.w.session, nil, nil
 	p.snapshot(false)
 }
 
@@ -225,6 +242,7 @@ func (p *simPBX) snapshot(connect bool) {
 		}
 	}
 	p.wire = append(p.wire, Input{Kind: Snapshot, PBX: p.name, Session: p.session, Shows: shows, Ask: uint64(p.life)})
+	p.fenceDevices()
 }
 
 // cut ends the connection: some of what is on the wire is executed, some is lost.
@@ -235,7 +253,10 @@ func (p *simPBX) cut(why string) {
 	p.w.tally.Cuts++
 	p.w.say("%s %s", p.name, why)
 	for n := p.w.rng.IntN(len(p.tcp) + 1); n > 0; n-- {
-		if o := p.tcp[0]; !o.Read && !p.refusing {
+		if o := p.tcp[0]; o.DND && !p.refusing {
+			p.w.say("%s executes %d unheard: device %v", p.name, o.Ask, o.On)
+			p.flip(o.Extension.Number, o.On)
+		} else if !o.Read && !p.refusing {
 			p.w.say("%s executes %d unheard: %v", p.name, o.Ask, o.Presence)
 			p.set(o.Extension.Number, o.Presence, true)
 		}
@@ -252,7 +273,7 @@ func (p *simPBX) cut(why string) {
 		p.wire = slices.Insert(p.wire, p.w.rng.IntN(len(p.wire)), unsent)
 		p.mail = p.mail[1:]
 	}
-	p.tcp, p.held, p.session = nil, nil, 0
+	p.tcp, p.held, p.rang, p.session = nil, nil, nil, 0
 }
 
 // kill is kill -9: what was not committed is forgotten.
@@ -263,6 +284,11 @@ func (p *simPBX) kill() {
 	for ; forget > 0; forget-- {
 		u := p.undo[len(p.undo)-1]
 		p.undo = p.undo[:len(p.undo)-1]
+		if u.dev {
+			p.w.say("%s forgets the device %s: %v, so %v", p.name, u.number, p.devs[u.number], u.on)
+			p.devs[u.number] = u.on
+			continue
+		}
 		p.w.say("%s forgets %s: %v, so %v", p.name, u.number, p.live[u.number].p, u.was.p)
 		p.live[u.number] = u.was
 	}

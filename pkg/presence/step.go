@@ -19,6 +19,8 @@ const (
 	Snapshot                          // PBX, Session, NewLife, Shows
 	PhoneChanged                      // Extension, Phone: its device does something else
 	PhonesListed                      // PBX, Phones: what every device does
+	DNDChanged                        // Extension, On, Flicked: its DND device says something else
+	DNDListed                         // PBX, DNDs: what every DND device says
 	Loaded                            // PBX: its presence module was loaded again and repeated everything
 	Down                              // PBX, Heard: the connection is lost
 	Chosen                            // Type, Message, Until, Open, By
@@ -39,6 +41,9 @@ type Input struct {
 	Shows     map[string]Presence // by number; missing means not_set
 	Phone     PhoneState
 	Phones    map[string]PhoneState // by number; missing means that the PBX has no such device; nil: nobody tells
+	On        bool
+	Flicked   bool            // it said the opposite in between
+	DNDs      map[string]bool // by number; missing means off; nil: nobody tells
 	Type      TypeID
 	Message   string
 	Until     Time
@@ -56,6 +61,8 @@ type Order struct {
 	Session   uint64
 	Ask       uint64 // names the write; for a reading: the newest write it may answer
 	Presence  Presence
+	DND       bool // write On to the DND device instead
+	On        bool
 }
 
 // Change is a line of the history: what the status became and who or what made it so.
@@ -126,6 +133,8 @@ func (s *step) run() {
 		s.snapshot()
 	case PhonesListed:
 		s.phonesListed()
+	case DNDListed:
+		s.dndListed()
 	case Loaded, Down:
 		s.lost()
 	case Chosen:
@@ -146,11 +155,15 @@ func (s *step) run() {
 	s.decide()
 	for i := range s.v.Extensions {
 		s.pump(&s.v.Extensions[i])
+		s.dndPump(&s.v.Extensions[i])
 	}
 }
 
 // extension handles what concerns one extension only.
 func (s *step) extension(x *Extension) {
+	if s.dndAnswered(x) {
+		return
+	}
 	switch in := s.in; in.Kind {
 	case Event:
 		s.hear(x, in.Presence, s.event(x, in.Presence))
@@ -166,6 +179,8 @@ func (s *step) extension(x *Extension) {
 		s.unreadable(x)
 	case PhoneChanged:
 		x.Phone = in.Phone
+	case DNDChanged:
+		s.dndChanged(x)
 	}
 }
 
@@ -213,6 +228,10 @@ func (s *step) countable(x *Extension) bool {
 }
 
 func (s *step) say(x *Extension, said Said) {
+	if x.DND != nil && said.dnd() && said.Before == nil {
+		said.Before = x.beforeDND()
+	}
+	s.dndSet(x)
 	x.Said, x.RepeatAt = said, Time{}
 	s.fx.Changed = true
 }
@@ -222,6 +241,9 @@ func (s *step) hear(x *Extension, p Presence, as Verdict) {
 	s.fx.Heard = as
 	x.Heard = Heard{s.now, as}
 	if !x.Known || !x.Shows.is(p) {
+		if !x.Shows.is(p) { // to be known to show nothing is not to be set
+			s.dndSet(x)
+		}
 		x.show(p, s.now)
 		s.fx.Changed = true
 	}
@@ -325,6 +347,10 @@ func (s *step) lost() {
 			s.fx.Changed = true
 		default: // new in the mapping, and its PBX was heard before it was listed
 			x.forget(or(s.in.Heard, s.now))
+			if x.DND != nil {
+				x.DND.away(or(s.in.Heard, s.now))
+				s.fx.Durable = true
+			}
 		}
 	}
 }
@@ -341,6 +367,9 @@ func or(t, otherwise Time) Time {
 func (x *Extension) away(now, heard Time) {
 	x.Session, x.AwayAt, x.Asked, x.Reading, x.RepeatAt = 0, now, nil, false, Time{}
 	x.forget(heard)
+	if x.DND != nil {
+		x.DND.away(heard)
+	}
 	if x.Wish != nil {
 		x.Wish.Flying = false
 	}

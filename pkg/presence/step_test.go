@@ -245,3 +245,24 @@ func TestNothingSaidIsNoStatus(t *testing.T) {
 		t.Errorf("explained as %q %v", e.Rule, e.Status)
 	}
 }
+
+// After a return time an extension may show what nobody said, since no status had it then.
+func TestARepeatOfWhatNobodySaidIsNotCounted(t *testing.T) {
+	g := newRig(t, only(desk), counting)
+	g.event(desk, chat)
+	g.chooseUntil("dnd", g.at.Add(time.Minute))
+	g.save()
+	g.fulfil()
+	g.wait(time.Minute)
+	g.fulfil()
+	types := NewTypes(append(sample().Types.List(), StatusType{ID: "chat", Base: Connected, Asterisk: &Image{State: Chat}}), nil)
+	g.r = sample(only(desk), counting, func(r *Rules) { r.Types = types })
+	g.do(Input{Kind: Reloaded})
+	if as := g.event(desk, chat); as != Repeat {
+		t.Errorf("taken for %q", as)
+	}
+	g.wait(2 * time.Second)
+	if g.v.Status != nil {
+		t.Errorf("status %+v", g.v.Status)
+	}
+}

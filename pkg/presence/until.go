@@ -24,7 +24,7 @@ func (s *step) lasting(x *Extension, said Said) Said {
 	if until.IsZero() || x.Said.Since.IsZero() && (!x.Known || x.Shows == said.Presence) {
 		return said
 	}
-	said.Until, said.Before = until, before(x, until)
+	said.Until, said.Before = until, before(x, said.Presence.Presence(), until)
 	return said
 }
 
@@ -43,11 +43,11 @@ func (s *step) again(x *Extension) Said {
 	return s.lasting(x, said)
 }
 
-// before is what an extension returns to when a choice made now ends at until:
-// what it said, without what will have ended by then.
-func before(x *Extension, until Time) *Said {
-	b := &x.Said
-	for b != nil && !b.Until.IsZero() && !b.Until.After(until) {
+// before is what an extension returns to that says now what ends at until: what it
+// said, without what will have ended by then. A DND device may end a dnd before that.
+func before(x *Extension, p Presence, until Time) *Said {
+	b, early := &x.Said, x.DND != nil && p.State == DND
+	for b != nil && !b.Until.IsZero() && !b.Until.After(until) && (!early || b.dnd()) {
 		b = b.Before
 	}
 	if b == nil || b == &x.Said && b.Since.IsZero() {
@@ -83,6 +83,7 @@ func (s *step) expire(x *Extension) {
 		said.By = ByExpiry
 	}
 	s.by, s.free = ByExpiry, true
+	x.Said = Said{} // what has ended does not lie under a dnd that comes back: the clock may be set back
 	s.say(x, said)
 	if s.r.Sync {
 		s.wish(x, said.Presence.Presence(), Expiry)

@@ -54,6 +54,7 @@ type Extension struct {
 	Wish    *Wish       `json:"wish,omitempty"`
 	Asked   []Ask       `json:"asked,omitempty"` // sent on the present connection and not answered, oldest first
 	Heard   Heard       `json:"heard"`
+	DND     *DNDDevice  `json:"dnd,omitempty"` // nil: nobody has told of one
 
 	Session  uint64 `json:"-"`                   // of the PBX; 0: it is away
 	AwayAt   Time   `json:"away_since,omitzero"` // zero: connected
@@ -69,7 +70,7 @@ type Said struct {
 	Since    Time   `json:"since,omitzero"`
 	Until    Time   `json:"until,omitzero"` // then Before counts again
 	By       string `json:"by"`
-	Before   *Said  `json:"before,omitempty"` // only with Until
+	Before   *Said  `json:"before,omitempty"` // with Until, or of dnd where there is a DND device: what was said before
 }
 
 // Shown is a presence that an extension showed, and until when.
@@ -87,6 +88,7 @@ const (
 	Choice  WishKind = "choice"  // a person's: written also over what changed meanwhile
 	Expiry  WishKind = "expiry"  // a return time came: a change meanwhile supersedes it
 	Restore WishKind = "restore" // a killed PBX forgot it: likewise
+	Follow  WishKind = "follow"  // its DND device was switched: likewise
 )
 
 // Wish is a presence that an extension shall show and is not known to show yet.
@@ -213,6 +215,7 @@ func (v *View) Clone() *View {
 	for i := range c.Extensions {
 		x := &c.Extensions[i]
 		x.Recent, x.Asked, x.Wish = slices.Clone(x.Recent), slices.Clone(x.Asked), clone(x.Wish)
+		x.DND = clone(x.DND)
 	}
 	return &c // Status, Later and Said.Before are never changed in place
 }

@@ -44,7 +44,7 @@ func (s *step) target(id TypeID, message string, since, until Time, by string) {
 		x := &s.v.Extensions[i]
 		said := Said{Presence: Keep(p), Added: added, Type: id, Since: since, Until: until, By: by}
 		if !until.IsZero() {
-			said.Before = before(x, until)
+			said.Before = before(x, p, until)
 		}
 		s.say(x, said)
 		s.wish(x, p, Choice)
@@ -95,6 +95,7 @@ func (s *step) snapshot() {
 		}
 		x.Phone = s.phone(x) // what is not believed any more does not come back
 		x.Session, x.AwayAt = s.in.Session, Time{}
+		s.dndForgotten(x)
 		s.fx.Changed = true
 		s.meet(x, p)
 	}
@@ -118,7 +119,7 @@ func (s *step) compare(x *Extension, p Presence) {
 //	taken by the same life   something else   somebody changed it after us
 //	a choice                 anything         written; one made while the PBX was
 //	                                          away ranks just after this snapshot
-//	expiry, restore          as known         written
+//	any other                as known         written
 //	                         something else   somebody changed it: superseded
 //	none                     as known         nothing happened
 //	none, a new life         as it did just   the PBX forgot: what it
@@ -134,6 +135,7 @@ func (s *step) meet(x *Extension, p Presence) {
 		x.Wish = nil
 		s.hear(x, p, s.opinion(x, p))
 	case w != nil && w.Kind == Choice:
+		s.dndSet(x)
 		w.RetryAt = Time{}
 		if !w.Sent && x.Said.Since.Equal(w.Since) { // made while the PBX was away
 			w.Since = s.now.Add(time.Microsecond)
@@ -166,6 +168,7 @@ func (s *step) tick() {
 		if s.reached(after(x.RepeatAt, repeatWait)) {
 			s.say(x, s.again(x))
 		}
+		s.dndTick(x)
 		if s.reached(x.readAt()) {
 			x.Reading = true
 			s.fx.Orders = append(s.fx.Orders, Order{Read: true, Extension: x.ID, Session: x.Session, Ask: x.lastAcked()})
@@ -225,6 +228,7 @@ func (s *step) due() (next Time) {
 		at(x.Said.Until)
 		at(after(x.RepeatAt, repeatWait))
 		at(x.readAt())
+		x.DND.due(s.now, at)
 		if x.Wish != nil && x.Session != 0 {
 			at(x.Wish.RetryAt)
 		}

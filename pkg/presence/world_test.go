@@ -12,6 +12,7 @@ import (
 type world struct {
 	seed  uint64
 	rng   *rand.Rand
+	quiet *rand.Rand // what feature codes do, likewise
 	calls *rand.Rand // what devices do, so that a seed does the rest as it did before
 	plans *rand.Rand // what ends by itself, likewise
 	trace func(string)
@@ -66,7 +67,8 @@ type act struct {
 
 func newWorld(seed uint64) *world {
 	w := &world{
-		seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), calls: rand.New(rand.NewPCG(seed, 2)), plans: rand.New(rand.NewPCG(seed, 3)), calm: seed%5 == 0,
+		seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), calls: rand.New(rand.NewPCG(seed, 2)), plans: rand.New(rand.NewPCG(seed, 3)),
+		quiet: rand.New(rand.NewPCG(seed, 4)), calm: seed%5 == 0,
 		wall: t0, last: t0, synced: map[string]bool{}, accepted: map[ExtensionID]*promise{},
 	}
 	w.setup = newSetup(w.rng)
@@ -75,7 +77,7 @@ func newWorld(seed uint64) *world {
 	w.view = &View{User: "alice"}
 	w.oracle = &oracle{r: w.rules}
 	for _, name := range []string{"main", "branch"} {
-		w.pbxs = append(w.pbxs, &simPBX{w: w, name: name, up: true, life: 1, live: map[string]act{}})
+		w.pbxs = append(w.pbxs, &simPBX{w: w, name: name, up: true, life: 1, live: map[string]act{}, devs: map[string]bool{}, dnd: w.quiet.IntN(2) == 0})
 	}
 	w.store = saved{view: []byte(`{"user":"alice"}`), oracle: w.oracle.clone(), life: map[string]int{}, heard: map[string]Time{}}
 	return w
@@ -155,6 +157,7 @@ func (w *world) now() Time {
 func (w *world) act() {
 	w.device()
 	w.flutter()
+	w.feature()
 	p := pickOne(w.rng, w.pbxs)
 	r := w.rng.IntN(1000)
 	switch {
@@ -375,7 +378,7 @@ func (w *world) crash() {
 	w.say("bridge crashes")
 	for _, p := range w.pbxs {
 		p.cut("crash")
-		p.wire, p.mail = nil, nil
+		p.wire, p.mail, p.rang = nil, nil, nil
 		p.session, p.known, p.heard = 0, w.store.life[p.name], w.store.heard[p.name]
 	}
 	shown := w.view.Version

@@ -28,6 +28,8 @@ type Config struct {
 	Name       string     // of the PBX, in reports and logs
 	Presentity string     // where an extension's presence lives; "": CustomPresence:{extension}
 	Device     string     // the device that is an extension's phone, such as PJSIP/{extension}; "": phones are not followed
+	Lamp       string     // the custom device that shows an extension's status, such as Custom:PRES{extension}, over AMI alone; "": there are none
+	DND        string     // the custom device that says do not disturb, such as Custom:DND{extension}, over AMI alone; "": there are none
 	AMI        ami.Config // no Address: AMI is not used
 	ARI        ari.Config // no URL: ARI is not used; its Events are chosen here. One of both is needed
 	Publish    string     // the Stasis application that is told of changes over ARI; "": none
@@ -86,7 +88,9 @@ type Connector struct {
 	where  address
 	canary string // the presentity of our canary
 	device deviceTemplate
-	phones bool // follow them: there is a template
+	phones bool   // follow them: there is a template
+	lamps  *lamps // nil: there are none
+	dnd    deviceTemplate
 
 	deviceCanary string // the custom device that fences lists of devices
 	log          *zap.Logger
@@ -131,6 +135,14 @@ func New(cfg Config, log *zap.Logger) (*Connector, error) {
 	if cfg.AMI.Address == "" && cfg.ARI.URL == "" {
 		return nil, fmt.Errorf("pbx %s: neither AMI nor ARI is configured", cfg.Name)
 	}
+	lamps, err := newLamps(cfg.Lamp)
+	if err != nil {
+		return nil, fmt.Errorf("pbx %s: %w", cfg.Name, err)
+	}
+	dnd, err := parseDND(cfg.DND)
+	if err != nil {
+		return nil, fmt.Errorf("pbx %s: %w", cfg.Name, err)
+	}
 	cfg.Times = cfg.Times.withDefaults()
 	cfg.ARI.Events = []string{"ChannelUserevent"}
 	if phones {
@@ -142,6 +154,8 @@ func New(cfg Config, log *zap.Logger) (*Connector, error) {
 		canary: provider + canaryPrefix + cfg.Instance + canarySuffix,
 		device: device,
 		phones: phones,
+		lamps:  lamps,
+		dnd:    dnd,
 
 		deviceCanary: "Custom:" + canaryPrefix + cfg.Instance + canarySuffix,
 		log:          log.With(zap.String("pbx", cfg.Name)),

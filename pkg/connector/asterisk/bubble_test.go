@@ -74,7 +74,7 @@ func (b *bubble) connectTo(numbers []string, change ...func(*asterisk.Config)) (
 	for _, f := range change {
 		f(&cfg)
 	}
-	b.phones = b.phones || cfg.Device != ""
+	b.phones = b.phones || cfg.Device != "" || cfg.Lamp != "" || cfg.DND != ""
 	encoder := zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig())
 	c, err := asterisk.New(cfg, zap.New(zapcore.NewCore(encoder, b.log, zap.DebugLevel)))
 	if err != nil {

@@ -145,8 +145,8 @@ func (c *Connector) malformed() {
 	c.refused++
 }
 
-// phoneTrouble notes why phones are not followed, nil if they are. It logs that
-// once, until it is over.
+// phoneTrouble notes why phones are not followed, nor lamps set, nil if they are. It
+// logs that once, until it is over.
 func (c *Connector) phoneTrouble(err error) {
 	why := ""
 	if err != nil {
@@ -158,9 +158,9 @@ func (c *Connector) phoneTrouble(err error) {
 	c.mu.Unlock()
 	switch {
 	case err != nil && why != before:
-		c.log.Warn("phones are not followed", zap.Error(err), zap.String("hint", advice(err)))
+		c.log.Warn("devices are not followed", zap.Error(err), zap.String("hint", advice(err)))
 	case err == nil && before != "":
-		c.log.Info("phones are followed again")
+		c.log.Info("devices are followed again")
 	}
 }
 

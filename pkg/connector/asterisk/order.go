@@ -13,10 +13,18 @@ import (
 
 // write puts one order on the wire.
 func (s *session) write(ctx context.Context, o connector.Order) error {
+	if o.DND {
+		return s.writeDND(ctx, o)
+	}
 	write, err := ami.SetPresence(s.c.where.presentity(o.Extension.Number), o.Presence.State.String(), o.Presence.Subtype, o.Presence.Message)
 	if err != nil {
 		return fmt.Errorf("write extension %s: %w", o.Extension, err)
 	}
+	return s.put(ctx, write, o)
+}
+
+// put sends a write once there is a place for it.
+func (s *session) put(ctx context.Context, write ami.Action, o connector.Order) error {
 	if err := s.enter(ctx); err != nil {
 		return err
 	}

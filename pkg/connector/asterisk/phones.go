@@ -68,9 +68,12 @@ var phoneStates = map[string]presence.PhoneState{
 type phoneList struct {
 	does    map[string]presence.PhoneState // the reader's until the list is complete
 	live    map[string]presence.PhoneState // reader only: events since it was asked for, which win
-	damaged bool                           // under session.mu: a frame of the list was refused
-	fenced  bool                           // under session.mu: the last event to wait for is on its way
-	done    chan struct{}                  // closed when delivered
+	dnds    map[string]bool                // as does, of DND devices
+	rang    map[string]bool                // as live
+	lamps   lampList
+	damaged bool          // under session.mu: a frame of the list was refused
+	fenced  bool          // under session.mu: the last event to wait for is on its way
+	done    chan struct{} // closed when delivered
 }
 
 // takePhones lists what all phones do and delivers it. An error says why phones
@@ -79,7 +82,11 @@ func (s *session) takePhones(ctx context.Context) error {
 	n := &phoneList{
 		does: make(map[string]presence.PhoneState),
 		live: make(map[string]presence.PhoneState),
+		dnds: make(map[string]bool),
+		rang: make(map[string]bool),
 		done: make(chan struct{}),
+
+		lamps: s.c.lamps.list(),
 	}
 	s.watchPhones(n)
 	defer s.watchPhones(nil)
@@ -135,6 +142,10 @@ func (s *session) deviceListed(n *phoneList, e ami.Event) {
 		s.refuse(fmt.Errorf("%w, %w", errFields, ami.ErrInList))
 		return
 	}
+	n.lamps.note(device, state)
+	if number, on, ok := s.dndOf(device, state); ok {
+		n.dnds[number] = on
+	}
 	if number, does, ok := s.does(device, state); ok {
 		n.does[number] = does
 	}
@@ -160,7 +171,7 @@ func (s *session) does(device, state []byte) (number string, does presence.Phone
 
 // deviceChanged takes a live DeviceStateChange. It runs on the reader.
 func (s *session) deviceChanged(e ami.Event) {
-	if !s.c.phones {
+	if !s.c.devices() {
 		return
 	}
 	device, state := deviceFields(e)
@@ -175,6 +186,10 @@ func (s *session) deviceChanged(e ami.Event) {
 		s.deviceCanarySeen(taking, string(state))
 		return
 	}
+	if taking != nil {
+		taking.lamps.note(device, state)
+	}
+	s.dndChanged(taking, following, device, state)
 	number, does, ok := s.does(device, state)
 	if !ok {
 		return
@@ -201,14 +216,21 @@ func (s *session) deviceCanarySeen(n *phoneList, state string) {
 	for number, does := range n.live {
 		n.does[number] = does
 	}
-	s.report(connector.Report{Kind: connector.PhonesListed, Phones: n.does})
+	if s.c.phones {
+		s.report(connector.Report{Kind: connector.PhonesListed, Phones: n.does})
+	}
+	s.dndListed(n)
+	n.lamps.deliver()
 	close(n.done)
 }
 
-// followPhones takes a list of what phones do, if they are followed at all. What
+// devices tells whether anything has to be known of devices.
+func (c *Connector) devices() bool { return c.phones || c.lamps != nil || c.dnd.follows() }
+
+// followPhones takes a list of what devices do, if anybody wants to know. What
 // keeps it from that is told to people; presence goes on without.
 func (s *session) followPhones(ctx context.Context) {
-	if !s.c.phones {
+	if !s.c.devices() {
 		return
 	}
 	err := s.takePhones(ctx)
@@ -245,14 +267,17 @@ func (s *session) tryAgain(err error) bool {
 
 // nobodyTells reports that what phones do is not known any more.
 func (s *session) nobodyTells(_ ami.Response, err error) {
-	if err == nil {
+	if err == nil && s.c.phones {
 		s.report(connector.Report{Kind: connector.PhonesListed})
+	}
+	if err == nil && s.c.dnd.follows() {
+		s.report(connector.Report{Kind: connector.DNDListed})
 	}
 }
 
 var (
-	errPhonesDeaf = errors.New("phones are not followed: states of devices change without an event")
-	errPhonesList = errors.New("phones are not followed: the states of devices cannot be listed")
+	errPhonesDeaf = errors.New("phones are not followed, nor are DND devices and lamps: states of devices change without an event")
+	errPhonesList = errors.New("phones are not followed, nor are DND devices and lamps: the states of devices cannot be listed")
 )
 
 // errPhonesForged: unlike a presence, the state of a device is not read one by one.

@@ -23,8 +23,8 @@ const maxUnderWay = 64
 //
 // Its goroutines: the reader of conn; run, in the goroutine of Connector.Run,
 // which owns all others; follow, which takes snapshots; pulse, which writes
-// canaries and sends the readings that wait for one; and one that tells when
-// the connection is over.
+// canaries and sends the readings that wait for one; keepLamps, which sets lamps;
+// and one that tells when the connection is over.
 type session struct {
 	c    *Connector
 	conn *ami.Conn               // set before follow and pulse start
@@ -82,6 +82,10 @@ func (c *Connector) session(ctx context.Context) (opened bool, err error) {
 func (s *session) run(ctx context.Context) (opened bool, err error) {
 	var tasks sync.WaitGroup
 	tasks.Go(func() { s.end(s.follow(ctx, &tasks)) })
+	if s.c.lamps != nil {
+		defer s.c.lamps.lost()
+		tasks.Go(func() { s.end(s.keepLamps(ctx)) })
+	}
 	tasks.Go(func() {
 		select {
 		case <-s.conn.Done():

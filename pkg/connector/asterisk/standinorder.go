@@ -14,8 +14,14 @@ import (
 // errIgnored refuses a write that Asterisk answered with success.
 var errIgnored = errors.New("the PBX says that it took the presence, and shows what it showed before")
 
+// errNoDND refuses what nobody asks who was told that nobody tells of DND devices.
+var errNoDND = errors.New("DND devices are not written over ARI")
+
 // write takes an order. While too many wait it waits.
 func (s *standIn) write(ctx context.Context, o connector.Order) error {
+	if o.DND {
+		return errNoDND
+	}
 	p := o.Presence
 	if err := s.c.validate(o.Extension.Number, p.State.String(), p.Subtype, p.Message); err != nil {
 		return fmt.Errorf("write extension %s: %w", o.Extension, err)

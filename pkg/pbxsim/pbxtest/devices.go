@@ -66,3 +66,13 @@ func (o *Observer) CatchUpDevices() {
 	}
 	Eventually(o.t, o.deadline, "the observer sees its own device", func() bool { return slices.Contains(o.SeenDevices(), fence) })
 }
+
+// Hint asks what the hint of an extension of [default] shows, in Asterisk's words. The
+// simulated PBX has none.
+func (o *Observer) Hint(extension string) (state string, err error) {
+	answer, err := o.action(map[string]string{"Action": "ExtensionState", "Exten": extension, "Context": "default"})
+	if err != nil {
+		return "", fmt.Errorf("observer asks for the hint %s: %w", extension, err)
+	}
+	return answer["StatusText"], nil
+}

@@ -20,6 +20,8 @@ type Config struct {
 	Name       string     // of the PBX, as the configuration calls it
 	Presentity string     // where an extension's presence lives: CustomPresence:{extension}
 	Device     string     // the device that is an extension's phone: PJSIP/{extension}; "": phones are not followed
+	Lamp       string     // the device that shows an extension's status; "": there are no lamps
+	DND        string     // the device that says do not disturb; "": there are none
 	AMI        ami.Config // for Examine
 	ARI        ari.Config // for ExamineARI
 	Instance   string     // tells the presentity that is written from those of bridges: a-z 0-9 -

@@ -15,10 +15,25 @@ func (x *examination) deviceCanary() string {
 	return "Custom:presencebridge-" + x.cfg.Instance + "-canary"
 }
 
-// phones tries what following phones needs. Presence works without it, so that
-// nothing here is a failure.
+// lost says what does not work without states of devices.
+func (x *examination) lost() string {
+	var what []string
+	if x.cfg.Device != "" {
+		what = append(what, "calls show in no status")
+	}
+	if x.cfg.Lamp != "" {
+		what = append(what, "no lamp is set")
+	}
+	if x.cfg.DND != "" {
+		what = append(what, "DND of feature codes and of presences go their own ways")
+	}
+	return strings.Join(what, ", ")
+}
+
+// phones tries what following phones and DND devices, and setting lamps, needs. Presence works
+// without it, so that nothing here is a failure.
 func (x *examination) phones(ctx context.Context) Step {
-	if x.cfg.Device == "" {
+	if x.lost() == "" {
 		return Step{Result: Info, Says: "not followed, as device is empty in presencebridge.yaml"}
 	}
 	found := make(map[string]bool)
@@ -29,13 +44,13 @@ func (x *examination) phones(ctx context.Context) Step {
 	var answer *ami.ResponseError
 	switch {
 	case errors.As(err, &answer) && strings.HasPrefix(answer.Message, "Invalid/unknown command"):
-		return warning("calls show in no status: Asterisk does not know DeviceStateList, as res_manager_devicestate.so is not loaded",
+		return warning(x.lost()+": Asterisk does not know DeviceStateList, as res_manager_devicestate.so is not loaded",
 			"write this line, remove a noload line of that module, and run: asterisk -rx 'module load res_manager_devicestate.so'", load("res_manager_devicestate.so"))
 	case errors.As(err, &answer) && strings.EqualFold(answer.Message, "Variable not set"):
-		return warning("calls show in no status: whether states of devices are told cannot be tried, as func_devstate.so is not loaded",
+		return warning(x.lost()+": whether states of devices are told cannot be tried, as func_devstate.so is not loaded",
 			"write this line, remove a noload line of that module, and run: asterisk -rx 'module load func_devstate.so'", load("func_devstate.so"))
 	case errors.Is(err, ami.ErrIncomplete):
-		return warning("calls show in no status: the list of devices is not whole: the connection broke, or a device has a line break in its name",
+		return warning(x.lost()+": the list of devices is not whole: the connection broke, or a device has a line break in its name",
 			"run doctor again; look for odd names with: asterisk -rx 'database show CustomDevstate'")
 	case err != nil:
 		denied := x.denied(err, "list or set states of devices")
@@ -72,7 +87,7 @@ func (x *examination) deviceEvent(ctx context.Context) (says, do string, deaf bo
 	case <-timer.C:
 	case <-ctx.Done():
 	}
-	return fmt.Sprintf("calls show in no status: Asterisk took the state of a device, but its event did not come within %s: an eventfilter of the account drops DeviceStateChange, or disabledevents does", x.cfg.EventWait),
+	return x.lost() + fmt.Sprintf(": Asterisk took the state of a device, but its event did not come within %s: an eventfilter of the account drops DeviceStateChange, or disabledevents does", x.cfg.EventWait),
 		"see that the account has no other eventfilter than these, and that disabledevents in [general] does not name DeviceStateChange; " + reload, true
 }
 
@@ -85,6 +100,9 @@ func (x *examination) devices(found map[string]bool) Step {
 		}
 	}
 	says := "states of devices are listed and told"
+	if x.cfg.Device == "" {
+		return ok(says + "; phones are not followed, as device is empty in presencebridge.yaml")
+	}
 	if len(missing) == 0 {
 		return ok(says)
 	}

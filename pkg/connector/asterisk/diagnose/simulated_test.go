@@ -105,6 +105,15 @@ func TestWhatASimulatedAsteriskLacks(t *testing.T) {
 		{"extensions", pbxsim.Config{}, func(_ *pbxtest.Simulated, c *Config) { c.Extensions = nil }, "extensions", Info, "none on this PBX"},
 		{"many extensions", pbxsim.Config{}, func(_ *pbxtest.Simulated, c *Config) { c.Extensions = strings.Split("1234567890ab", "") }, "extensions", Info, "0 and 2 more"},
 		{"trust after a refusal", pbxsim.Config{}, func(_ *pbxtest.Simulated, c *Config) { c.Refused = "the login failed before" }, "login", Failed, "not tried again"},
+		{"what lamps need", pbxsim.Config{}, func(p *pbxtest.Simulated, c *Config) {
+			p.Unload(pbxsim.DeviceFunction)
+			c.Device, c.Lamp = "", "Custom:PRES{extension}"
+		}, "phones", Warning, "no lamp is set: whether"},
+		{"what DND needs", pbxsim.Config{}, func(p *pbxtest.Simulated, c *Config) {
+			p.Unload(pbxsim.DeviceManager)
+			c.DND = "Custom:DND{extension}"
+		}, "phones", Warning, "calls show in no status, DND of feature codes"},
+		{"no lamp", pbxsim.Config{}, func(_ *pbxtest.Simulated, c *Config) { c.Device, c.Lamp = "", "Custom:PRES{extension}" }, "phones", OK, "phones are not followed"},
 		{"a good name for us", pbxsim.Config{}, func(_ *pbxtest.Simulated, c *Config) { c.Instance = "a/b" }, "presence write", Failed, "is not a presentity"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

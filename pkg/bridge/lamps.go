@@ -1,0 +1,39 @@
+package bridge
+
+import (
+	"github.com/presencebridge/presencebridge/pkg/connector"
+	"github.com/presencebridge/presencebridge/pkg/presence"
+)
+
+// light tells the connectors what the lamps of u's extensions shall show: what a page
+// shows, calls over the status included. Who is left alone has none. anew says that
+// the extensions may be others than before.
+func (b *Bridge) light(u *user, anew bool) {
+	base := presence.Base("")
+	if u.mapped.Rules.Sync {
+		if base = presence.Connected; u.view.Status != nil {
+			base = u.view.Status.Type.Base
+		}
+	}
+	if base == u.lit && (!anew || base == "") {
+		return
+	}
+	u.lit = base
+	for i := range u.view.Extensions {
+		x := u.view.Extensions[i].ID
+		switch lamps, ok := b.pbxs[x.PBX].connector.(connector.Lamps); {
+		case !ok:
+		case base == "":
+			lamps.Leave(x.Number)
+		default:
+			lamps.Light(x.Number, base)
+		}
+	}
+}
+
+// unlight puts out the lamp of an extension that nobody has any more.
+func (p *pbx) unlight(number string) {
+	if lamps, ok := p.connector.(connector.Lamps); ok {
+		lamps.Leave(number)
+	}
+}
