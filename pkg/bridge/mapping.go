@@ -229,7 +229,11 @@ func (b *Bridge) missing(m *presence.Mapping) []presence.StatusType {
 					found[id] = *t
 				}
 			}
-			for _, st := range []*presence.Status{v.Status, v.Under} {
+			shown := []*presence.Status{v.Status, v.Under}
+			if v.Later != nil {
+				shown = append(shown, v.Later.Chosen)
+			}
+			for _, st := range shown {
 				if st != nil && st.Type.ID == id {
 					found[id] = *st.Type
 				}

@@ -3,7 +3,9 @@ package asterisk
 import (
 	"context"
 	"errors"
+	"net/http"
 	"sync"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -82,41 +84,52 @@ func (o *outlet) rouse() {
 }
 
 // run sends what waits, until ctx ends. An application that is not there is tried
-// again with the next change.
+// again with the next change, and after a while.
 func (o *outlet) run(ctx context.Context, conn *ari.Conn) {
+	var again <-chan time.Time
 	wrong := false // the last one was not taken
 	o.rouse()      // what an earlier connection left
 	for {
 		select {
 		case <-o.news:
+		case <-again:
 		case <-ctx.Done():
 			return
 		}
-		for err := error(nil); err == nil; {
-			number, p, ok := o.first()
-			if !ok {
-				break
-			}
-			err = o.send(ctx, conn, number, p)
+		again = nil
+		for number, p, ok := o.first(); ok && again == nil; number, p, ok = o.first() {
+			err := o.send(ctx, conn, number, p)
 			if ctx.Err() != nil {
 				return
 			}
 			wrong = o.came(err, wrong)
+			if err == nil || hopeless(err) {
+				o.sent(number, p)
+			} else {
+				again = time.After(jitter(o.c.cfg.Times.BackoffMax))
+			}
 		}
 	}
 }
 
-// send sends one change. One that the PBX refuses for itself is given up, as others
-// wait behind it.
 func (o *outlet) send(ctx context.Context, conn *ari.Conn, number string, p presence.Presence) error {
-	err := conn.UserEvent(ctx, o.c.cfg.Publish, hintEvent, map[string]string{
+	return conn.UserEvent(ctx, o.c.cfg.Publish, hintEvent, map[string]string{
 		"Presentity": o.c.where.presentity(number), "Status": p.State.String(), "Subtype": p.Subtype, "Message": p.Message,
 	})
-	var refusal *ari.StatusError
-	if err == nil || errors.As(err, &refusal) && !errors.Is(err, ari.ErrNotFound) {
-		o.sent(number, p)
+}
+
+// hopeless tells whether the PBX refused a change for what is in it: others, which
+// wait behind it, may well be taken.
+func hopeless(err error) bool {
+	var refused *ari.StatusError
+	if !errors.As(err, &refused) {
+		return false
 	}
-	return err
+	switch refused.Status {
+	case http.StatusBadRequest, http.StatusRequestEntityTooLarge, http.StatusUnprocessableEntity:
+		return true
+	}
+	return false
 }
 
 // came tells people once what came of it, and returns whether it went wrong.
@@ -137,7 +150,7 @@ func (o *outlet) came(err error, before bool) (wrong bool) {
 // absence says what to do about an event that was not taken.
 func absence(err error) string {
 	if errors.Is(err, ari.ErrNotFound) {
-		return "start the program that registers this application, or correct ari.publish; it is tried again with the next change"
+		return "start the program that registers this application, or correct ari.publish; it is tried again with the next change, and now and then"
 	}
 	return ""
 }

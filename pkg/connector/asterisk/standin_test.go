@@ -272,6 +272,22 @@ func TestPhonesThatCannotBeReadAreToldAndTriedAgain(t *testing.T) {
 	})
 }
 
+// TestWhatWaitsIsPublishedToAProgramThatComesLater without another change.
+func TestWhatWaitsIsPublishedToAProgramThatComesLater(t *testing.T) {
+	inOffice(t, pbxsim.Config{}, func(t *testing.T, o *office) {
+		_, w := o.open(func(cfg *asterisk.Config) { cfg.Publish = "panel" })
+		w.Ready()
+		o.set("1001", "away")
+		o.pass(time.Minute)
+		var heard atomic.Int64
+		o.listen("panel", func(ari.Event) { heard.Add(1) })
+		o.pass(5 * time.Minute)
+		if n := heard.Load(); n != 1 {
+			t.Errorf("published %d changes", n)
+		}
+	})
+}
+
 // TestALateAnswerAboutOnePhoneForgetsNoCall has a PBX that leaves one request unanswered.
 func TestALateAnswerAboutOnePhoneForgetsNoCall(t *testing.T) {
 	inOffice(t, pbxsim.Config{Devices: map[string]string{"PJSIP/1001": "UNAVAILABLE"}, WriteTimeout: time.Minute}, func(t *testing.T, o *office) {
