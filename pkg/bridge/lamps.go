@@ -11,8 +11,9 @@ import (
 func (b *Bridge) light(u *user, anew bool) {
 	base := presence.Base("")
 	if u.mapped.Rules.Sync {
-		if base = presence.Connected; u.view.Status != nil {
-			base = u.view.Status.Type.Base
+		base = presence.Connected
+		if st := u.view.Status; st != nil && st.Type.Base != "" { // "": of a type that nobody knows any more
+			base = st.Type.Base
 		}
 	}
 	if base == u.lit && (!anew || base == "") {

@@ -59,3 +59,16 @@ func TestLampsOfWhoLeavesArePutOut(t *testing.T) {
 		w.wantLamps()
 	})
 }
+
+func TestWhoTakesOverAnExtensionAndIsLeftAloneHasNoLamp(t *testing.T) {
+	inWorld(t, []string{"alice 1001", "bob 1002"}, func(t *testing.T, w *world) {
+		w.press("1001", dnd)
+		w.main.lampsTold()
+		m := mappingOf(statuses(), "alice 1003", "bob 1002 1001")
+		m.Users[1].Rules.Sync = false
+		w.reload(m)
+		w.wantLamps("1001 left", "1002 left", "1003 connected")
+		w.reload(mappingOf(statuses(), "alice 1003")) // the lamps of bob were never ours
+		w.wantLamps("1003 connected")
+	})
+}

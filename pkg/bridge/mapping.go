@@ -178,9 +178,11 @@ func (b *Bridge) disown(p *pbx, number string, u *user) {
 	id := presence.ExtensionID{PBX: p.name, Number: number}
 	p.outbox.drop(id)
 	b.inbox.expect(id, nil)
-	if next := p.owners[number]; next != nil {
+	next := p.owners[number]
+	if next != nil {
 		next.view.Asks = max(next.view.Asks, u.view.Asks)
-	} else {
+	}
+	if u.lit != "" && (next == nil || !next.mapped.Rules.Sync) {
 		p.unlight(number)
 	}
 }

@@ -63,8 +63,10 @@ func (s *step) dndChanged(x *Extension) {
 }
 
 // dndListed takes what all devices of one PBX say. What changed while nobody told is
-// somebody's opinion, unless the presence was set meanwhile as well: then it wins, and
-// it wins where nothing was known of the device, if anybody ever set it.
+// somebody's opinion, unless the presence was set meanwhile as well: then it wins. Where
+// nothing was known of the device it loses to one that is on, as somebody
+// switched that, unless a choice waits, and wins over one that is off, which may have
+// never been used.
 func (s *step) dndListed() {
 	for i := range s.v.Extensions {
 		x := &s.v.Extensions[i]
@@ -77,7 +79,8 @@ func (s *step) dndListed() {
 		}
 		d, on := x.DND, s.in.DNDs[x.ID.Number]
 		if d == nil {
-			d = &DNDDevice{On: !on, Spoken: !x.Said.Since.IsZero()}
+			waits := x.Wish != nil && x.Wish.Kind == Choice
+			d = &DNDDevice{On: !on, Spoken: waits || !on && !x.Said.Since.IsZero()}
 			x.DND = d
 		}
 		changed := d.On != on && !d.Spoken

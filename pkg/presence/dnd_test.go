@@ -321,15 +321,22 @@ func TestWhatADeviceSaysWhenTheBridgeIsNew(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
 		shows Presence
+		on    bool
 		want  TypeID
 	}{
-		{"and a presence was set", available, "available"},
-		{"and none ever was", Presence{}, "dnd"},
+		{"on, and FreePBX has made all available", available, true, "dnd"},
+		{"on, and no presence was ever set", Presence{}, true, "dnd"},
+		{"off, and the presence is dnd", dnd, false, "dnd"},
+		{"off, and the presence is another", available, false, "available"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			g := newRig(t, only(desk))
 			g.connect("main", map[string]Presence{"1001": tc.shows})
-			g.listed("main", "1001")
+			if tc.on {
+				g.listed("main", "1001")
+			} else {
+				g.listed("main")
+			}
 			g.settle()
 			g.status(tc.want)
 			if x := g.x(desk); x.DND.On != x.dnd() {

@@ -132,7 +132,13 @@ func (o *oracle) devices(x *truth, in *Input, now Time) {
 		x.dev = &quiet{on: on, since: now}
 	}
 	d := x.dev
-	news := d.on != on && !d.spoken || !known && x.said().t == ""
+	news := d.on != on && !d.spoken
+	if !known {
+		news = x.said().t == "" || on
+		if x.goal != nil && x.goal.choice {
+			news = false
+		}
+	}
 	d.live, d.spoken = true, false
 	if d.sent != nil {
 		return

@@ -139,12 +139,20 @@ func (l *lamps) next() (batch []lampWrite) {
 			x.shows, x.wrote = x.want, l.lists
 			batch = append(batch, lampWrite{number, x.want})
 		}
-		l.consider(number, x)
 	}
 	if len(l.todo) == 0 {
 		l.todo = nil
 	}
 	return batch
+}
+
+// taken notes that a lamp was set.
+func (l *lamps) taken(w lampWrite) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if x := l.all[w.number]; x != nil {
+		l.consider(w.number, x)
+	}
 }
 
 // refused notes that a lamp was not set: it is tried again after the next list.
@@ -242,9 +250,12 @@ func (s *session) light(ctx context.Context, batch []lampWrite) error {
 		}
 		err = s.conn.Send(write, func(_ ami.Response, err error) {
 			var refused *ami.ResponseError
-			if errors.As(err, &refused) {
+			switch {
+			case errors.As(err, &refused):
 				s.unlit(w, err)
 				err = nil
+			case err == nil:
+				s.c.lamps.taken(w)
 			}
 			answers <- err
 		})

@@ -129,6 +129,19 @@ func TestALampThatIsLeftIsPutOutOnce(t *testing.T) {
 	})
 }
 
+func TestALampThatIsLeftIsNotForgottenBeforeItIsOut(t *testing.T) {
+	inBubble(t, pbxsim.Config{}, func(t *testing.T, b *bubble) {
+		c, _ := b.lightAll(map[string]presence.Base{"1001": presence.Busy})
+		b.sim.Unload(pbxsim.DeviceFunction)
+		c.Leave("1001") // refused
+		b.pass(time.Second)
+		b.lampShows("1001", "INUSE")
+		b.sim.Load(pbxsim.DeviceFunction)
+		b.pass(10 * time.Minute)
+		b.lampShows("1001", "NOT_INUSE")
+	})
+}
+
 func TestALampThatCannotBeSetIsTriedAgainAtTheNextList(t *testing.T) {
 	inBubble(t, pbxsim.Config{}, func(t *testing.T, b *bubble) {
 		c, w := b.connect(lit)

@@ -24,7 +24,7 @@ func parseDevice(template string) (d deviceTemplate, ok bool, err error) {
 		return d, false, nil
 	}
 	before, after, found := strings.Cut(template, placeholder)
-	if !found || before == "" || len(template) > maxDevice || strings.ContainsFunc(template, func(r rune) bool { return r <= ' ' || r > '~' }) {
+	if !found || before == "" || len(before)+len(after) >= maxDevice || strings.ContainsFunc(template, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return d, false, fmt.Errorf("device %q: use the name of a device with %s where the number stands, such as PJSIP/%[2]s", template, placeholder)
 	}
 	return deviceTemplate{before, after}, true, nil
