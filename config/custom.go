@@ -19,11 +19,20 @@ const (
 func readCustom(v value, example string) string {
 	text := v.text("")
 	name, custom := strings.CutPrefix(text, customPrefix)
-	switch around := strings.Replace(name, extensionMark, "", 1); {
+	switch {
 	case text == "":
-		return ""
 	case !custom:
 		v.fault(quote(text)+" is no device that can be set", "begin it with "+customPrefix+", as in "+example)
+	case keepsNumber(v, text, name, example):
+		return text
+	}
+	return ""
+}
+
+// keepsNumber tells whether Asterisk keeps the name in a template for every extension;
+// text is the whole of it. If not, v has the fault.
+func keepsNumber(v value, text, name, example string) bool {
+	switch around := strings.Replace(name, extensionMark, "", 1); {
 	case around == name:
 		v.fault(quote(text)+" is the same for every extension", "put "+extensionMark+" where the number stands, as in "+example)
 	case !presentityText.MatchString(around):
@@ -32,9 +41,9 @@ func readCustom(v value, example string) string {
 	case len(around) >= maxName:
 		v.fault(fmt.Sprintf("%d characters around %s leave no room for a number", len(around), extensionMark), fmt.Sprintf("stay within %d in all", maxName))
 	default:
-		return text
+		return true
 	}
-	return ""
+	return false
 }
 
 // fits finds a name that the template of a presentity or device makes too long for Asterisk.

@@ -109,18 +109,11 @@ var (
 func readPresentity(v value) string {
 	text := v.text(defaultPresentity)
 	name, prefixed := strings.CutPrefix(text, presentityPrefix)
-	switch rest := strings.Replace(name, extensionMark, "", 1); {
+	switch {
 	case !prefixed:
 		v.fault(quote(text)+" is not a presence that Asterisk can keep",
 			"begin it with "+presentityPrefix+", the only provider that can be written")
-	case rest == name:
-		v.fault(quote(text)+" is the same for every extension", "put "+extensionMark+" where the number stands, as in "+defaultPresentity)
-	case !presentityText.MatchString(rest):
-		v.fault(quote(text)+" has characters that Asterisk does not keep",
-			"use letters, digits, dots, hyphens and underscores around one "+extensionMark)
-	case len(rest) >= maxName:
-		v.fault(fmt.Sprintf("%d characters around %s leave no room for a number", len(rest), extensionMark), fmt.Sprintf("stay within %d in all", maxName))
-	default:
+	case keepsNumber(v, text, name, defaultPresentity):
 		return text
 	}
 	return defaultPresentity
