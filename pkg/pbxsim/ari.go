@@ -53,30 +53,17 @@ func (p *PBX) ARI() string {
 	return "http://" + p.ariAddr + "/ari"
 }
 
-func (p *PBX) acceptARI(l net.Listener) {
-	for {
-		conn, err := l.Accept()
-		if err != nil {
-			return // closed by die
+func (p *PBX) serveARI(conn net.Conn) {
+	c := &ariConn{stream: newStream(p, conn, unlimited)}
+	p.ari.conns[c] = struct{}{}
+	p.tasks.Go(c.receive)
+	ended := p.life.ended
+	p.tasks.Go(func() {
+		if tooSlow := c.transmit(); tooSlow {
+			c.stall(ended)
 		}
-		p.mu.Lock()
-		if p.life == nil {
-			p.mu.Unlock()
-			_ = conn.Close()
-			return
-		}
-		c := &ariConn{stream: newStream(p, conn, unlimited)}
-		p.ari.conns[c] = struct{}{}
-		p.tasks.Go(c.receive)
-		ended := p.life.ended
-		p.tasks.Go(func() {
-			if tooSlow := c.transmit(); tooSlow {
-				c.stall(ended)
-			}
-			c.leave()
-		})
-		p.mu.Unlock()
-	}
+		c.leave()
+	})
 }
 
 // stall is what becomes of a websocket whose reader was too slow, its last frame

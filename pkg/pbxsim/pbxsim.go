@@ -201,9 +201,9 @@ func (p *PBX) Start() error {
 	}
 	p.started = now
 
-	p.tasks.Go(func() { p.accept(l) })
+	p.tasks.Go(func() { p.accept(l, p.serveAMI) })
 	if web != nil {
-		p.tasks.Go(func() { p.acceptARI(web) })
+		p.tasks.Go(func() { p.accept(web, p.serveARI) })
 	}
 	if p.cfg.CommitEvery > 0 {
 		p.tasks.Go(func() { p.commitRegularly(ended) })

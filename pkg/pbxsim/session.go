@@ -27,7 +27,8 @@ type session struct {
 	mask      class // events wanted, of those it may read
 }
 
-func (p *PBX) accept(l net.Listener) {
+// accept serves who connects, until the listener is closed. It holds mu when it calls serve, and p lives.
+func (p *PBX) accept(l net.Listener, serve func(net.Conn)) {
 	for {
 		conn, err := l.Accept()
 		if err != nil {
@@ -39,19 +40,23 @@ func (p *PBX) accept(l net.Listener) {
 			_ = conn.Close()
 			return
 		}
-		s := &session{stream: newStream(p, conn, p.faults.nextBudget)}
-		p.faults.nextBudget = unlimited
-		p.sessions[s] = struct{}{}
-		p.stats.Sessions++
-		s.queue([]byte("Asterisk Call Manager/" + p.amiVersion() + "\r\n"))
-		ended := p.life.ended
-		p.tasks.Go(func() { s.receive(ended) })
-		p.tasks.Go(func() {
-			s.transmit()
-			p.forget(s)
-		})
+		serve(conn)
 		p.mu.Unlock()
 	}
+}
+
+func (p *PBX) serveAMI(conn net.Conn) {
+	s := &session{stream: newStream(p, conn, p.faults.nextBudget)}
+	p.faults.nextBudget = unlimited
+	p.sessions[s] = struct{}{}
+	p.stats.Sessions++
+	s.queue([]byte("Asterisk Call Manager/" + p.amiVersion() + "\r\n"))
+	ended := p.life.ended
+	p.tasks.Go(func() { s.receive(ended) })
+	p.tasks.Go(func() {
+		s.transmit()
+		p.forget(s)
+	})
 }
 
 // receive reads actions and performs them one after the other.
