@@ -23,7 +23,7 @@ func TestAThousandPhonesAtOnce(t *testing.T) {
 		} {
 			t.Run(name, func(t *testing.T) {
 				device := "Custom:" + name + "-{extension}"
-				cfg := asterisk.Config{Name: "main", Instance: name, Device: device, AMI: account(pbx, "bridge")}
+				cfg := asterisk.Config{Name: "main", Instance: name, Device: device, AMI: overAMI(pbx, "bridge", &connectortest.Network{})}
 				change(&cfg)
 				c, err := asterisk.New(cfg, logger(t))
 				if err != nil {
@@ -58,7 +58,7 @@ func TestAThousandPhonesAtOnce(t *testing.T) {
 // setAll does not wait for one before it sends the next.
 func setAll(t *testing.T, pbx pbxtest.PBX, prefix string, numbers []string, state string) {
 	t.Helper()
-	conn, err := ami.Open(t.Context(), account(pbx, "phone"), ami.Handler{})
+	conn, err := ami.Open(t.Context(), overAMI(pbx, "phone", &connectortest.Network{}), ami.Handler{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,9 +78,4 @@ func setAll(t *testing.T, pbx pbxtest.PBX, prefix string, numbers []string, stat
 			t.Fatal(err)
 		}
 	}
-}
-
-func account(pbx pbxtest.PBX, name string) ami.Config {
-	u := pbx.User(name)
-	return ami.Config{Address: pbx.Addr(), Username: u.Name, Secret: ami.NewSecret(u.Secret), Timeout: connectortest.Deadline}
 }

@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/presencebridge/presencebridge/pkg/ami"
 	"github.com/presencebridge/presencebridge/pkg/connector"
 	"github.com/presencebridge/presencebridge/pkg/connector/asterisk"
 	"github.com/presencebridge/presencebridge/pkg/connector/connectortest"
@@ -104,14 +103,7 @@ func newest(w *connectortest.Watch) (session uint64) {
 
 func connect(t *testing.T, pbx pbxtest.PBX, times asterisk.Times, change ...func(*asterisk.Config)) (*asterisk.Connector, *connectortest.Watch) {
 	t.Helper()
-	account := pbx.User("bridge")
-	cfg := asterisk.Config{
-		Name: "main", Instance: "life", Times: times,
-		AMI: ami.Config{
-			Address: pbx.Addr(), Username: account.Name, Secret: ami.NewSecret(account.Secret),
-			Timeout: connectortest.Deadline,
-		},
-	}
+	cfg := asterisk.Config{Name: "main", Instance: "life", Times: times, AMI: overAMI(pbx, "bridge", &connectortest.Network{})}
 	for _, f := range change {
 		f(&cfg)
 	}

@@ -29,84 +29,38 @@ var eager = asterisk.Times{
 func logger(t *testing.T) *zap.Logger { return zaptest.NewLogger(t, zaptest.Level(zap.InfoLevel)) }
 
 func TestContract(t *testing.T) {
-	pbxtest.Run(t, pbxtest.Options{}, func(t *testing.T, pbx pbxtest.PBX) {
-		phone := pbxtest.Observe(t, pbx)
-		instance := 0
-		connectortest.Run(t, func(t *testing.T) connectortest.System {
-			instance++
-			network := &connectortest.Network{}
-			account := pbx.User("bridge")
-			c, err := asterisk.New(asterisk.Config{
-				Name:     "main",
-				Instance: fmt.Sprint("test-", instance),
-				AMI: ami.Config{
-					Address: pbx.Addr(), Username: account.Name, Secret: ami.NewSecret(account.Secret),
-					Timeout: connectortest.Deadline, Dial: network.Dial,
-				},
-				Times: eager,
-			}, logger(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			return connectortest.System{
-				Connector: c,
-				Network:   network,
-				Set: func(number string, p presence.Presence) error {
-					return phone.Set("CustomPresence:"+number, p.State.String(), p.Subtype, p.Message)
-				},
-				Shows: func(number string) (presence.Presence, error) { return shows(phone, number) },
-			}
-		})
+	testContract(t, pbxtest.Options{}, false, func(pbx pbxtest.PBX, _ string, network *connectortest.Network) asterisk.Config {
+		return asterisk.Config{Times: eager, AMI: overAMI(pbx, "bridge", network)}
 	})
 }
 
 // TestContractOverARI has no AMI.
 func TestContractOverARI(t *testing.T) {
-	pbxtest.Run(t, pbxtest.Options{ARI: true}, func(t *testing.T, pbx pbxtest.PBX) {
-		phone := pbxtest.Observe(t, pbx)
-		instance := 0
-		connectortest.Run(t, func(t *testing.T) connectortest.System {
-			instance++
-			network := &connectortest.Network{}
-			c, err := asterisk.New(asterisk.Config{
-				Name: "main", Instance: fmt.Sprint("test-", instance), Times: eager,
-				ARI: overARI(pbx, fmt.Sprint("suite-", instance), network),
-			}, logger(t))
-			if err != nil {
-				t.Fatal(err)
-			}
-			c.Follow(numbers(9))
-			return connectortest.System{
-				Connector: c,
-				Network:   network,
-				Set: func(number string, p presence.Presence) error {
-					return phone.Set("CustomPresence:"+number, p.State.String(), p.Subtype, p.Message)
-				},
-				Shows: func(number string) (presence.Presence, error) { return shows(phone, number) },
-				Polls: true,
-			}
-		})
+	testContract(t, pbxtest.Options{ARI: true}, true, func(pbx pbxtest.PBX, instance string, network *connectortest.Network) asterisk.Config {
+		return asterisk.Config{Times: eager, ARI: overARI(pbx, "suite-"+instance, network)}
 	})
 }
 
 // TestContractOverBoth has AMI, and ARI that stands by.
 func TestContractOverBoth(t *testing.T) {
-	pbxtest.Run(t, pbxtest.Options{ARI: true}, func(t *testing.T, pbx pbxtest.PBX) {
+	testContract(t, pbxtest.Options{ARI: true}, false, func(pbx pbxtest.PBX, instance string, network *connectortest.Network) asterisk.Config {
+		times := eager
+		times.Grace = connectortest.Deadline // ARI stands by
+		return asterisk.Config{Times: times, AMI: overAMI(pbx, "bridge", network), ARI: overARI(pbx, "both-"+instance, &connectortest.Network{})}
+	})
+}
+
+// testContract runs the suite of connectors. Each connector has a name of its own.
+func testContract(t *testing.T, options pbxtest.Options, polls bool, reach func(pbx pbxtest.PBX, instance string, network *connectortest.Network) asterisk.Config) {
+	pbxtest.Run(t, options, func(t *testing.T, pbx pbxtest.PBX) {
 		phone := pbxtest.Observe(t, pbx)
 		instance := 0
 		connectortest.Run(t, func(t *testing.T) connectortest.System {
 			instance++
-			network, times := &connectortest.Network{}, eager
-			times.Grace = connectortest.Deadline // ARI stands by
-			account := pbx.User("bridge")
-			c, err := asterisk.New(asterisk.Config{
-				Name: "main", Instance: fmt.Sprint("both-", instance), Times: times,
-				AMI: ami.Config{
-					Address: pbx.Addr(), Username: account.Name, Secret: ami.NewSecret(account.Secret),
-					Timeout: connectortest.Deadline, Dial: network.Dial,
-				},
-				ARI: overARI(pbx, fmt.Sprint("both-", instance), &connectortest.Network{}),
-			}, logger(t))
+			network := &connectortest.Network{}
+			cfg := reach(pbx, fmt.Sprint(instance), network)
+			cfg.Name, cfg.Instance = "main", fmt.Sprint("test-", instance)
+			c, err := asterisk.New(cfg, logger(t))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -118,9 +72,19 @@ func TestContractOverBoth(t *testing.T) {
 					return phone.Set("CustomPresence:"+number, p.State.String(), p.Subtype, p.Message)
 				},
 				Shows: func(number string) (presence.Presence, error) { return shows(phone, number) },
+				Polls: polls,
 			}
 		})
 	})
+}
+
+// overAMI reaches pbx with an account.
+func overAMI(pbx pbxtest.PBX, account string, network *connectortest.Network) ami.Config {
+	u := pbx.User(account)
+	return ami.Config{
+		Address: pbx.Addr(), Username: u.Name, Secret: ami.NewSecret(u.Secret),
+		Timeout: connectortest.Deadline, Dial: network.Dial,
+	}
 }
 
 // overARI reaches pbx as an application of that name.
