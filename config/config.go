@@ -35,12 +35,13 @@ type Daemon struct {
 // PBX is one Asterisk server.
 type PBX struct {
 	Name       string
-	Presentity string // with {extension} in place of the number
-	Device     string // likewise; "": phones are not followed
-	Lamp       string // likewise, of a custom device; "": there are no lamps
-	DND        string // likewise; "": devices and presence dnd are not kept in agreement
-	AMI        AMI    // no Address: there is none
-	ARI        ARI    // no URL: there is none; not both
+	Presentity string   // with {extension} in place of the number
+	Device     string   // likewise; "": phones are not followed
+	Lamp       string   // likewise, of a custom device; "": there are no lamps
+	DND        string   // likewise; "": devices and presence dnd are not kept in agreement
+	Members    []string // likewise, of members of queues that are the extension; empty: queues are left alone
+	AMI        AMI      // no Address: there is none
+	ARI        ARI      // no URL: there is none; not both
 }
 
 // AMI says how to reach the manager interface of a PBX.

@@ -55,13 +55,14 @@ func readPBXs(v value, p paths) []PBX {
 }
 
 func readPBX(v value, p paths) PBX {
-	o := v.object("name", "presentity", "device", "lamp", "dnd", "ami", "ari")
+	o := v.object("name", "presentity", "device", "lamp", "dnd", "queue_members", "ami", "ari")
 	pbx := PBX{
 		Name:       readWord(o.at("name")),
 		Presentity: readPresentity(o.at("presentity")),
 		Device:     readDevice(o.at("device")),
 		Lamp:       readCustom(o.at("lamp"), exampleLamp),
 		DND:        readCustom(o.at("dnd"), exampleDND),
+		Members:    readMembers(o.at("queue_members")),
 	}
 	overARI := o.has("ari") || o.at("ari").broken
 	if overARI {
@@ -89,6 +90,9 @@ func (p *PBX) noDevices(o object) {
 	}
 	if p.DND != "" {
 		o.at("dnd").warn("DND devices are followed over AMI alone, and this PBX has none", "add a block ami, or remove dnd")
+	}
+	if len(p.Members) > 0 {
+		o.at("queue_members").warn("queues are known over AMI alone, and this PBX has none", "add a block ami, or remove queue_members")
 	}
 }
 

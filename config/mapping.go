@@ -61,6 +61,7 @@ func compile(root value, pbxs []PBX) *presence.Mapping {
 		c.typeIDs = append(c.typeIDs, string(t.ID))
 	}
 	c.warnOfDND(top.at("statuses"), list)
+	c.warnOfQueues(top.at("statuses"), list)
 	c.global = c.readSync(top.at("sync"))
 	c.phones = c.readPhones(top.at("phone"))
 	users := c.readUsers(top.at("users"))

@@ -50,7 +50,7 @@ func readTypes(v value) []presence.StatusType {
 }
 
 func readType(v value) presence.StatusType {
-	o := v.object("id", "name", "base", "color", "asterisk", "lasts")
+	o := v.object("id", "name", "base", "color", "asterisk", "lasts", "queue_pause")
 	id := readID(o.at("id"))
 	return presence.StatusType{
 		ID:       presence.TypeID(id),
@@ -59,6 +59,8 @@ func readType(v value) presence.StatusType {
 		Color:    readColor(o.at("color")),
 		Asterisk: readImage(o.at("asterisk")),
 		Lasts:    readLasts(o.at("lasts")),
+
+		QueuePause: o.at("queue_pause").boolean(false),
 	}
 }
 

@@ -45,7 +45,7 @@ func connectAsterisk(p config.PBX, instance string, log *zap.Logger) (*asterisk.
 		return nil, fmt.Errorf("pbx %s: ari: %w", p.Name, err)
 	}
 	return asterisk.New(asterisk.Config{
-		Name: p.Name, Presentity: p.Presentity, Device: p.Device, Lamp: p.Lamp, DND: p.DND, Instance: instance,
+		Name: p.Name, Presentity: p.Presentity, Device: p.Device, Lamp: p.Lamp, DND: p.DND, Members: p.Members, Instance: instance,
 		AMI: overAMI, ARI: overARI, Publish: p.ARI.Publish,
 	}, log)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"reflect"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -115,7 +116,7 @@ func sameSettings(a, b *config.Config) bool {
 	samePBX := func(x, y config.PBX) bool {
 		x.AMI.Secret, y.AMI.Secret = config.Secret{}, config.Secret{}
 		x.ARI.Password, y.ARI.Password = config.Secret{}, config.Secret{}
-		return x == y
+		return reflect.DeepEqual(x, y)
 	}
 	sameSecret := func(x, y config.PBX) bool {
 		return x.AMI.Secret.Equal(y.AMI.Secret) && x.ARI.Password.Equal(y.ARI.Password)

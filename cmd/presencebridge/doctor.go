@@ -113,6 +113,7 @@ func (m *Main) examinations(cfg *config.Config, p config.PBX) []examination {
 		Device:     p.Device,
 		Lamp:       p.Lamp,
 		DND:        p.DND,
+		Members:    p.Members,
 		Instance:   "doctor-" + instance(cfg, p.Name),
 		Extensions: numbers(cfg, p.Name),
 	}

@@ -43,6 +43,9 @@ func (m *Main) explain(ctx context.Context, user string) error {
 	if text := m.phonePart(&e); text != "" {
 		m.printf("%s\n", text)
 	}
+	if e.Pauses != nil {
+		m.printf("With %s the members of queues that they are get no calls.\n", plain(e.Pauses.Name))
+	}
 	m.printf("%s\n%s\n", why(&e), target(&e))
 	for i := range e.Extensions {
 		m.printReasoning(&e.Extensions[i])

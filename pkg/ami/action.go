@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -62,6 +63,26 @@ func PresenceStateList() Action { return Action{name: "PresenceStateList"} }
 // DeviceStateList lists the states of all devices that Asterisk knows; its complete
 // event is DeviceStateListComplete.
 func DeviceStateList() Action { return Action{name: "DeviceStateList"} }
+
+// QueueStatus lists every queue with its members and callers; its complete event is
+// QueueStatusComplete. It needs no right (apps/app_queue.c, load_module).
+func QueueStatus() Action { return Action{name: "QueueStatus"} }
+
+// maxReason is the longest reason that app_queue keeps (apps/app_queue.c, struct member).
+const maxReason = 79
+
+// PauseMember pauses a member of one queue for a reason, or lets it go on: then the
+// reason is for the queue's log.
+func PauseMember(queue, member string, paused bool, reason string) (Action, error) {
+	switch {
+	case queue == "" || member == "":
+		return Action{}, errors.New("without the names of a queue and a member QueuePause is about all there are")
+	case len(reason) > maxReason || strings.ContainsAny(reason, ";|,"):
+		// They separate what app_queue writes into the AstDB and into its log.
+		return Action{}, fmt.Errorf("%q is not a reason of a pause: at most %d bytes without ; | and ,", reason, maxReason)
+	}
+	return newAction("QueuePause", "Queue", queue, "Interface", member, "Paused", strconv.FormatBool(paused), "Reason", reason)
+}
 
 // The two states that SetCustomDevice sets.
 const (

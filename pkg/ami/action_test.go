@@ -66,6 +66,21 @@ func TestBadInputMakesNoAction(t *testing.T) {
 	}
 }
 
+func TestPausesNameAQueueAndAMember(t *testing.T) {
+	a, err := PauseMember("support", "Local/1001@from-queue/n", true, "presencebridge: Déjeuner")
+	if err != nil || a.body != "Queue: support\r\nInterface: Local/1001@from-queue/n\r\nPaused: true\r\nReason: presencebridge: Déjeuner\r\n" {
+		t.Errorf("%q, %v", a.body, err)
+	}
+	for _, bad := range [][3]string{
+		{"", "PJSIP/1001", "x"}, {"support", "", "x"}, {"support", "PJSIP/1001", strings.Repeat("x", 80)}, {"support", "PJSIP/1001", "a;b"},
+		{"support", "PJSIP/1001", "a\r\nAction: Originate"}, {"a\nb", "PJSIP/1001", "x"}, {"support", strings.Repeat("x", 1024), "x"},
+	} {
+		if a, err := PauseMember(bad[0], bad[1], false, bad[2]); err == nil {
+			t.Errorf("%q made %q", bad, a.body)
+		}
+	}
+}
+
 func FuzzNoInputReachesTheWireAsALine(f *testing.F) {
 	f.Add("CustomPresence:101", "away", "lunch", "Back at 2\r\nAction: Originate", "value")
 	f.Add("CustomPresence:1\n", "dnd\r\n", "\x00", "é", "message,e)\r\n")
@@ -73,6 +88,7 @@ func FuzzNoInputReachesTheWireAsALine(f *testing.F) {
 		for _, build := range []func() (Action, error){
 			func() (Action, error) { return GetPresence(presentity, text) },
 			func() (Action, error) { return SetPresence(presentity, state, subtype, message) },
+			func() (Action, error) { return PauseMember(presentity, message, true, text) },
 			func() (Action, error) { return newAction("Login", "Username", text, "Secret", message) },
 		} {
 			a, err := build()
@@ -80,7 +96,7 @@ func FuzzNoInputReachesTheWireAsALine(f *testing.F) {
 				continue
 			}
 			lines := strings.Split(a.body, "\r\n")
-			if len(lines) > 3 || lines[len(lines)-1] != "" {
+			if len(lines) > 5 || lines[len(lines)-1] != "" {
 				t.Errorf("%s has the lines %q", a, lines)
 			}
 			for _, line := range lines {

@@ -148,13 +148,14 @@ func (h *Handler) history(w http.ResponseWriter, r *http.Request) error {
 // statusType is a status type for those who choose one.
 type statusType struct {
 	presence.StatusType
-	Lasts int64 `json:"lasts,omitempty"` // seconds
+	Lasts      int64 `json:"lasts,omitempty"` // seconds
+	QueuePause bool  `json:"queue_pause,omitempty"`
 }
 
 func (h *Handler) statuses(w http.ResponseWriter, _ *http.Request) error {
 	var list []statusType
 	for _, t := range h.bridge.Types() {
-		list = append(list, statusType{t, int64(t.Lasts / time.Second)})
+		list = append(list, statusType{t, int64(t.Lasts / time.Second), t.QueuePause})
 	}
 	return answer(w, listOf(list, ""))
 }

@@ -103,12 +103,14 @@ type user struct {
 	view   presence.View
 	saved  uint64 // the version in the store
 	last   *LastChange
-	due    presence.Time // its key in the heap; zero: not in it
-	index  int32         // its place in the heap
-	dirty  bool          // waits to be saved
-	asking bool          // the inbox has been told of unanswered writes
-	lit    presence.Base // what its lamps were told to show; "": they are left alone
-	shown  *shown        // of the board: under its mutex; nil: not shown
+	due    presence.Time        // its key in the heap; zero: not in it
+	index  int32                // its place in the heap
+	dirty  bool                 // waits to be saved
+	asking bool                 // the inbox has been told of unanswered writes
+	queues bool                 // its extensions' members of queues are not left alone
+	lit    presence.Base        // what its lamps were told to show; "": they are left alone
+	pauses *presence.StatusType // they were told to be paused for this; nil: not to be
+	shown  *shown               // of the board: under its mutex; nil: not shown
 }
 
 // waiter is a choice that waits for its commit.

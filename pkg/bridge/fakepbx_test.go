@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/presencebridge/presencebridge/pkg/connector"
@@ -29,6 +30,7 @@ type fakePBX struct {
 	writes   []string        // "1001 away", as they came
 	devices  map[string]bool // DND devices; nil: it has none
 	lamps    []string        // what Light and Leave were told
+	queues   []string        // what Pause and Unpause were told
 	reads    int
 	resyncs  int
 	follows  [][]string // what Follow was told, as it came
@@ -224,6 +226,24 @@ func (f *fakePBX) Light(number string, base presence.Base) {
 
 func (f *fakePBX) Leave(number string) {
 	f.do(func() { f.lamps = append(f.lamps, number+" left") })
+}
+
+func (f *fakePBX) Pause(number, why string) {
+	f.do(func() { f.queues = append(f.queues, strings.TrimSpace(number+" "+why)) })
+}
+
+func (f *fakePBX) Unpause(number string) {
+	f.do(func() { f.queues = append(f.queues, number+" left") })
+}
+
+// queuesTold returns what queues were told since the last call, sorted, each once.
+func (f *fakePBX) queuesTold() []string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	told := f.queues
+	f.queues = nil
+	slices.Sort(told)
+	return slices.Compact(told)
 }
 
 // lampsTold returns what lamps were told since the last call, sorted, each once.

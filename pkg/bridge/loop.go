@@ -223,6 +223,7 @@ func (b *Bridge) step(u *user, in *presence.Input, now presence.Time) {
 	if fx.Changed {
 		b.board.put(u)
 		b.light(u, false)
+		b.pause(u, false)
 	}
 	b.expect(u) // before anything is sent: its event may come at once
 	if len(fx.Orders) > 0 {

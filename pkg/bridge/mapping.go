@@ -113,6 +113,7 @@ func (b *Bridge) apply(m *presence.Mapping) {
 		b.step(u, &presence.Input{Kind: presence.Reloaded}, now)
 		b.board.put(u) // the name, or nothing, may be new
 		b.light(u, true)
+		b.pause(u, true)
 	}
 }
 
@@ -182,8 +183,13 @@ func (b *Bridge) disown(p *pbx, number string, u *user) {
 	if next != nil {
 		next.view.Asks = max(next.view.Asks, u.view.Asks)
 	}
-	if u.lit != "" && (next == nil || !next.mapped.Rules.Sync) {
-		p.unlight(number)
+	if next == nil || !next.mapped.Rules.Sync {
+		if u.lit != "" {
+			p.unlight(number)
+		}
+		if u.queues {
+			p.unpause(number)
+		}
 	}
 }
 

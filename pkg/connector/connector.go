@@ -53,6 +53,17 @@ type Lamps interface {
 	Leave(number string)
 }
 
+// Queues is what a Connector is as well if its system has queues whose members it can
+// pause. As with Lamps its methods only note what is wanted, and what is wanted
+// outlives every session.
+type Queues interface {
+	// Pause pauses the members that are this extension, in all queues, for a reason
+	// that people read; "" lets those go on that were paused so, and no others.
+	Pause(number, reason string)
+	// Unpause does the same as an empty reason and leaves the extension alone from then on.
+	Unpause(number string)
+}
+
 // ErrDown says that the order's session is not, or no longer, there.
 var ErrDown = errors.New("not connected")
 

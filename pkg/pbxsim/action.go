@@ -20,6 +20,7 @@ const (
 	classCall
 	classReporting
 	classDialplan
+	classAgent
 	classAll = 1<<iota - 1
 )
 
@@ -34,6 +35,8 @@ func classOf(list string) (c class) {
 			c |= classReporting
 		case "dialplan":
 			c |= classDialplan
+		case "agent":
+			c |= classAgent
 		case "all", "on":
 			c |= classAll
 		}
@@ -196,6 +199,14 @@ func (s *session) lookup(name string) (need class, do func(action)) {
 		if s.pbx.deviceManager {
 			return classCall | classReporting, s.deviceStateList
 		}
+	case "queuestatus":
+		return 0, s.queueStatus
+	case "queuepause":
+		return classAgent, s.queuePause
+	case "queueadd":
+		return classAgent, s.queueAdd
+	case "queueremove":
+		return classAgent, s.queueRemove
 	case "corestatus":
 		return classSystem | classReporting, s.coreStatus
 	case "coresettings":

@@ -227,6 +227,7 @@ var volatile = []struct {
 	{regexp.MustCompile(`^(Core\w+Date): \d{4}-\d\d-\d\d$`), "$1: (date)"},
 	{regexp.MustCompile(`^(Core\w+Time): \d\d:\d\d:\d\d$`), "$1: (time)"},
 	{regexp.MustCompile(`^(AsteriskVersion: [0-9.]+).*$`), "$1"},
+	{regexp.MustCompile(`^(LastPause|LoginTime): [1-9][0-9]*$`), "$1: (time)"},
 	{regexp.MustCompile(`^Key: [0-9a-f]{32}$`), "Key: (md5)"},
 	{regexp.MustCompile(`^Secret: .*$`), "Secret: (secret)"},
 }

@@ -32,6 +32,8 @@ type Config struct {
 	AstDB      map[string]string // rows of family CustomPresence to begin with, by name; copied
 	Devices    map[string]string // states of devices to begin with, by name ("PJSIP/1001", "Custom:DND1001"); copied
 
+	Members []Member // of queues, to begin with; copied
+
 	BootDelay    time.Duration // from the open port to FullyBooted; < 0: until Boot is called
 	RefusalDelay time.Duration // before a login is refused; 0: 1 s as in Asterisk, < 0: none
 	CommitEvery  time.Duration // of the AstDB; 0: 1 s as in Asterisk, < 0: only when Commit is called
@@ -79,6 +81,7 @@ type PBX struct {
 	db       map[string]string // the AstDB, by family and name
 	undo     map[string]row    // what rows not yet committed were before
 	devices  map[string]string // states of the devices that channel drivers have
+	members  []*queueMember
 	globals  map[string]string // variables of this life
 	ari      *ari              // of this life; nil: none
 	ariAddr  string            // once known, of every later life too
@@ -149,6 +152,9 @@ func New(cfg Config) *PBX {
 		} else {
 			p.devices[device] = state
 		}
+	}
+	for _, m := range cfg.Members {
+		p.addMember(m) // nobody listens yet
 	}
 	return p
 }
@@ -245,6 +251,7 @@ func (p *PBX) boot() {
 		return
 	}
 	p.bootDevices()
+	p.bootQueues()
 	p.loadProvider()
 	p.loadDevstate()
 	p.manager, p.deviceManager = true, true

@@ -7,10 +7,11 @@ type Explanation struct {
 	Sync       bool        `json:"sync"`
 	Incoming   Method      `json:"incoming"`
 	Outgoing   Outgoing    `json:"outgoing"`
-	Status     *Status     `json:"status"`          // what shows; nil: nothing
-	Under      *Status     `json:"under,omitempty"` // where phones show over it: what was said or chosen; nil: nothing
-	Later      *HeldBack   `json:"later,omitempty"` // what phones have changed too fast to show yet; nil: all shows
-	Rule       Rule        `json:"rule"`            // why the winner won, or why there is none
+	Status     *Status     `json:"status"`           // what shows; nil: nothing
+	Under      *Status     `json:"under,omitempty"`  // where phones show over it: what was said or chosen; nil: nothing
+	Later      *HeldBack   `json:"later,omitempty"`  // what phones have changed too fast to show yet; nil: all shows
+	Pauses     *StatusType `json:"pauses,omitempty"` // for which members of queues are paused; nil: they are not
+	Rule       Rule        `json:"rule"`             // why the winner won, or why there is none
 	Phone      PhonePart   `json:"phone"`
 	Extensions []Reasoning `json:"extensions"`
 }
@@ -83,6 +84,9 @@ func (v *View) Explain(r *Rules, now Time) Explanation {
 		if shows != v.Over {
 			e.Phone.Rule = PhoneTooFast
 		}
+	}
+	if r.Sync {
+		e.Pauses = v.Pauses()
 	}
 	for _, c := range s.fx.candidates {
 		e.Extensions = append(e.Extensions, s.reasoning(c, rule, held))

@@ -178,7 +178,8 @@ type StatusType struct {
 	Color    string `json:"color"`
 	Asterisk *Image `json:"asterisk,omitempty"` // nil: not mapped, so not synchronised
 
-	Lasts time.Duration `json:"-"` // after so long it ends by itself, unless who chose it says when; 0: it does not
+	Lasts      time.Duration `json:"-"` // after so long it ends by itself, unless who chose it says when; 0: it does not
+	QueuePause bool          `json:"-"` // while it is a user's, no queue sends them calls
 }
 
 // Method names the way in which what a user's extensions said becomes the status.

@@ -228,6 +228,17 @@ func clone[T any](p *T) *T {
 	return &c
 }
 
+// Pauses returns the status type for which no queue shall send the user calls, nil if
+// there is none. What phones show over a status does not end what that asks for.
+func (v *View) Pauses() *StatusType {
+	for _, st := range []*Status{v.Status, v.Under} {
+		if st != nil && st.Type.QueuePause {
+			return st.Type
+		}
+	}
+	return nil
+}
+
 // EachType calls f with every status type that the view refers to, some more than once.
 func (v *View) EachType(f func(TypeID)) {
 	for _, st := range []*Status{v.Status, v.Under} {

@@ -30,6 +30,7 @@ type Config struct {
 	Device     string     // the device that is an extension's phone, such as PJSIP/{extension}; "": phones are not followed
 	Lamp       string     // the custom device that shows an extension's status, such as Custom:PRES{extension}, over AMI alone; "": there are none
 	DND        string     // the custom device that says do not disturb, such as Custom:DND{extension}, over AMI alone; "": there are none
+	Members    []string   // what an extension is called as a member of queues, such as PJSIP/{extension}, over AMI alone; none: queues are left alone
 	AMI        ami.Config // no Address: AMI is not used
 	ARI        ari.Config // no URL: ARI is not used; its Events are chosen here. One of both is needed
 	Publish    string     // the Stasis application that is told of changes over ARI; "": none
@@ -88,8 +89,9 @@ type Connector struct {
 	where  address
 	canary string // the presentity of our canary
 	device deviceTemplate
-	phones bool   // follow them: there is a template
-	lamps  *lamps // nil: there are none
+	phones bool    // follow them: there is a template
+	lamps  *lamps  // nil: there are none
+	queues *queues // nil: they are left alone
 	dnd    deviceTemplate
 
 	deviceCanary string // the custom device that fences lists of devices
@@ -112,6 +114,7 @@ type Connector struct {
 	entries  int    // of the last snapshot
 	damaged  bool   // the last list was
 	unheard  string // why phones are not followed; "": they are, or shall not be
+	unpaused string // why members of queues are not paused; "": they are, or shall not be
 }
 
 var (
@@ -143,6 +146,13 @@ func New(cfg Config, log *zap.Logger) (*Connector, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pbx %s: %w", cfg.Name, err)
 	}
+	queues, err := newQueues(cfg.Members)
+	if err != nil {
+		return nil, fmt.Errorf("pbx %s: %w", cfg.Name, err)
+	}
+	if queues != nil && cfg.AMI.Events == "" {
+		cfg.AMI.Events = "system,call,agent"
+	}
 	cfg.Times = cfg.Times.withDefaults()
 	cfg.ARI.Events = []string{"ChannelUserevent"}
 	if phones {
@@ -155,6 +165,7 @@ func New(cfg Config, log *zap.Logger) (*Connector, error) {
 		device: device,
 		phones: phones,
 		lamps:  lamps,
+		queues: queues,
 		dnd:    dnd,
 
 		deviceCanary: "Custom:" + canaryPrefix + cfg.Instance + canarySuffix,

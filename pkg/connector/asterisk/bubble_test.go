@@ -30,6 +30,7 @@ type bubble struct {
 	network connectortest.Network
 	log     *safeBuffer
 	phones  bool // are followed
+	queues  bool // members are paused
 }
 
 // inBubble runs a test in a bubble. The PBX is running.
@@ -75,6 +76,7 @@ func (b *bubble) connectTo(numbers []string, change ...func(*asterisk.Config)) (
 		f(&cfg)
 	}
 	b.phones = b.phones || cfg.Device != "" || cfg.Lamp != "" || cfg.DND != ""
+	b.queues = b.queues || len(cfg.Members) > 0
 	encoder := zapcore.NewJSONEncoder(zap.NewProductionEncoderConfig())
 	c, err := asterisk.New(cfg, zap.New(zapcore.NewCore(encoder, b.log, zap.DebugLevel)))
 	if err != nil {
@@ -116,6 +118,10 @@ func (b *bubble) checkOutput() {
 		switch action {
 		case "Challenge", "Login", "Logoff", "Ping", "CoreStatus", "CoreSettings", "PresenceStateList",
 			"Setvar PRESENCE_STATE", "Getvar PRESENCE_STATE":
+		case "QueueStatus", "QueuePause":
+			if !b.queues {
+				b.t.Errorf("action %s was sent without queue_members", action)
+			}
 		case "DeviceStateList", "Setvar DEVICE_STATE":
 			if !b.phones {
 				b.t.Errorf("the connector asked for %q and shall not follow phones", action)

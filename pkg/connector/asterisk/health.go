@@ -46,6 +46,7 @@ func (c *Connector) Health() connector.Health {
 	case open == c.ami.name:
 		note("", c.ami.reason)
 		note("", c.unheard)
+		note("", c.unpaused)
 		if c.hasARI() && !c.ari.connected {
 			note("ARI could not stand in for AMI: ", c.ari.trouble)
 		}
@@ -161,6 +162,25 @@ func (c *Connector) phoneTrouble(err error) {
 		c.log.Warn("devices are not followed", zap.Error(err), zap.String("hint", advice(err)))
 	case err == nil && before != "":
 		c.log.Info("devices are followed again")
+	}
+}
+
+// queueTrouble notes why members of queues are not paused, nil if they are. It logs
+// that once, until it is over.
+func (c *Connector) queueTrouble(err error) {
+	why := ""
+	if err != nil {
+		why = reason(err)
+	}
+	c.mu.Lock()
+	before := c.unpaused
+	c.unpaused = why
+	c.mu.Unlock()
+	switch {
+	case err != nil && why != before:
+		c.log.Warn("members of queues are not paused", zap.Error(err), zap.String("hint", advice(err)))
+	case err == nil && before != "":
+		c.log.Info("members of queues are paused again")
 	}
 }
 

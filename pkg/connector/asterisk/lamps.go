@@ -2,7 +2,6 @@ package asterisk
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -240,40 +239,23 @@ func (s *session) keepLamps(ctx context.Context) error {
 
 // light sets some lamps and waits for the answers. An error ends the session.
 func (s *session) light(ctx context.Context, batch []lampWrite) error {
-	answers := make(chan error, len(batch))
+	writes := make([]ami.Action, 0, len(batch))
+	lit := make([]lampWrite, 0, len(batch))
 	for _, w := range batch {
 		write, err := ami.SetDevice(s.c.lamps.where.name(w.number), w.state)
 		if err != nil { // the name is too long, which the configuration does not allow
 			s.unlit(w, err)
-			answers <- nil
 			continue
 		}
-		err = s.conn.Send(write, func(_ ami.Response, err error) {
-			var refused *ami.ResponseError
-			switch {
-			case errors.As(err, &refused):
-				s.unlit(w, err)
-				err = nil
-			case err == nil:
-				s.c.lamps.taken(w)
-			}
-			answers <- err
-		})
-		if err != nil {
-			return err
-		}
+		writes, lit = append(writes, write), append(lit, w)
 	}
-	for range batch {
-		select {
-		case err := <-answers:
-			if err != nil {
-				return err
-			}
-		case <-ctx.Done():
-			return ctx.Err()
+	return s.doAll(ctx, writes, func(i int, refused error) {
+		if refused != nil {
+			s.unlit(lit[i], refused)
+		} else {
+			s.c.lamps.taken(lit[i])
 		}
-	}
-	return nil
+	})
 }
 
 func (s *session) unlit(w lampWrite, err error) {

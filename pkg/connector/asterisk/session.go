@@ -24,7 +24,7 @@ const maxUnderWay = 64
 // Its goroutines: the reader of conn; run, in the goroutine of Connector.Run,
 // which owns all others; follow, which takes snapshots; pulse, which writes
 // canaries and sends the readings that wait for one; keepLamps, which sets lamps;
-// and one that tells when the connection is over.
+// keepQueues, which pauses members of queues; and one that tells when the connection is over.
 type session struct {
 	c    *Connector
 	conn *ami.Conn               // set before follow and pulse start
@@ -43,6 +43,7 @@ type session struct {
 	goodbye   bool          // reader only until the connection is over: the PBX said that it shuts down
 	invalid   atomic.Uint64 // reports without a valid state
 	malformed atomic.Uint64 // frames refused
+	idle      atomic.Bool   // the last pause of a member was not taken
 
 	mu        sync.Mutex // never held while the sink or the network is called
 	opened    bool       // the first snapshot was delivered
@@ -86,6 +87,10 @@ func (s *session) run(ctx context.Context) (opened bool, err error) {
 		defer s.c.lamps.lost()
 		tasks.Go(func() { s.end(s.keepLamps(ctx)) })
 	}
+	if s.c.queues != nil {
+		defer s.c.queues.lost()
+		tasks.Go(func() { s.end(s.keepQueues(ctx)) })
+	}
 	tasks.Go(func() {
 		select {
 		case <-s.conn.Done():
@@ -128,6 +133,8 @@ func (s *session) event(e ami.Event) {
 		s.changed(e)
 	case e.Is("DeviceStateChange"):
 		s.deviceChanged(e)
+	case e.Is("QueueMemberPause"), e.Is("QueueMemberAdded"), e.Is("QueueMemberRemoved"):
+		s.memberTold(e)
 	case e.Is("FullyBooted"):
 		if !s.announced {
 			s.announced = true
@@ -218,6 +225,37 @@ func (s *session) ignore(number, status string) {
 		s.c.log.Warn("report without a valid state ignored, further ones of this session are only counted",
 			zap.String("extension", number), zap.String("status", status))
 	}
+}
+
+// doAll sends some actions, few enough not to fill the socket, and waits for all
+// answers. answered is told what came of each; it runs on the reader. An error says
+// that the session is over.
+func (s *session) doAll(ctx context.Context, actions []ami.Action, answered func(i int, refused error)) error {
+	answers := make(chan error, len(actions))
+	for i, a := range actions {
+		err := s.conn.Send(a, func(_ ami.Response, err error) {
+			var refused *ami.ResponseError
+			if err == nil || errors.As(err, &refused) {
+				answered(i, err)
+				err = nil
+			}
+			answers <- err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	for range actions {
+		select {
+		case err := <-answers:
+			if err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
 }
 
 // relist asks for a snapshot soon. Asking twice is asking once.

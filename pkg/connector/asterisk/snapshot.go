@@ -72,6 +72,7 @@ func (s *session) follow(ctx context.Context, tasks *sync.WaitGroup) error {
 			s.relist()
 		default:
 			s.followPhones(ctx)
+			s.followQueues(ctx)
 		}
 		// Whoever forges frames must not make Asterisk list without a pause, and a
 		// list of 100,000 takes one of its cores a second.

@@ -29,6 +29,9 @@ load = res_manager_devicestate.so
 // releases than 18.26, 20.11, 21.6 and 22.1 do not know the form.
 const filters = `eventfilter(action(include),name(PresenceStateChange)) =
 eventfilter(action(include),name(DeviceStateChange)) =
+eventfilter(action(include),name(QueueMemberPause)) =
+eventfilter(action(include),name(QueueMemberAdded)) =
+eventfilter(action(include),name(QueueMemberRemoved)) =
 eventfilter(action(include),name(FullyBooted)) =
 eventfilter(action(include),name(Shutdown)) =
 eventfilter(action(include),name(Load)) =
@@ -55,6 +58,10 @@ func (p *Real) configure(o Options) error {
 	if o.ARI {
 		files["modules.conf"] += ariModules
 		maps.Copy(files, p.ari(o))
+	}
+	if o.Queues != nil {
+		files["modules.conf"] += queueModules
+		files["queues.conf"] = queuesConf(o.Queues)
 	}
 	if o.Phones != nil {
 		files["modules.conf"] += phoneModules

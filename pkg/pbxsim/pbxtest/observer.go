@@ -35,7 +35,8 @@ type Observer struct {
 	client  *amigo.Amigo // nil: the PBX is not there
 	seen    []pbxsim.Change
 	devices []pbxsim.Device
-	fences  int // written by CatchUp and CatchUpDevices
+	members map[string]pbxsim.Member // as the last list of each told
+	fences  int                      // written by CatchUp and CatchUpDevices
 }
 
 // Observe returns a connected observer with the account "phone".
@@ -60,7 +61,7 @@ func (o *Observer) connect() {
 		Keepalive:         false,       // its pongs block the reader (ami.go:226)
 		ActionTimeout:     o.deadline,
 	})
-	for name, note := range map[string]func(map[string]string){"PresenceStateChange": o.note, "DeviceStateChange": o.noteDevice} {
+	for name, note := range map[string]func(map[string]string){"PresenceStateChange": o.note, "DeviceStateChange": o.noteDevice, "QueueMember": o.noteMember} {
 		if err := client.RegisterHandler(name, note); err != nil {
 			o.t.Fatal(err)
 		}

@@ -48,12 +48,13 @@ type PBX interface {
 
 // Options say what a test needs of its PBX. The zero value is fine.
 type Options struct {
-	Users        []pbxsim.User // nil: pbxsim.DefaultUsers
-	ARI          bool          // PBX.ARI answers to the same accounts; of real ones WriteOverARI works
-	Phones       []string      // numbers with a device (PJSIP/1001 for 1001) for Ring, PickUp and HangUp; its events pass the bridge's filter
-	Conf         Conf          // of real ones: more of their files
-	WriteTimeout time.Duration // of all accounts; 0: 5 s, as we advise; Asterisk's default is 100 ms
-	Sim          pbxsim.Config // more about the simulated one; its Users and WriteTimeout do not count
+	Users        []pbxsim.User   // nil: pbxsim.DefaultUsers
+	ARI          bool            // PBX.ARI answers to the same accounts; of real ones WriteOverARI works
+	Phones       []string        // numbers with a device (PJSIP/1001 for 1001) for Ring, PickUp and HangUp; its events pass the bridge's filter
+	Queues       []pbxsim.Member // there to begin with, of queues.conf; the accounts bridge and phone may pause them, and their events pass the bridge's filter
+	Conf         Conf            // of real ones: more of their files
+	WriteTimeout time.Duration   // of all accounts; 0: 5 s, as we advise; Asterisk's default is 100 ms
+	Sim          pbxsim.Config   // more about the simulated one; its Users and WriteTimeout do not count
 }
 
 // Factory makes PBXs of one kind, each private to its test and gone after it.
@@ -67,6 +68,9 @@ func (f Factory) Start(t testing.TB, o Options) PBX {
 	t.Helper()
 	if o.Users == nil {
 		o.Users = pbxsim.DefaultUsers()
+	}
+	if o.Queues != nil {
+		o.Users = withAgents(o.Users)
 	}
 	if o.WriteTimeout == 0 {
 		o.WriteTimeout = 5 * time.Second

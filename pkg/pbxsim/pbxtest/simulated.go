@@ -34,6 +34,7 @@ func startSimulated(t testing.TB, o Options) PBX {
 	if cfg.Version == "" {
 		cfg.Version = "22.10.1"
 	}
+	cfg.Members = append(cfg.Members, o.Queues...)
 	if o.Phones != nil {
 		cfg.Devices = maps.Clone(cfg.Devices)
 		if cfg.Devices == nil {

@@ -16,6 +16,7 @@ import (
 const (
 	readRights  = "read = system,call"
 	writeRights = "write = call,reporting"
+	agents      = ",agent" // for queues
 
 	// tolerance is how far the clocks may differ: less confuses nobody who
 	// compares two logs.
@@ -93,6 +94,14 @@ func (x *examination) refused(err error) Step {
 	return failed("Asterisk ended the connection, or fell silent, during the login", "try again, and look in the log of Asterisk")
 }
 
+// rights adds to a line of rights what queues need, where members are paused.
+func (x *examination) rights(line string) string {
+	if len(x.cfg.Members) > 0 {
+		line += agents
+	}
+	return line
+}
+
 // permitted is the line that lets this machine in.
 func (x *examination) permitted() string {
 	ip := net.ParseIP(x.local)
@@ -118,7 +127,7 @@ func (x *examination) systemEvents(ctx context.Context) Step {
 	}
 	return warning("Asterisk did not say that it is fully booted: the account may not read system events, or Asterisk is still starting. "+
 		"The bridge then waits in vain at each connection, and is not told when Asterisk stops",
-		"add the right, "+reload, x.account(readRights))
+		"add the right, "+reload, x.account(x.rights(readRights)))
 }
 
 // statusQueries tells whether the account may ask for status.
@@ -136,7 +145,7 @@ func (x *examination) denied(err error, what string) Step {
 	case !errors.As(err, &answer):
 		return failed("Asterisk ended the connection, or fell silent", "run doctor again, and look in the log of Asterisk")
 	case strings.EqualFold(answer.Message, "Permission denied"):
-		return failed("the account may not "+what, "add the right, "+reload+" and restart the bridge: rights are read at the login", x.account(writeRights))
+		return failed("the account may not "+what, "add the right, "+reload+" and restart the bridge: rights are read at the login", x.account(x.rights(writeRights)))
 	}
 	return failed(fmt.Sprintf("Asterisk refuses %s: %q", answer.Action, answer.Message), "look in the log of Asterisk")
 }
@@ -199,5 +208,5 @@ func (x *examination) otherRights(ctx context.Context) Step {
 		return ok("none of originate, command, config and system")
 	}
 	return warning("the account may write "+strings.Join(rights, ", ")+", which the bridge never uses: "+strings.Join(why, "; "),
-		"leave it the rights that it needs, "+reload, x.account(readRights, writeRights))
+		"leave it the rights that it needs, "+reload, x.account(x.rights(readRights), x.rights(writeRights)))
 }

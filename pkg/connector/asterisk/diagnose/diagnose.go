@@ -22,6 +22,7 @@ type Config struct {
 	Device     string     // the device that is an extension's phone: PJSIP/{extension}; "": phones are not followed
 	Lamp       string     // the device that shows an extension's status; "": there are no lamps
 	DND        string     // the device that says do not disturb; "": there are none
+	Members    []string   // what extensions are called as members of queues; none: queues are left alone
 	AMI        ami.Config // for Examine
 	ARI        ari.Config // for ExamineARI
 	Instance   string     // tells the presentity that is written from those of bridges: a-z 0-9 -
@@ -112,7 +113,7 @@ const (
 )
 
 func (x *examination) plan() []step {
-	return []step{
+	plan := []step{
 		{stepAddress, nil, x.address},
 		{stepConnection, []string{stepAddress}, x.connection},
 		{stepEncryption, []string{stepConnection}, x.encryption},
@@ -130,6 +131,10 @@ func (x *examination) plan() []step {
 		{"write timeout", []string{stepLogin}, x.writeTimeout},
 		{"other rights", []string{stepLogin}, x.otherRights},
 	}
+	if len(x.cfg.Members) > 0 {
+		plan = append(plan, step{"queues", []string{stepLogin}, x.queues})
+	}
+	return plan
 }
 
 // Examine tries everything, in order. begin, if not nil, is told the name of each

@@ -58,7 +58,7 @@ func (x *examination) phones(ctx context.Context) Step {
 		return denied
 	}
 	if says, do, deaf := x.deviceEvent(ctx); deaf {
-		return warning(says, do, x.account(x.version.filters()...))
+		return warning(says, do, x.account(x.version.filters(len(x.cfg.Members) > 0)...))
 	}
 	return x.devices(found)
 }

@@ -108,7 +108,7 @@ func (x *examination) deaf(ctx context.Context) Step {
 		"or an eventfilter of it drops PresenceStateChange, or disabledevents does", x.cfg.EventWait),
 		"see that the account has the right and no other eventfilter than these, and that disabledevents in [general] does not name PresenceStateChange; "+reload+
 			" and restart the bridge: rights are read at the login",
-		x.account(append([]string{readRights}, x.version.filters()...)...),
+		x.account(append([]string{x.rights(readRights)}, x.version.filters(len(x.cfg.Members) > 0)...)...),
 		Fix{"manager.conf", "[general]", []string{"disabledevents ="}})
 }
 

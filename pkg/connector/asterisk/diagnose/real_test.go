@@ -197,7 +197,7 @@ func prescribe(cures map[string]string, name string, steps []Step) {
 func golden(t *testing.T, name string, steps []Step, pbx pbxtest.PBX, addresses ...string) {
 	t.Helper()
 	v := releaseOf(pbx)
-	got := strings.Replace(text(steps), strings.Join(v.filters(), "\n    "), "THE FILTERS OF THIS RELEASE", 1)
+	got := strings.Replace(text(steps), strings.Join(v.filters(false), "\n    "), "THE FILTERS OF THIS RELEASE", 1)
 	for _, a := range addresses {
 		_, port, _ := net.SplitHostPort(a)
 		got = strings.ReplaceAll(got, port, "PORT")

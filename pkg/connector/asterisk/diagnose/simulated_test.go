@@ -337,8 +337,8 @@ func TestFiltersFitTheRelease(t *testing.T) {
 	} {
 		var v version
 		v.release(text)
-		if got := len(v.filters()) == 4; got != advanced {
-			t.Errorf("%q: %q", text, v.filters())
+		if got := len(v.filters(false)) == 4; got != advanced {
+			t.Errorf("%q: %q", text, v.filters(false))
 		}
 	}
 }

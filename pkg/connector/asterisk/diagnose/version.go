@@ -57,18 +57,21 @@ func (v *version) release(text string) {
 // filters are the lines that let through what the bridge reads, and no more. The
 // form by name is much cheaper for Asterisk, but an older release ignores it in
 // silence and sends everything; the regular expression is right for all.
-func (v *version) filters() []string {
+func (v *version) filters(queues bool) []string {
+	events := []string{"PresenceStateChange", "DeviceStateChange", "FullyBooted", "Shutdown"}
+	if queues {
+		events = append(events, "QueueMemberPause", "QueueMemberAdded", "QueueMemberRemoved")
+	}
 	first := map[int]int{18: 26, 20: 11, 21: 6, 22: 1}
 	minor, branch := first[v.major]
 	if !v.known || v.major < 23 && (!branch || v.minor < minor) {
-		return []string{"eventfilter = Event: (PresenceStateChange|DeviceStateChange|FullyBooted|Shutdown)"}
+		return []string{"eventfilter = Event: (" + strings.Join(events, "|") + ")"}
 	}
-	return []string{
-		"eventfilter(action(include),name(PresenceStateChange)) =",
-		"eventfilter(action(include),name(DeviceStateChange)) =",
-		"eventfilter(action(include),name(FullyBooted)) =",
-		"eventfilter(action(include),name(Shutdown)) =",
+	lines := make([]string, len(events))
+	for i, e := range events {
+		lines[i] = "eventfilter(action(include),name(" + e + ")) ="
 	}
+	return lines
 }
 
 // advisory is a flaw of Asterisk that concerns who runs a bridge, though not by
