@@ -45,7 +45,7 @@ func look(u *user) *shown {
 // render makes a User of s.
 func (s *shown) render() User {
 	u := User{
-		ID: s.user.ID, Name: s.user.Name, Version: s.version, Phone: s.phone, Saved: s.saved, Last: s.last,
+		ID: s.user.ID, Name: s.user.Name, Email: s.user.Email, Version: s.version, Phone: s.phone, Saved: s.saved, Last: s.last,
 		Status: renderStatus(s.status), Under: renderStatus(s.under),
 		Extensions: make([]UserExtension, len(s.extensions)),
 	}

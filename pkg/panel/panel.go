@@ -1,0 +1,365 @@
+// Package panel keeps statuses in agreement with a table in which an existing panel
+// has its users: it writes there what the bridge decides, and makes what people choose
+// in the panel a choice of theirs.
+//
+// It decides nothing about a user and never adds or removes a row: SELECT and UPDATE of
+// the columns that are named suffice. What a row said last is remembered in the bridge's
+// own store, so that after any downtime it is known who has changed what.
+package panel
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/presencebridge/presencebridge/pkg/bridge"
+	"github.com/presencebridge/presencebridge/pkg/presence"
+)
+
+// Bridge is what is needed of the running bridge.
+type Bridge interface {
+	// Choose returns once the choice is committed.
+	Choose(ctx context.Context, id presence.UserID, c bridge.Choice) (bridge.User, error)
+	Types() []presence.StatusType
+}
+
+// Feed tells of changes of users; the first items tell of everybody.
+type Feed interface {
+	Next(ctx context.Context) ([]bridge.FeedItem, error)
+}
+
+// Store remembers what rows said, by their keys, as JSON.
+type Store interface {
+	PanelRows(ctx context.Context) (map[string][]byte, error)
+	SavePanelRows(ctx context.Context, rows map[string][]byte) error
+}
+
+// Config says what to keep in agreement with what.
+type Config struct {
+	Table  Table
+	Flavor Flavor
+	By     By                         // what the column of users holds; "": ID
+	Values map[presence.TypeID]string // what the panel calls a status; missing: its id
+	In     bool                       // what people choose in the panel is their status
+	Out    bool                       // statuses are written to the panel
+
+	Poll time.Duration    // from one reading to the next; 0: 5 s
+	Full time.Duration    // and to the next of the whole table, where Table.Changed tells what is new; 0: 5 min
+	Wait time.Duration    // how long reading, or writing a batch, may take; 0: 30 s
+	Wake <-chan struct{}  // read at once; nil: nobody says so
+	Now  func() time.Time // nil: time.Now
+}
+
+// By is what the column of users holds.
+type By string
+
+// What it may hold. Of several extensions each may have a row, and all say the same.
+const (
+	ID        By = "id"
+	Email     By = "email"
+	Extension By = "extension"
+)
+
+const (
+	batchRows  = 500              // written in one transaction
+	maxBackoff = 30 * time.Second // between tries to reach the database
+)
+
+// Panel is one table. Run it once.
+type Panel struct {
+	cfg    Config
+	bridge Bridge
+	feed   Feed
+	store  Store
+	log    *zap.Logger
+	table  table
+	dir    direction
+	types  map[string]presence.TypeID // by what the panel calls them, of Config.Values
+
+	// Owned by Run.
+	rows     map[string]*row            // by key
+	users    map[presence.UserID]*entry // as the feed told
+	memory   map[string]Memory          // of rows that no user of the mapping has yet
+	owing    map[string]*row            // to be written
+	outdated map[string]*row            // to be remembered
+	strange  map[string]struct{}        // values that were complained of
+	readAll  time.Time                  // when everything was read last; zero: it has to be
+	fails    int                        // in a row
+	trouble  string                     // the last one logged; "": none since all was well
+}
+
+// entry is a user, as far as the panel is concerned.
+type entry struct {
+	version uint64
+	keys    []string // of the user's rows
+}
+
+// Open checks cfg and loads what rows said last. db is the caller's to close.
+func Open(ctx context.Context, cfg Config, db *sql.DB, b Bridge, feed Feed, s Store, log *zap.Logger) (*Panel, error) {
+	if err := cfg.Table.Check(); err != nil {
+		return nil, fmt.Errorf("panel: %w", err)
+	}
+	for _, d := range []struct {
+		value     *time.Duration
+		otherwise time.Duration
+	}{{&cfg.Poll, 5 * time.Second}, {&cfg.Full, 5 * time.Minute}, {&cfg.Wait, 30 * time.Second}} {
+		if *d.value <= 0 {
+			*d.value = d.otherwise
+		}
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	memory, err := remembered(ctx, s)
+	if err != nil {
+		return nil, fmt.Errorf("panel: %w", err)
+	}
+	types := make(map[string]presence.TypeID, len(cfg.Values))
+	for id, value := range cfg.Values {
+		types[value] = id
+	}
+	return &Panel{
+		cfg: cfg, bridge: b, feed: feed, store: s, log: log, types: types, memory: memory,
+		dir:   direction{in: cfg.In, out: cfg.Out},
+		table: table{db: db, statements: cfg.Table.statements(cfg.Flavor), now: cfg.Now},
+		rows:  make(map[string]*row), users: make(map[presence.UserID]*entry),
+		owing: make(map[string]*row), outdated: make(map[string]*row), strange: make(map[string]struct{}),
+	}, nil
+}
+
+func remembered(ctx context.Context, s Store) (map[string]Memory, error) {
+	rows, err := s.PanelRows(ctx)
+	if err != nil {
+		return nil, err
+	}
+	memory := make(map[string]Memory, len(rows))
+	for key, text := range rows {
+		var m Memory
+		if err := json.Unmarshal(text, &m); err != nil {
+			return nil, fmt.Errorf("what row %q said last cannot be read: %w", key, err)
+		}
+		memory[key] = m
+	}
+	return memory, nil
+}
+
+// Run keeps both in agreement until ctx ends. A database that cannot be reached does
+// not end it.
+func (p *Panel) Run(ctx context.Context) {
+	ctx, end := context.WithCancel(ctx)
+	news, followed := make(chan []bridge.FeedItem), make(chan struct{})
+	go func() {
+		defer close(followed)
+		follow(ctx, p.feed, news)
+	}()
+	defer func() { end(); <-followed }()
+
+	// Nothing is read before it is known what everybody's status is: a row of somebody
+	// without one is taken for their choice.
+	select {
+	case items := <-news:
+		p.take(items)
+	case <-ctx.Done():
+		return
+	}
+	next := time.NewTimer(0)
+	defer next.Stop()
+	for {
+		read := false
+		select {
+		case items := <-news:
+			p.take(items)
+			if p.fails > 0 {
+				continue // written when the database is there again
+			}
+		case <-p.cfg.Wake:
+			read = true
+		case <-next.C:
+			read = true
+		case <-ctx.Done():
+			return
+		}
+		err := p.work(ctx, read)
+		if ctx.Err() != nil {
+			return
+		}
+		p.tell(err)
+		if read || err != nil {
+			next.Reset(p.pause())
+		}
+	}
+}
+
+// follow passes on what the feed tells.
+func follow(ctx context.Context, feed Feed, news chan<- []bridge.FeedItem) {
+	for {
+		items, err := feed.Next(ctx)
+		if err != nil {
+			return // ctx has ended
+		}
+		select {
+		case news <- items:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// pause is how long to wait for the next reading.
+func (p *Panel) pause() time.Duration {
+	if p.fails == 0 {
+		return p.cfg.Poll
+	}
+	d := min(maxBackoff, time.Second<<min(p.fails-1, 5))
+	return d/2 + rand.N(d/2)
+}
+
+// tell logs a trouble once, and that it is over.
+func (p *Panel) tell(err error) {
+	switch {
+	case err == nil && p.trouble != "":
+		p.log.Info("the panel's table is reached again")
+		p.trouble = ""
+	case err != nil && err.Error() != p.trouble:
+		p.trouble = err.Error()
+		p.log.Warn("the panel's table is not kept in agreement, trying again", zap.Error(err))
+	}
+	if p.fails++; err == nil {
+		p.fails = 0
+	}
+}
+
+// take notes what users' statuses are.
+func (p *Panel) take(items []bridge.FeedItem) {
+	var present map[presence.UserID]struct{} // behind a reset
+	for i := range items {
+		switch u := &items[i].User; {
+		case items[i].Reset:
+			present = make(map[presence.UserID]struct{}, len(items))
+		case items[i].Gone:
+			p.dismiss(u.ID)
+		default:
+			p.shows(u)
+			if present != nil {
+				present[u.ID] = struct{}{}
+			}
+		}
+	}
+	if present == nil {
+		return
+	}
+	for id := range p.users {
+		if _, there := present[id]; !there {
+			p.dismiss(id)
+		}
+	}
+}
+
+// shows notes what one user's status is, unless something newer is known.
+func (p *Panel) shows(u *bridge.User) {
+	e := p.users[u.ID]
+	if e == nil {
+		e = &entry{}
+		p.users[u.ID] = e
+	}
+	if u.Version < e.version {
+		return
+	}
+	e.version = u.Version
+	e.keys = p.own(u.ID, e.keys, p.keys(u))
+	want := p.value(u)
+	for _, key := range e.keys {
+		r := p.rows[key]
+		r.wants(want, p.dir)
+		p.touch(key, r)
+	}
+}
+
+// keys are those of a user's rows.
+func (p *Panel) keys(u *bridge.User) []string {
+	switch p.cfg.By {
+	case Email:
+		if u.Email == "" {
+			return nil
+		}
+		return []string{u.Email}
+	case Extension:
+		keys := make([]string, len(u.Extensions))
+		for i, x := range u.Extensions {
+			keys[i] = x.Extension
+		}
+		return keys
+	}
+	return []string{string(u.ID)}
+}
+
+// own makes keys the user's. A key that another user has stays with that one.
+func (p *Panel) own(id presence.UserID, before, keys []string) (own []string) {
+	for _, key := range keys {
+		switch r := p.rows[key]; {
+		case r == nil:
+			memory, kept := p.memory[key]
+			p.rows[key] = &row{user: id, memory: memory, kept: kept}
+			p.readAll = time.Time{} // it was not read
+		case r.user != id:
+			continue
+		}
+		own = append(own, key)
+	}
+	for _, key := range before {
+		if !slices.Contains(own, key) {
+			p.release(key)
+		}
+	}
+	return own
+}
+
+func (p *Panel) dismiss(id presence.UserID) {
+	if e := p.users[id]; e != nil {
+		for _, key := range e.keys {
+			p.release(key)
+		}
+		delete(p.users, id)
+	}
+}
+
+// release lets go of a row; what it said is remembered for who comes next.
+func (p *Panel) release(key string) {
+	r := p.rows[key]
+	if r.kept {
+		p.memory[key] = r.memory
+	}
+	delete(p.rows, key)
+	delete(p.owing, key)
+}
+
+// touch puts a row where it belongs.
+func (p *Panel) touch(key string, r *row) {
+	if delete(p.owing, key); r.owing {
+		p.owing[key] = r
+	}
+	if r.outdated {
+		p.outdated[key] = r
+	}
+}
+
+// value is what a user's rows have to say; nil where the user has no status.
+func (p *Panel) value(u *bridge.User) *Value {
+	if u.Status == nil {
+		return nil
+	}
+	v := &Value{Status: string(u.Status.Type)}
+	if called, ok := p.cfg.Values[u.Status.Type]; ok {
+		v.Status = called
+	}
+	if p.cfg.Table.Message != "" {
+		v.Message = u.Status.Message
+	}
+	return v
+}

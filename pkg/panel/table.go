@@ -1,0 +1,236 @@
+package panel
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Flavor is how one kind of database says what the others say differently.
+type Flavor struct {
+	Quote byte                // around identifiers
+	Param func(n int) string  // the n-th parameter, from 1; nil: ?
+	Text  func(string) string // a column as text; nil: as it is
+}
+
+// Table says where the panel keeps statuses. Message and Changed may be empty.
+type Table struct {
+	Name    string // table, or schema.table
+	User    string // the column that says whose a row is
+	Status  string
+	Message string // ""; messages are not synchronised
+	Changed string // when a row was changed, for reading only what is new; "": everything is read each time
+	Clock   Clock  // what Changed holds
+}
+
+// Clock is how a column tells a time.
+type Clock string
+
+// The clocks. The zero value is Timestamp.
+const (
+	Timestamp  Clock = "timestamp"   // of SQL, as CURRENT_TIMESTAMP gives it
+	UnixTime   Clock = "unix"        // seconds
+	UnixMillis Clock = "unix_millis" // milliseconds
+)
+
+// identifier is what may stand in a statement between quotes: no quote, no dot.
+var identifier = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_$-]{0,62}$`)
+
+// Check finds names that are none.
+func (t Table) Check() error {
+	parts := strings.Split(t.Name, ".")
+	if len(parts) > 2 {
+		return fmt.Errorf("table %q: write table or schema.table", t.Name)
+	}
+	for what, name := range map[string]string{"table": parts[len(parts)-1], "schema": parts[0], "column": t.User, "status column": t.Status} {
+		if !identifier.MatchString(name) {
+			return fmt.Errorf("%s %q: use letters, digits, _ $ and -, the first one a letter or _, at most 63", what, name)
+		}
+	}
+	for what, name := range map[string]string{"message column": t.Message, "changed column": t.Changed} {
+		if name != "" && !identifier.MatchString(name) {
+			return fmt.Errorf("%s %q: use letters, digits, _ $ and -, the first one a letter or _, at most 63", what, name)
+		}
+	}
+	return nil
+}
+
+// statements are all that is ever sent to the panel's database: SELECT and UPDATE of
+// the columns named.
+type statements struct {
+	all, since, newest, one, update string
+	message, changed                bool
+	clock                           Clock
+}
+
+// statements builds them. Identifiers have been checked; values are always bound.
+func (t Table) statements(f Flavor) statements {
+	quote := func(name string) string {
+		q := string(f.Quote)
+		return q + strings.Join(strings.Split(name, "."), q+"."+q) + q
+	}
+	text := func(column string) string {
+		if f.Text == nil {
+			return quote(column)
+		}
+		return f.Text(quote(column))
+	}
+	n := 0
+	param := func() string {
+		if n++; f.Param == nil {
+			return "?"
+		}
+		return f.Param(n)
+	}
+	columns := text(t.User) + ", " + text(t.Status)
+	if t.Message != "" {
+		columns += ", " + text(t.Message)
+	}
+	s := statements{message: t.Message != "", changed: t.Changed != "", clock: t.Clock}
+	s.all = "SELECT " + columns + " FROM " + quote(t.Name)
+	s.one = s.all + " WHERE " + quote(t.User) + " = " + param()
+	if n = 0; s.changed {
+		s.since = s.all + " WHERE " + quote(t.Changed) + " >= " + param()
+		s.newest = "SELECT MAX(" + quote(t.Changed) + ") FROM " + quote(t.Name)
+	}
+	n = 0
+	set := quote(t.Status) + " = " + param()
+	if s.message {
+		set += ", " + quote(t.Message) + " = " + param()
+	}
+	switch {
+	case !s.changed:
+	case t.Clock == UnixTime || t.Clock == UnixMillis:
+		set += ", " + quote(t.Changed) + " = " + param()
+	default:
+		set += ", " + quote(t.Changed) + " = CURRENT_TIMESTAMP"
+	}
+	// The row as it was read last: what somebody has written since is never written over.
+	where := quote(t.User) + " = " + param() + " AND " + same(text(t.Status), param())
+	if s.message {
+		where += " AND " + same(text(t.Message), param())
+	}
+	s.update = "UPDATE " + quote(t.Name) + " SET " + set + " WHERE " + where
+	return s
+}
+
+// same compares a column with a text, where a NULL is an empty one.
+func same(column, param string) string { return "COALESCE(" + column + ", '') = " + param }
+
+// table is the panel's, with a connection.
+type table struct {
+	db *sql.DB
+	statements
+	now   func() time.Time
+	since any // the newest change that was read; nil: everything is to be read
+}
+
+// read passes on rows: all of them, or those that may have changed since the last time.
+func (t *table) read(ctx context.Context, everything bool, row func(key string, v Value)) error {
+	var newest any
+	if t.changed {
+		if err := t.db.QueryRowContext(ctx, t.newest).Scan(&newest); err != nil {
+			return fmt.Errorf("ask when the panel's table changed: %w", err)
+		}
+	}
+	query, args := t.all, []any(nil)
+	if t.since != nil && !everything {
+		query, args = t.statements.since, []any{t.since}
+	}
+	if err := t.rows(ctx, row, query, args...); err != nil {
+		return err
+	}
+	if b, ok := newest.([]byte); ok {
+		newest = string(b)
+	}
+	t.since = newest // of before the rows were read, so that none falls in between
+	return nil
+}
+
+// readOne passes on the rows of one key.
+func (t *table) readOne(ctx context.Context, key string, row func(string, Value)) error {
+	return t.rows(ctx, row, t.one, key)
+}
+
+func (t *table) rows(ctx context.Context, row func(string, Value), query string, args ...any) error {
+	rows, err := t.db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return fmt.Errorf("read the panel's table: %w", err)
+	}
+	defer func() { _ = rows.Close() }() // what it could say, Err has said
+	var key, status, message sql.NullString
+	columns := []any{&key, &status}
+	if t.message {
+		columns = append(columns, &message)
+	}
+	for rows.Next() {
+		if err := rows.Scan(columns...); err != nil {
+			return fmt.Errorf("read the panel's table: %w", err)
+		}
+		// CHAR columns are filled up with blanks.
+		row(strings.TrimRight(key.String, " "), Value{strings.TrimRight(status.String, " "), message.String})
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read the panel's table: %w", err)
+	}
+	return nil
+}
+
+// change is one row to write.
+type change struct {
+	key      string
+	from, to Value
+}
+
+// write writes a batch in one transaction, and tells of each row whether it still said
+// what was read last, and so was written.
+func (t *table) write(ctx context.Context, batch []change) (written []bool, err error) {
+	tx, err := t.db.BeginTx(ctx, nil)
+	if err != nil {
+		return nil, fmt.Errorf("write to the panel's table: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
+	stmt, err := tx.PrepareContext(ctx, t.update)
+	if err != nil {
+		return nil, fmt.Errorf("write to the panel's table: %w", err)
+	}
+	defer func() { _ = stmt.Close() }() // it ends with the transaction
+	written = make([]bool, len(batch))
+	for i, c := range batch {
+		result, err := stmt.ExecContext(ctx, t.arguments(c)...)
+		if err != nil {
+			return nil, fmt.Errorf("write to the panel's table: %w", err)
+		}
+		n, err := result.RowsAffected()
+		if err != nil {
+			return nil, fmt.Errorf("write to the panel's table: %w", err)
+		}
+		written[i] = n > 0
+	}
+	if err := tx.Commit(); err != nil {
+		return nil, fmt.Errorf("write to the panel's table: %w", err)
+	}
+	return written, nil
+}
+
+func (t *table) arguments(c change) []any {
+	args := []any{c.to.Status}
+	if t.message {
+		args = append(args, c.to.Message)
+	}
+	switch {
+	case !t.changed:
+	case t.clock == UnixTime:
+		args = append(args, t.now().Unix())
+	case t.clock == UnixMillis:
+		args = append(args, t.now().UnixMilli())
+	}
+	args = append(args, c.key, c.from.Status)
+	if t.message {
+		args = append(args, c.from.Message)
+	}
+	return args
+}
