@@ -21,11 +21,11 @@ import (
 // its own. The token is checked within every transaction that writes, so that a
 // bridge that was paused or cut off cannot write after another has taken over.
 type Lease struct {
-	DB      *sql.DB                  // one connection, used for nothing else; closed with the store
-	Holder  string                   // who we are, for the others' messages
-	Term    time.Duration            // 0: 8 s
-	Waiting func(holder string)      // is told who has the store, again when that changes; nil: ErrInUse instead
-	Retry   func(error) (again bool) // tells while waiting whether an error may pass; nil: never
+	DB      *sql.DB                                        // one connection, used for nothing else; closed with the store
+	Holder  string                                         // who we are, for the others' messages
+	Term    time.Duration                                  // 0: 8 s
+	Waiting func(ctx context.Context, holder string) error // is told who has the store, again when that changes; its error ends the wait; nil: ErrInUse instead
+	Retry   func(error) (again bool)                       // tells while waiting whether an error may pass; nil: never
 }
 
 const (
@@ -55,7 +55,7 @@ type lease struct {
 	beating sync.WaitGroup
 
 	mu        sync.Mutex
-	confirmed time.Time // when the last beat that succeeded was sent
+	confirmed time.Time // when the last beat or check that succeeded was sent
 	lost      chan struct{}
 	over      bool // lost is closed
 }
@@ -75,7 +75,9 @@ func (l *lease) acquire(ctx context.Context) error {
 			}
 		} else if l.Waiting != nil && told != seen.holder {
 			told = seen.holder
-			l.Waiting(told)
+			if err := l.Waiting(ctx, told); err != nil {
+				return err
+			}
 		}
 		if err := sleep(ctx, l.Term/looksPerTerm); err != nil {
 			return err
@@ -149,10 +151,17 @@ func (l *lease) beat(ctx context.Context) {
 				l.log.Info("lease of the store confirmed again")
 			}
 			failing = false
-			l.mu.Lock()
-			l.confirmed = start
-			l.mu.Unlock()
+			l.confirm(start)
 		}
+	}
+}
+
+// confirm notes that the lease was still held after a moment.
+func (l *lease) confirm(at time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if at.After(l.confirmed) {
+		l.confirmed = at
 	}
 }
 

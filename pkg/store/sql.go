@@ -217,15 +217,24 @@ func (s *SQL) inTx(ctx context.Context, do func(*sql.Tx) error) error {
 	if err != nil {
 		return err
 	}
-	if err = do(tx); err == nil && s.lease != nil {
-		err = s.lease.check(ctx, tx) // last, so that its lock is short
-	}
-	if err != nil {
+	if err = do(tx); err != nil {
 		// Its own error adds nothing: on some errors the database has rolled back already.
 		_ = tx.Rollback()
 		return err
 	}
-	return tx.Commit()
+	if s.lease == nil {
+		return tx.Commit()
+	}
+	start := time.Now()
+	if err := s.lease.check(ctx, tx); err != nil { // last, so that its lock is short
+		_ = tx.Rollback()
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	s.lease.confirm(start)
+	return nil
 }
 
 // fail says what was being done, and what to do where the dialect knows. An error

@@ -1,8 +1,8 @@
 package postgres
 
 import (
-	"database/sql/driver"
 	"errors"
+	"slices"
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -69,11 +69,6 @@ func advice(at store.Server, code string) string {
 // passing tells whether an error may be gone the next time: the network's, or that
 // of a server which restarts.
 func passing(err error) bool {
-	switch c := code(err); {
-	case c == "":
-		return true
-	default:
-		return strings.HasPrefix(c, "57") || strings.HasPrefix(c, "53") || strings.HasPrefix(c, "08") || c == "25006" ||
-			errors.Is(err, driver.ErrBadConn)
-	}
+	c := code(err)
+	return c == "" || c == "25006" || slices.Contains([]string{"08", "53", "57"}, c[:2]) // its class
 }

@@ -1,6 +1,7 @@
 package servertest
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"net/url"
@@ -18,7 +19,7 @@ type postgres struct{}
 func (postgres) account() string { return "postgres" }
 
 func (postgres) install(s *Server) []*exec.Cmd {
-	return []*exec.Cmd{exec.Command(s.program("initdb"), "--pgdata", s.path("data"), "--username", "postgres",
+	return []*exec.Cmd{exec.CommandContext(context.Background(), s.program("initdb"), "--pgdata", s.path("data"), "--username", "postgres",
 		"--auth-local", "trust", "--auth-host", "scram-sha-256", "--encoding", "UTF8", "--no-sync")}
 }
 
@@ -28,7 +29,7 @@ func (postgres) command(s *Server) *exec.Cmd {
 	for _, setting := range append([]string{"fsync=off", "shared_buffers=32MB", "max_connections=60"}, s.extra...) {
 		args = append(args, "-c", setting)
 	}
-	return exec.Command(s.program("postgres"), args...)
+	return exec.CommandContext(context.Background(), s.program("postgres"), args...)
 }
 
 func (postgres) at(s *Server) string { return s.path(".s.PGSQL." + strconv.Itoa(s.port)) }
@@ -54,7 +55,7 @@ type mariadb struct{}
 func (mariadb) account() string { return "mysql" }
 
 func (mariadb) install(s *Server) []*exec.Cmd {
-	return []*exec.Cmd{exec.Command("mariadb-install-db", "--no-defaults", "--datadir="+s.path("data"),
+	return []*exec.Cmd{exec.CommandContext(context.Background(), "mariadb-install-db", "--no-defaults", "--datadir="+s.path("data"),
 		"--auth-root-authentication-method=normal", "--skip-test-db", "--innodb-log-file-size=16M")}
 }
 
@@ -65,7 +66,7 @@ func (mariadb) command(s *Server) *exec.Cmd {
 	for _, setting := range s.extra {
 		args = append(args, "--"+setting)
 	}
-	return exec.Command(s.program("mariadbd"), args...)
+	return exec.CommandContext(context.Background(), s.program("mariadbd"), args...)
 }
 
 func (mariadb) at(s *Server) string { return s.path("s") }

@@ -28,8 +28,10 @@ const (
 	// places is a list such as postgres=/usr/lib/postgresql/15/bin,mariadb=/usr/sbin.
 	places = "PRESENCEBRIDGE_TEST_DATABASES"
 
-	// User and Password are those of the account that owns every database.
-	User, Password = "bridge", "bridge-secret"
+	// User is the account that owns every database.
+	User = "bridge"
+	// Password is that of User.
+	Password = "bridge-secret"
 
 	patience = 60 * time.Second // a busy machine with two cores
 )
