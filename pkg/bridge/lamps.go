@@ -43,7 +43,7 @@ func (b *Bridge) relight() {
 	}
 	b.unlit = false
 	for _, u := range b.users {
-		b.light(u, false)
+		b.light(u, true)
 	}
 }
 
