@@ -31,3 +31,7 @@ func TestStore(t *testing.T) {
 		}
 	})
 }
+
+func TestStoreOnAServerThatFails(t *testing.T) {
+	storetest.RunServers(t, storetest.Servers{Start: servertest.MariaDB, Open: Open, Lock: `BEGIN; SELECT * FROM users FOR UPDATE`})
+}

@@ -173,20 +173,52 @@ func (s *Server) signal(signals ...syscall.Signal) {
 
 // Pause stops every process of the server where it stands: connections stay open
 // and nothing answers.
-func (s *Server) Pause() { s.each(syscall.SIGSTOP) }
+func (s *Server) Pause() {
+	s.t.Helper()
+	pids := s.processes()
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, syscall.SIGSTOP)
+	}
+	// The kernel stops one thread after the other.
+	for end := time.Now().Add(patience); !stopped(pids); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			s.t.Fatal("the server does not stop")
+		}
+	}
+}
 
 // Resume lets a paused server go on.
-func (s *Server) Resume() { s.each(syscall.SIGCONT) }
+func (s *Server) Resume() {
+	for _, pid := range s.processes() {
+		_ = syscall.Kill(pid, syscall.SIGCONT)
+	}
+}
 
-func (s *Server) each(signal syscall.Signal) {
+func (s *Server) processes() []int {
 	pid := s.cmd.Process.Pid
-	_ = syscall.Kill(pid, signal)
+	all := []int{pid}
 	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", pid, pid))
 	for _, child := range strings.Fields(string(children)) {
 		if pid, err := strconv.Atoi(child); err == nil {
-			_ = syscall.Kill(pid, signal)
+			all = append(all, pid)
 		}
 	}
+	return all
+}
+
+// stopped tells whether every thread of these processes stands.
+func stopped(pids []int) bool {
+	for _, pid := range pids {
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+		for _, thread := range threads {
+			stat, err := os.ReadFile(thread)
+			_, after, _ := bytes.Cut(stat, []byte(") ")) // of the name; proc(5)
+			if err == nil && !bytes.HasPrefix(after, []byte("T")) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // NewDatabase makes an empty database that User owns, reached over TCP.
