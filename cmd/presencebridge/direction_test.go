@@ -33,7 +33,7 @@ var mayImport = map[string][]string{
 	"cmd/presencebridge":              {"*"},
 	// For tests only; nothing that ships imports them.
 	"pkg/pbxsim/pbxtest":          {"pkg/pbxsim"},
-	"pkg/store/storetest":         {"pkg/presence", "pkg/store", "pkg/store/servertest"},
+	"pkg/store/storetest":         {"pkg/presence", "pkg/store", "pkg/store/servertest", "pkg/pbxsim/pbxtest"},
 	"pkg/store/servertest":        {"pkg/store"},
 	"pkg/api/apitest":             {"pkg/presence", "pkg/connector", "pkg/store", "pkg/bridge", "pkg/api"},
 	"pkg/connector/connectortest": {"pkg/presence", "pkg/connector"},

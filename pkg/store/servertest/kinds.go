@@ -34,6 +34,10 @@ func (postgres) command(s *Server) *exec.Cmd {
 
 func (postgres) at(s *Server) string { return s.path(".s.PGSQL." + strconv.Itoa(s.port)) }
 
+func (postgres) encrypt(pem string) []string {
+	return []string{"ssl=on", "ssl_cert_file=" + pem, "ssl_key_file=" + pem}
+}
+
 func (postgres) open(s *Server) (*sql.DB, error) {
 	return sql.Open("pgx", fmt.Sprintf("host=%s port=%d user=postgres dbname=postgres sslmode=disable", s.dir, s.port))
 }
@@ -70,6 +74,8 @@ func (mariadb) command(s *Server) *exec.Cmd {
 }
 
 func (mariadb) at(s *Server) string { return s.path("s") }
+
+func (mariadb) encrypt(pem string) []string { return []string{"ssl-cert=" + pem, "ssl-key=" + pem} }
 
 func (mariadb) open(s *Server) (*sql.DB, error) {
 	c := mysql.NewConfig()

@@ -44,6 +44,7 @@ type kind interface {
 	open(s *Server) (*sql.DB, error)      // connects as its administrator
 	database(name string) []string        // makes a database that User owns
 	at(s *Server) (socket string)         // the path of its unix socket
+	encrypt(pem string) []string          // settings that make it speak TLS with what the file holds
 	client(store.Server) (*sql.DB, error) // connects as anybody
 }
 
@@ -219,6 +220,17 @@ func stopped(pids []int) bool {
 		}
 	}
 	return true
+}
+
+// Encrypt makes the server, anew, speak TLS with a key and a certificate.
+func (s *Server) Encrypt(pem string) {
+	s.t.Helper()
+	file := s.path("tls.pem")
+	s.must("write its certificate", os.WriteFile(file, []byte(pem), 0o600))
+	s.must("give its certificate away", s.own(file))
+	s.Stop()
+	s.extra = append(s.extra, s.kind.encrypt(file)...)
+	s.Start()
 }
 
 // NewDatabase makes an empty database that User owns, reached over TCP.
