@@ -69,8 +69,10 @@ func (l *lease) acquire(ctx context.Context) error {
 	since, told := time.Now(), ""
 	for {
 		if seen.holder == "" || time.Since(since) >= l.Term {
+			// A transaction that its paused holder has left open can be in the way
+			// until the server ends it.
 			took, err := l.take(ctx, seen)
-			if err != nil || took {
+			if took || err != nil && !l.goesOn(ctx, err) {
 				return err
 			}
 		} else if l.Waiting != nil && told != seen.holder {
@@ -84,18 +86,25 @@ func (l *lease) acquire(ctx context.Context) error {
 		}
 		now, err := l.look(ctx)
 		switch {
-		case err != nil && (ctx.Err() != nil || l.Waiting == nil || l.Retry == nil || !l.Retry(err)):
+		case err != nil && !l.goesOn(ctx, err):
 			return err
 		case err != nil:
-			// Its holder could not have renewed it either, so time starts anew.
-			l.log.Warn("standby cannot see who holds the store, trying on", zap.Error(err))
-			since = time.Now()
+			since = time.Now() // its holder could not have renewed it either
 		case now != seen && l.Waiting == nil && now.holder != "":
 			return fmt.Errorf("%w: %s holds it; stop that one, or give this one a database of its own", ErrInUse, now.holder)
 		case now != seen:
 			seen, since = now, time.Now()
 		}
 	}
+}
+
+// goesOn tells whether a bridge that waits takes an error for one that passes.
+func (l *lease) goesOn(ctx context.Context, err error) bool {
+	if ctx.Err() != nil || l.Waiting == nil || l.Retry == nil || !l.Retry(err) {
+		return false
+	}
+	l.log.Warn("the store cannot be taken over now, trying on", zap.Error(err))
+	return true
 }
 
 func (l *lease) look(ctx context.Context) (s standing, err error) {

@@ -154,12 +154,15 @@ func prepare(ctx context.Context, db *sql.DB, at store.Server) error {
 	if err := check(ctx, db, at); err != nil {
 		return err
 	}
-	for _, statement := range []string{lease, leaseRow} {
-		if _, err := db.ExecContext(ctx, statement); err != nil {
-			return err
-		}
+	if _, err := db.ExecContext(ctx, lease); err != nil {
+		return err
 	}
-	return nil
+	var rows int
+	if err := db.QueryRowContext(ctx, `SELECT COUNT(*) FROM lease`).Scan(&rows); err != nil || rows > 0 {
+		return err // its holder may keep the row locked, which nobody has to wait for here
+	}
+	_, err := db.ExecContext(ctx, leaseRow)
+	return err
 }
 
 func check(ctx context.Context, db *sql.DB, at store.Server) error {
