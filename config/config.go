@@ -72,9 +72,16 @@ type TLS struct {
 
 // Store says where the bridge keeps what it must not lose.
 type Store struct {
-	Driver      string // "sqlite"
-	DSN         string // path of the database file
+	Driver      string // sqlite, postgres or mysql
+	DSN         string // path of the database file; of a server: its URL, without a password
 	HistoryDays int    // 0: keep everything
+
+	// Of a server only.
+	Address  string // host:port, or the path of a unix socket
+	Database string
+	User     string
+	Password Secret
+	TLS      TLS
 }
 
 // HTTP says where the API is served.
@@ -123,7 +130,13 @@ func Load(path string, overrides Overrides) (*Config, Faults) {
 // absolute makes paths independent of the working directory. Faults show them as
 // they were given.
 func (c *Config) absolute() error {
-	paths := []*string{&c.Path, &c.MappingPath, &c.Daemon.Mapping, &c.Daemon.Store.DSN, &c.Daemon.HTTP.Socket}
+	paths := []*string{&c.Path, &c.MappingPath, &c.Daemon.Mapping, &c.Daemon.HTTP.Socket}
+	if c.Daemon.Store.Driver == "sqlite" {
+		paths = append(paths, &c.Daemon.Store.DSN)
+	}
+	if ca := &c.Daemon.Store.TLS.CAFile; *ca != "" {
+		paths = append(paths, ca)
+	}
 	for i := range c.Daemon.PBX {
 		for _, ca := range []*string{&c.Daemon.PBX[i].AMI.TLS.CAFile, &c.Daemon.PBX[i].ARI.TLS.CAFile} {
 			if *ca != "" {

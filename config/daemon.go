@@ -203,25 +203,6 @@ func readAuthorities(file value, p paths) string {
 	return path
 }
 
-func readStore(v value, p paths) Store {
-	o := v.object("driver", "dsn", "history_days")
-	driver := o.at("driver")
-	name := driver.text("sqlite")
-	if name != "sqlite" {
-		driver.fault(quote(name)+" is no store of this version", "write sqlite, the only one there is")
-	}
-	dsn := o.at("dsn")
-	file := dsn.unempty(defaultDSN)
-	if strings.HasPrefix(file, ":") || strings.HasPrefix(file, "file:") || strings.Contains(file, "?") {
-		dsn.fault("is not the path of a file", "write the path of the database file, for example "+defaultDSN)
-	}
-	return Store{
-		Driver:      name,
-		DSN:         p.in("STATE_DIRECTORY", file),
-		HistoryDays: o.at("history_days").integer(defaultHistoryDays, 0, 36500),
-	}
-}
-
 func readHTTP(v value, p paths) HTTP {
 	o := v.object("socket", "listen", "metrics")
 	for _, key := range []string{"listen", "metrics"} {

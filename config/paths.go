@@ -68,6 +68,8 @@ type secretKeys struct {
 var (
 	amiSecret = secretKeys{"secret", "secret_file", "secret", "the manager user"}
 	ariSecret = secretKeys{"password", "password_file", "password", "the user of ARI"}
+
+	storeSecret = secretKeys{"password", "password_file", "password", "the user of the database"}
 )
 
 // read reads the secret of an account from its file, or from the block itself.
@@ -115,7 +117,7 @@ func (k secretKeys) load(v value, path string) Secret {
 	case strings.ContainsFunc(text, isControl):
 		v.fault(path+" has more than one line, or control characters", "leave nothing but the "+k.what+" in it")
 	case len(text) > maxHeader:
-		v.fault(fmt.Sprintf("%s holds %d bytes, more than Asterisk reads", path, len(text)),
+		v.fault(fmt.Sprintf("%s holds %d bytes, more than can be sent", path, len(text)),
 			fmt.Sprintf("use a %s of at most %d bytes", k.what, maxHeader))
 	}
 	return NewSecret(text)

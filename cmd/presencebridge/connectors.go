@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"fmt"
+	"net"
 	"os"
 
 	"go.uber.org/zap"
@@ -16,6 +17,9 @@ import (
 	"github.com/presencebridge/presencebridge/pkg/ari"
 	"github.com/presencebridge/presencebridge/pkg/bridge"
 	"github.com/presencebridge/presencebridge/pkg/connector/asterisk"
+	"github.com/presencebridge/presencebridge/pkg/store"
+	"github.com/presencebridge/presencebridge/pkg/store/mysql"
+	"github.com/presencebridge/presencebridge/pkg/store/postgres"
 	"github.com/presencebridge/presencebridge/pkg/store/sqlite"
 )
 
@@ -107,12 +111,46 @@ func instance(cfg *config.Config, pbx string) string {
 	return hex.EncodeToString(sum[:4])
 }
 
-// openStore opens the store of cfg. A further dialect is one more case here.
-func openStore(ctx context.Context, cfg *config.Config, log *zap.Logger) (bridge.Store, error) {
-	switch driver := cfg.Daemon.Store.Driver; driver {
-	case "sqlite":
-		return sqlite.Open(ctx, cfg.Daemon.Store.DSN, log)
-	default:
-		return nil, fmt.Errorf("store.driver %q is not known: set it to sqlite", driver)
+// openStore opens the store of cfg. A further dialect is one more case here. Where
+// another bridge has it, waiting is told; nil: that is an error.
+func openStore(ctx context.Context, cfg *config.Config, waiting func(context.Context, string) error, log *zap.Logger) (*store.SQL, error) {
+	s := cfg.Daemon.Store
+	if s.Driver == "sqlite" {
+		return sqlite.Open(ctx, s.DSN, log)
 	}
+	at, err := storeServer(s)
+	if err != nil {
+		return nil, err
+	}
+	lease := store.Lease{Holder: holder(), Waiting: waiting}
+	switch s.Driver {
+	case "postgres":
+		return postgres.Open(ctx, at, lease, log)
+	case "mysql":
+		return mysql.Open(ctx, at, lease, log)
+	default:
+		return nil, fmt.Errorf("store.driver %q is not known: set it to sqlite, postgres or mysql", s.Driver)
+	}
+}
+
+// storeServer says where the database server of a store is. An error is about the
+// file of authorities.
+func storeServer(s config.Store) (store.Server, error) {
+	encrypted, err := tlsConfig(s.TLS)
+	if err != nil {
+		return store.Server{}, fmt.Errorf("store: %w", err)
+	}
+	if encrypted != nil && encrypted.ServerName == "" {
+		encrypted.ServerName, _, _ = net.SplitHostPort(s.Address) // config has checked it
+	}
+	return store.Server{Address: s.Address, Database: s.Database, User: s.User, Password: s.Password.Reveal, TLS: encrypted}, nil
+}
+
+// holder is how other bridges call this one.
+func holder() string {
+	host, err := os.Hostname()
+	if err != nil || host == "" {
+		return "a host without a name"
+	}
+	return host
 }

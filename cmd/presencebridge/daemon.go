@@ -17,38 +17,46 @@ import (
 	"github.com/presencebridge/presencebridge/pkg/api"
 	"github.com/presencebridge/presencebridge/pkg/bridge"
 	"github.com/presencebridge/presencebridge/pkg/presence"
+	"github.com/presencebridge/presencebridge/pkg/store"
 )
 
 // daemon is a bridge with its API, put together from a configuration.
 type daemon struct {
 	bridge *bridge.Bridge
-	store  bridge.Store
+	store  *store.SQL
 	server *api.Server
 	log    *zap.Logger
 }
 
 // openDaemon opens the store and the socket. Nothing is half open after an error.
-// load reads the configuration again, for a reload.
-func openDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Config, error), log *zap.Logger) (*daemon, error) {
+// load reads the configuration again, for a reload. It returns when no other bridge
+// has the store; with a standby it waits for that.
+func openDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Config, error), wait *standby, log *zap.Logger) (*daemon, error) {
 	pbxs, err := connect(cfg, log)
 	if err != nil {
 		return nil, err
 	}
-	st, err := openStore(ctx, cfg, log) // first, since its lock tells two bridges apart for certain
+	st, err := openStore(ctx, cfg, wait.waiting(), log) // first, since its lock tells two bridges apart for certain
+	waited := wait.end()
 	if err != nil {
 		return nil, err
+	}
+	mapping := cfg.Mapping
+	if waited {
+		mapping = afterWait(cfg, load, log)
 	}
 	server, err := api.Listen(ctx, cfg.Daemon.HTTP.Socket, log)
 	if err != nil {
 		return nil, errors.Join(err, st.Close(ctx, false))
 	}
 	b, err := bridge.Open(ctx, bridge.Options{
-		Mapping: cfg.Mapping,
+		Mapping: mapping,
 		LoadMapping: func() (*presence.Mapping, error) {
 			return reload(cfg, load, log)
 		},
 		PBXs:    pbxs,
 		Store:   st,
+		MayAct:  st.MayAct,
 		Log:     log,
 		History: time.Duration(cfg.Daemon.Store.HistoryDays) * 24 * time.Hour,
 		Settled: settled,
@@ -57,6 +65,18 @@ func openDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Co
 		return nil, errors.Join(err, st.Close(ctx, false), server.Close())
 	}
 	return &daemon{bridge: b, store: st, server: server, log: log}, nil
+}
+
+// afterWait returns the mapping as it is when a standby takes over, or as it was
+// when the wait began if it has faults by now.
+func afterWait(cfg *config.Config, load func() (*config.Config, error), log *zap.Logger) *presence.Mapping {
+	log.Info("taking over the store")
+	mapping, err := reload(cfg, load, log)
+	if err != nil {
+		log.Error("the mapping has changed while this bridge waited and was not taken over; correct it and save again", zap.Error(err))
+		return cfg.Mapping
+	}
+	return mapping
 }
 
 // gcPercent is for a heap that lives long. With 100,000 users 100 took 0.16 cores and
@@ -73,18 +93,33 @@ func settled() {
 	debug.FreeOSMemory()
 }
 
-// run serves until ctx ends or the API fails, and stops in order: requests
-// first, so that nothing is accepted that could not be kept.
+// run serves until ctx ends, the API fails or another bridge has the store, and
+// stops in order: requests first, so that nothing is accepted that could not be kept.
 func (d *daemon) run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	working, stop := context.WithCancel(context.Background())
 	defer stop()
 	var bridgeErr error
 	var wait sync.WaitGroup
 	wait.Go(func() { bridgeErr = d.bridge.Run(working) })
+	wait.Go(func() {
+		select {
+		case <-d.store.Lost():
+			cancel()
+		case <-ctx.Done():
+		}
+	})
 	serveErr := d.server.Run(ctx, api.New(feeds{d.bridge}, api.Options{Log: d.log}))
+	cancel()
 	stop()
 	wait.Wait()
-	return errors.Join(serveErr, bridgeErr)
+	err := errors.Join(serveErr, bridgeErr)
+	if errors.Is(d.store.MayAct(), store.ErrLost) {
+		d.log.Warn("stopped for another bridge", zap.Error(err)) // what could not be saved
+		return fmt.Errorf("%w; start it again, to wait for that one", store.ErrLost)
+	}
+	return err
 }
 
 // feeds gives the API the bridge's subscriptions under its own interface.
@@ -122,5 +157,11 @@ func sameSettings(a, b *config.Config) bool {
 		return x.AMI.Secret.Equal(y.AMI.Secret) && x.ARI.Password.Equal(y.ARI.Password)
 	}
 	return slices.EqualFunc(a.Daemon.PBX, b.Daemon.PBX, samePBX) && slices.EqualFunc(a.Daemon.PBX, b.Daemon.PBX, sameSecret) &&
-		a.Daemon.Store == b.Daemon.Store && a.Daemon.HTTP == b.Daemon.HTTP && a.Daemon.Log == b.Daemon.Log
+		sameStore(a.Daemon.Store, b.Daemon.Store) && a.Daemon.HTTP == b.Daemon.HTTP && a.Daemon.Log == b.Daemon.Log
+}
+
+func sameStore(a, b config.Store) bool {
+	same := a.Password.Equal(b.Password)
+	a.Password, b.Password = config.Secret{}, config.Secret{}
+	return same && a == b
 }

@@ -155,7 +155,7 @@ func (m *Main) perform(ctx context.Context, s *stage, load func() (*config.Confi
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// What goes wrong with the PBX is on the screen; a log would write over it.
-	b, err := m.Open(ctx, setup{cfg, load, zap.NewNop()})
+	b, err := m.Open(ctx, setup{cfg, load, zap.NewNop(), nil})
 	if err != nil {
 		return &exit{exitFailed, err}
 	}

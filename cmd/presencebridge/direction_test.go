@@ -26,12 +26,15 @@ var mayImport = map[string][]string{
 	"pkg/connector/asterisk/dialplan": {"pkg/presence"},
 	"pkg/store":                       {"pkg/presence"},
 	"pkg/store/sqlite":                {"pkg/presence", "pkg/store"},
+	"pkg/store/postgres":              {"pkg/store"},
+	"pkg/store/mysql":                 {"pkg/store"},
 	"pkg/bridge":                      {"pkg/presence", "pkg/connector", "pkg/store"},
 	"pkg/api":                         {"pkg/presence", "pkg/connector", "pkg/store", "pkg/bridge"},
 	"cmd/presencebridge":              {"*"},
 	// For tests only; nothing that ships imports them.
 	"pkg/pbxsim/pbxtest":          {"pkg/pbxsim"},
-	"pkg/store/storetest":         {"pkg/presence", "pkg/store"},
+	"pkg/store/storetest":         {"pkg/presence", "pkg/store", "pkg/store/servertest", "pkg/pbxsim/pbxtest"},
+	"pkg/store/servertest":        {"pkg/store"},
 	"pkg/api/apitest":             {"pkg/presence", "pkg/connector", "pkg/store", "pkg/bridge", "pkg/api"},
 	"pkg/connector/connectortest": {"pkg/presence", "pkg/connector"},
 }

@@ -127,18 +127,23 @@ func (m *Main) secretFiles(file string) ([]string, error) {
 				PasswordFile string `yaml:"password_file"`
 			} `yaml:"ari"`
 		} `yaml:"pbx"`
+		Store struct {
+			PasswordFile string `yaml:"password_file"`
+		} `yaml:"store"`
 	}
 	if err := yaml.Unmarshal(text, &c); err != nil {
 		return nil, errors.New("its form has changed") // the text may hold a secret
 	}
 	seen := map[string]bool{"": true}
 	var paths []string
+	names := []string{c.Store.PasswordFile}
 	for _, p := range c.PBX {
-		for _, name := range []string{p.AMI.SecretFile, p.ARI.PasswordFile} {
-			if !seen[name] {
-				seen[name] = true
-				paths = append(paths, m.secretPath(file, name))
-			}
+		names = append(names, p.AMI.SecretFile, p.ARI.PasswordFile)
+	}
+	for _, name := range names {
+		if !seen[name] {
+			seen[name] = true
+			paths = append(paths, m.secretPath(file, name))
 		}
 	}
 	return paths, nil

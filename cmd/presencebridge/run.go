@@ -21,7 +21,9 @@ func (m *Main) runCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "run", Short: "Run the bridge",
 		Long: `Run runs the bridge until SIGTERM or Ctrl-C, and logs to stderr. A PBX that is
-down does not keep it from starting: it waits for it.
+down does not keep it from starting: it waits for it. So it does where another
+bridge holds the store, and takes over when that one is gone for 8 s; with SQLite
+that is an error.
 
 SIGHUP makes it take over its files again; a saved mapping is taken over by
 itself. A file with a fault changes nothing and is logged.`,
@@ -44,6 +46,7 @@ type setup struct {
 	config *config.Config
 	load   func() (*config.Config, error) // reads the files again
 	log    *zap.Logger
+	wait   *standby // nil: where another bridge has the store, that is an error
 }
 
 // service is a bridge that can be run, once, and told to read its files again
@@ -54,7 +57,7 @@ type service struct {
 }
 
 func openService(ctx context.Context, s setup) (service, error) {
-	d, err := openDaemon(ctx, s.config, s.load, s.log)
+	d, err := openDaemon(ctx, s.config, s.load, s.wait, s.log)
 	if err != nil {
 		return service{}, err
 	}
@@ -89,7 +92,11 @@ func (m *Main) run(ctx context.Context) error {
 		}
 		return cfg, nil
 	}
-	s, err := m.Open(ctx, setup{cfg, load, log})
+	wait := &standby{socket: cfg.Daemon.HTTP.Socket, log: log, notify: m.Notify, feed: m.feedWatchdog}
+	s, err := m.Open(ctx, setup{cfg, load, log, wait})
+	if err != nil && ctx.Err() != nil && wait.holder != "" {
+		return nil // stopped while it waited
+	}
 	if err != nil {
 		return &exit{exitFailed, err}
 	}

@@ -185,6 +185,8 @@ func (b *Bridge) NotReady() []string {
 	}
 	if err := b.storeErr(); err != nil {
 		reasons = append(reasons, "store: "+err.Error())
+	} else if err := b.opt.MayAct(); err != nil {
+		reasons = append(reasons, "store: "+err.Error())
 	}
 	return reasons
 }

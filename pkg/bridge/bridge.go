@@ -48,6 +48,9 @@ type Options struct {
 	SaveTimeout time.Duration    // of one commit; 0: 5 s
 	ExpiryWait  time.Duration    // how long return times that passed while the bridge was down wait for a PBX; 0: 30 s
 	AcceptWait  time.Duration    // how long a choice waits for its commit; 0: 5 s
+	// MayAct is nil while this bridge may act on PBXs, or says why not: then nothing is
+	// written there, and what has to be waits. Any goroutine calls it. nil: always.
+	MayAct func() error
 	// Settled is called beside the owner loop when the bridge has come to rest after a
 	// mapping or a snapshot, which leave much garbage, or half a minute after one; nil: no need.
 	Settled func()
@@ -64,6 +67,9 @@ func (o *Options) defaults() {
 	set(&o.AcceptWait, 5*time.Second)
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.MayAct == nil {
+		o.MayAct = func() error { return nil }
 	}
 }
 
@@ -90,6 +96,7 @@ type Bridge struct {
 	heldBack atomic.Uint64  // any goroutine
 	in       presence.Input // of report; here because an event needs no memory then
 	started  presence.Time
+	unlit    bool          // lamps were not set because the bridge might not act
 	stopping bool          // what is lost from here on, we have cut ourselves
 	floor    uint64        // the version that new users start from
 	settling presence.Time // when to call Settled, unless there is more to do; zero: never

@@ -19,6 +19,10 @@ func (b *Bridge) light(u *user, anew bool) {
 	if base == u.lit && (!anew || base == "") {
 		return
 	}
+	if b.opt.MayAct() != nil {
+		b.unlit = true
+		return
+	}
 	u.lit = base
 	for i := range u.view.Extensions {
 		x := u.view.Extensions[i].ID
@@ -29,6 +33,17 @@ func (b *Bridge) light(u *user, anew bool) {
 		default:
 			lamps.Light(x.Number, base)
 		}
+	}
+}
+
+// relight sets the lamps that were left as they were while the bridge might not act.
+func (b *Bridge) relight() {
+	if !b.unlit || b.opt.MayAct() != nil {
+		return
+	}
+	b.unlit = false
+	for _, u := range b.users {
+		b.light(u, true)
 	}
 }
 

@@ -16,6 +16,9 @@ import (
 // sendTimeout bounds how long one order may wait for room on its connection.
 const sendTimeout = 10 * time.Second
 
+// actWait is how often a bridge that may not act asks whether it may.
+const actWait = 250 * time.Millisecond
+
 // outbox is the mailbox of one PBX: for each extension at most one write, one to
 // its DND device and one reading wait, in the order in which their extensions came. A newer write takes
 // the place of an older one.
@@ -94,6 +97,11 @@ func (o *outbox) drop(id presence.ExtensionID) {
 // waits then was not sent; the Down that ends the session says so.
 func (b *Bridge) send(ctx context.Context, p *pbx) {
 	for ctx.Err() == nil {
+		if b.opt.MayAct() != nil {
+			// Newer orders take the place of those that wait meanwhile.
+			pause(ctx, actWait)
+			continue
+		}
 		s, order, ok := p.outbox.take()
 		if !ok {
 			select {
@@ -114,6 +122,15 @@ func (b *Bridge) send(ctx context.Context, p *pbx) {
 			b.log.Debug("order not sent", zap.Stringer("extension", order.Extension), zap.Error(err))
 			b.inbox.put(failed(s, order, err))
 		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+	case <-t.C:
 	}
 }
 

@@ -160,6 +160,7 @@ func (b *Bridge) committed(err error, now presence.Time) {
 		b.log.Warn("history lost, the store was away or slow for too long", zap.Int("lines", s.dropped))
 	}
 	s.failing, s.retry, s.wait, s.dropped = nil, presence.Time{}, 0, 0
+	b.relight()   // a commit shows that it may
 	b.commit(now) // the store goes on while those of this one are told
 	for i, u := range saving {
 		b.saved(u, batch.Users[i].Version)

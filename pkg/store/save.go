@@ -15,40 +15,18 @@ import (
 // version is kept.
 func (s *SQL) Save(ctx context.Context, b *Batch) error {
 	err := s.inTx(ctx, func(tx *sql.Tx) error {
-		if err := rows(ctx, s, tx, s.saveUser, b.Users, userRow); err != nil {
+		if err := rows(ctx, tx, &s.saveUser, b.Users, userRow); err != nil {
 			return fmt.Errorf("users: %w", err)
 		}
-		if err := rows(ctx, s, tx, s.saveEntry, b.History, entryRows()); err != nil {
+		if err := rows(ctx, tx, &s.saveEntry, b.History, entryRows()); err != nil {
 			return fmt.Errorf("history: %w", err)
 		}
-		if err := rows(ctx, s, tx, s.savePBX, b.PBXs, pbxRow); err != nil {
+		if err := rows(ctx, tx, &s.savePBX, b.PBXs, pbxRow); err != nil {
 			return fmt.Errorf("pbxs: %w", err)
 		}
 		return nil
 	})
 	return s.fail(ctx, "save", err)
-}
-
-// rows executes a prepared statement for each of list.
-func rows[T any](ctx context.Context, s *SQL, tx *sql.Tx, prepared *sql.Stmt, list []T, args func(*T) []any) error {
-	if len(list) == 0 {
-		return nil
-	}
-	each := ctx
-	if s.dialect.Local {
-		each = context.WithoutCancel(ctx)
-	}
-	stmt := tx.StmtContext(each, prepared)
-	defer func() { _ = stmt.Close() }() // the prepared one stays
-	for i := range list {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if _, err := stmt.ExecContext(each, args(&list[i])...); err != nil {
-			return fmt.Errorf("row %d of %d: %w", i+1, len(list), err)
-		}
-	}
-	return nil
 }
 
 func userRow(u *User) []any {
@@ -60,10 +38,18 @@ func userRow(u *User) []any {
 	if st := u.Status; st != nil {
 		copy(row[4:], []any{
 			string(st.Type.ID), st.Type.Name, string(st.Type.Base), st.Type.Color,
-			st.Message, timeText(st.Since.Time()), timeText(st.Until.Time()), st.By, st.Removed, st.Stale,
+			st.Message, timeText(st.Since.Time()), timeText(st.Until.Time()), st.By, number(st.Removed), number(st.Stale),
 		})
 	}
 	return row
+}
+
+// number is a truth as every database keeps it.
+func number(truth bool) int {
+	if truth {
+		return 1
+	}
+	return 0
 }
 
 // entryRows returns a function that numbers the entries of one step: one step may
@@ -120,7 +106,7 @@ func (s *SQL) pruneSome(ctx context.Context, before time.Time) (int, error) {
 		return 0, err
 	}
 	err = s.inTx(ctx, func(tx *sql.Tx) error {
-		return rows(ctx, s, tx, s.deleteEntry, ids, func(id *int64) []any { return []any{*id} })
+		return rows(ctx, tx, &s.deleteEntry, ids, func(id *int64) []any { return []any{*id} })
 	})
 	if err != nil {
 		return 0, err

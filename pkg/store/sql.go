@@ -1,37 +1,37 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"io/fs"
 	"sync"
+	"time"
 
 	"github.com/pressly/goose/v3"
 	"go.uber.org/zap"
 )
 
 // Dialect is what one SQL database says differently from the others.
-//
-// The save statements take their parameters in the order of the columns given
-// here, and each of them is harmless when it is executed twice:
-//
-//	SaveUser   id name email version type type_name base color message since until
-//	           set_by removed stale view; keeps a row whose version is higher
-//	SaveEntry  user_id version at ordinal type name base message since until set_by
-//	           rule; keeps a row with the same first four
-//	SavePBX    name incarnation heard
 type Dialect struct {
 	Goose      goose.Dialect
 	Migrations fs.FS // numbered goose migrations
 
-	SaveUser, SaveEntry, SavePBX string
+	Save Upserts
 
-	// Local says that no row waits for a network. Then Save looks at its context
-	// between rows, since having the driver watch it costs a goroutine a row,
-	// a quarter of the throughput.
+	// Local says that the database is in this process, so that no row waits for a
+	// network.
 	Local bool
+
+	// NoNUL says that text cannot hold a NUL byte. U+FFFD stands for it then, but
+	// in a view, whose JSON escapes it.
+	NoNUL bool
+
+	// ForShare ends a SELECT that keeps its rows from changing until the
+	// transaction ends. Only a store with a Lease needs it.
+	ForShare string
 
 	// Bind rewrites the parameters of a statement, written ?, as the database
 	// wants them. nil: it wants them so.
@@ -49,32 +49,43 @@ func (d *Dialect) bind(statement string) string {
 	return d.Bind(statement)
 }
 
-// Config is an opened database of which this bridge is the only one.
+// Config is an opened database. Lease or Unlock tells how this bridge is the only one.
 type Config struct {
 	Dialect Dialect
 	Write   *sql.DB
 	Read    *sql.DB      // may be the same as Write
-	Unlock  func() error // lets another bridge in; called last
+	Lease   *Lease       // to be taken; nil: Unlock
+	Unlock  func() error // lets another bridge in, which a lock has kept out so far; called last; nil: Lease
 	Log     *zap.Logger
 }
+
+// openTimeout bounds an Open, migrations included, once others are kept out.
+const openTimeout = 10 * time.Minute
 
 // SQL is a store in a SQL database. Its methods may be called from any goroutine.
 type SQL struct {
 	dialect     Dialect
 	write, read *sql.DB
+	lease       *lease // nil: a lock keeps others out
 	unlock      func() error
 	wasClean    bool // as it was before this Open
 
-	saveUser, saveEntry, savePBX, deleteEntry *sql.Stmt // on write
+	saveUser, saveEntry, savePBX, deleteEntry many
 
 	closing sync.Once
 }
 
 // Open brings the schema up to date and marks the store as unclean until Close
-// says otherwise. It takes over what c holds: where it returns an error, all of
+// says otherwise. With a Lease that tells whom it waits for, it returns when this
+// bridge may act. It takes over what c holds: where it returns an error, all of
 // that is closed.
 func Open(ctx context.Context, c Config) (*SQL, error) {
 	s := &SQL{dialect: c.Dialect, write: c.Write, read: c.Read, unlock: c.Unlock}
+	if c.Lease != nil {
+		s.lease = &lease{Lease: *c.Lease, dialect: &s.dialect, log: c.Log}
+		s.lease.Term = cmp.Or(s.lease.Term, defaultTerm)
+		s.unlock = s.lease.release
+	}
 	if err := s.open(ctx, c.Log); err != nil {
 		return nil, errors.Join(s.fail(ctx, "open", err), s.release())
 	}
@@ -82,6 +93,13 @@ func Open(ctx context.Context, c Config) (*SQL, error) {
 }
 
 func (s *SQL) open(ctx context.Context, log *zap.Logger) error {
+	if s.lease != nil {
+		if err := s.lease.acquire(ctx); err != nil {
+			return err
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
 	if err := s.migrate(ctx, log); err != nil {
 		return err
 	}
@@ -109,8 +127,7 @@ func (s *SQL) migrate(ctx context.Context, log *zap.Logger) error {
 		return err
 	}
 	if have > known {
-		return fmt.Errorf("%w: its schema is %d and this version knows %d; install the newer version again, or restore the backup from before it",
-			ErrNewer, have, known)
+		return newer(have, known)
 	}
 	done, err := p.Up(ctx)
 	if err != nil {
@@ -122,17 +139,23 @@ func (s *SQL) migrate(ctx context.Context, log *zap.Logger) error {
 	return nil
 }
 
+func newer(have, known int64) error {
+	return fmt.Errorf("%w: its schema is %d and this version knows %d; install the newer version again, or restore the backup from before it",
+		ErrNewer, have, known)
+}
+
 func (s *SQL) prepare(ctx context.Context) (err error) {
-	if s.saveUser, err = s.write.PrepareContext(ctx, s.dialect.SaveUser); err != nil {
+	save := s.dialect.Save
+	if s.saveUser, err = s.prepareMany(ctx, save.User, userColumns); err != nil {
 		return err
 	}
-	if s.saveEntry, err = s.write.PrepareContext(ctx, s.dialect.SaveEntry); err != nil {
+	if s.saveEntry, err = s.prepareMany(ctx, save.Entry, entryColumns); err != nil {
 		return err
 	}
-	if s.savePBX, err = s.write.PrepareContext(ctx, s.dialect.SavePBX); err != nil {
+	if s.savePBX, err = s.prepareMany(ctx, save.PBX, pbxColumns); err != nil {
 		return err
 	}
-	s.deleteEntry, err = s.write.PrepareContext(ctx, s.dialect.bind(`DELETE FROM history WHERE id = ?`))
+	s.deleteEntry, err = s.prepareMany(ctx, `DELETE FROM history WHERE id IN ({rows})`, 1)
 	return err
 }
 
@@ -141,8 +164,28 @@ func (s *SQL) markClean(ctx context.Context, clean bool) error {
 	if clean {
 		value = "true"
 	}
-	_, err := s.write.ExecContext(ctx, s.dialect.bind(`UPDATE meta SET value = ? WHERE name = 'clean'`), value)
-	return err
+	return s.inTx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, s.dialect.bind(`UPDATE meta SET value = ? WHERE name = 'clean'`), value)
+		return err
+	})
+}
+
+// Lost is closed when another bridge has taken the store over. It is nil where a
+// lock makes that impossible.
+func (s *SQL) Lost() <-chan struct{} {
+	if s.lease == nil {
+		return nil
+	}
+	return s.lease.lost
+}
+
+// MayAct is nil while no other bridge can have the store. Else it says why this
+// one must not act on anything that others act on, too.
+func (s *SQL) MayAct() error {
+	if s.lease == nil {
+		return nil
+	}
+	return s.lease.held()
 }
 
 // Close lets go of the store. clean says that the bridge stopped in order and
@@ -167,18 +210,31 @@ func (s *SQL) release() error {
 	return errors.Join(err, s.unlock())
 }
 
-// inTx runs do in one transaction: all of it happens, or nothing.
+// inTx runs do in one transaction: all of it happens, or nothing, and nothing if
+// another bridge has taken over.
 func (s *SQL) inTx(ctx context.Context, do func(*sql.Tx) error) error {
 	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
-	if err := do(tx); err != nil {
+	if err = do(tx); err != nil {
 		// Its own error adds nothing: on some errors the database has rolled back already.
 		_ = tx.Rollback()
 		return err
 	}
-	return tx.Commit()
+	if s.lease == nil {
+		return tx.Commit()
+	}
+	start := time.Now()
+	if err := s.lease.check(ctx, tx); err != nil { // last, so that its lock is short
+		_ = tx.Rollback()
+		return err
+	}
+	if err := tx.Commit(); err != nil {
+		return err
+	}
+	s.lease.confirm(start)
+	return nil
 }
 
 // fail says what was being done, and what to do where the dialect knows. An error

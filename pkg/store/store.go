@@ -68,6 +68,8 @@ type Query struct {
 var (
 	// ErrInUse says that another bridge has the store.
 	ErrInUse = errors.New("the store is in use by another presencebridge")
+	// ErrLost says that another bridge has taken the store over.
+	ErrLost = errors.New("another presencebridge has taken the store over, since this one was paused or cut off from the database for too long")
 	// ErrNewer says that the store was written by a newer version of the bridge.
 	ErrNewer = errors.New("the store was written by a newer presencebridge")
 )

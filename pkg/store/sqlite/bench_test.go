@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -78,7 +79,7 @@ func rawLoop(b *testing.B) func(*store.Batch) {
 	check(err)
 	_, err = db.Exec(string(s))
 	check(err)
-	stmt, err := db.Prepare(saveUser)
+	stmt, err := db.Prepare(strings.Replace(store.OnConflict().User, "{rows}", "(?"+strings.Repeat(", ?", 14)+")", 1))
 	check(err)
 	return func(batch *store.Batch) {
 		tx, err := db.Begin()

@@ -22,25 +22,6 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-const saveUser = `
-INSERT INTO users (id, name, email, version, type, type_name, base, color, message, since, until, set_by, removed, stale, view)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (id) DO UPDATE SET
-    name = excluded.name, email = excluded.email, version = excluded.version,
-    type = excluded.type, type_name = excluded.type_name, base = excluded.base, color = excluded.color,
-    message = excluded.message, since = excluded.since, until = excluded.until, set_by = excluded.set_by,
-    removed = excluded.removed, stale = excluded.stale, view = excluded.view
-WHERE excluded.version >= users.version`
-
-const saveEntry = `
-INSERT INTO history (user_id, version, at, ordinal, type, name, base, message, since, until, set_by, rule)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (user_id, version, at, ordinal) DO NOTHING`
-
-const savePBX = `
-INSERT INTO pbxs (name, incarnation, heard) VALUES (?, ?, ?)
-ON CONFLICT (name) DO UPDATE SET incarnation = excluded.incarnation, heard = excluded.heard`
-
 // busyTimeout is how long SQLite waits for somebody else's lock. It does not look
 // at the context meanwhile (sqliteDefaultBusyCallback in main.c), so this is also
 // by how much a deadline can be missed.
@@ -101,9 +82,7 @@ func connect(ctx context.Context, path string) (store.Config, error) {
 			Goose:      goose.DialectSQLite3,
 			Migrations: sub,
 			Local:      true,
-			SaveUser:   saveUser,
-			SaveEntry:  saveEntry,
-			SavePBX:    savePBX,
+			Save:       store.OnConflict(),
 			Explain:    func(err error) error { return explain(path, err) },
 		},
 	}, nil

@@ -32,6 +32,8 @@ func Run(t *testing.T, fresh func(*testing.T) Opener) {
 	}{
 		{"a new store is empty and clean", newStore},
 		{"every field comes back", everyField},
+		{"keys that look alike are different", alikeKeys},
+		{"a NUL byte does not keep a batch from being saved", nulByte},
 		{"a batch saved twice is there once", savedTwice},
 		{"an empty batch is saved", emptyBatch},
 		{"an older version does not overwrite", olderVersion},

@@ -1,0 +1,47 @@
+package config
+
+import (
+	"path/filepath"
+	"testing"
+)
+
+func TestAStoreOnAServerIsTakenApart(t *testing.T) {
+	const pbx = `pbx: [{name: main, ami: {address: "127.0.0.1:5038", username: u, secret_file: ami-secret}}]` + "\n"
+	dir := folder(t)
+	write(t, "ca.pem", authority())
+	for _, tc := range []struct {
+		name, store, password string
+		want                  Store
+	}{
+		{"postgres", `{driver: postgres, dsn: "postgres://u@127.0.0.1/d", password_file: ami-secret}`, "hunter2",
+			Store{Driver: "postgres", DSN: "postgres://u@127.0.0.1/d", Address: "127.0.0.1:5432", User: "u", Database: "d"}},
+		{"mysql with a port", `{driver: mysql, dsn: "mysql://u@[::1]:3307/d", password_file: ami-secret, history_days: 7}`, "hunter2",
+			Store{Driver: "mysql", DSN: "mysql://u@[::1]:3307/d", Address: "[::1]:3307", User: "u", Database: "d", HistoryDays: 7}},
+		{"a socket needs no password", `{driver: mysql, dsn: "mysql://u@/d?socket=/run/mysqld/mysqld.sock"}`, "",
+			Store{Driver: "mysql", DSN: "mysql://u@/d?socket=/run/mysqld/mysqld.sock", Address: "/run/mysqld/mysqld.sock", User: "u", Database: "d"}},
+		{"a socket may have one", `{driver: postgres, dsn: "postgres://u@/d?socket=/run/postgresql/.s.PGSQL.5432", password_file: ami-secret}`, "hunter2",
+			Store{Driver: "postgres", DSN: "postgres://u@/d?socket=/run/postgresql/.s.PGSQL.5432", Address: "/run/postgresql/.s.PGSQL.5432", User: "u", Database: "d"}},
+		{"a password in the address is taken out", `{driver: postgres, dsn: "postgres://u:hunter2%40@127.0.0.1/d"}`, "hunter2@",
+			Store{Driver: "postgres", DSN: "postgres://u@127.0.0.1/d", Address: "127.0.0.1:5432", User: "u", Database: "d"}},
+		{"TLS to another machine", `{driver: postgres, dsn: "postgres://u@db.example/d", password_file: ami-secret, tls: {enabled: true, ca_file: ca.pem, server_name: db}}`, "hunter2",
+			Store{Driver: "postgres", DSN: "postgres://u@db.example/d", Address: "db.example:5432", User: "u", Database: "d",
+				TLS: TLS{Enabled: true, CAFile: filepath.Join(dir, "ca.pem"), ServerName: "db"}}},
+		{"a network of one's own", `{driver: mysql, dsn: "mysql://u@db.example/d", password_file: ami-secret, insecure: true}`, "hunter2",
+			Store{Driver: "mysql", DSN: "mysql://u@db.example/d", Address: "db.example:3306", User: "u", Database: "d"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			write(t, "presencebridge.yaml", pbx+"store: "+tc.store+"\n")
+			got := mustLoad(t, Overrides{}).Daemon.Store
+			if secret := got.Password.Reveal(); secret != tc.password {
+				t.Errorf("password %q", secret)
+			}
+			got.Password = Secret{}
+			if tc.want.HistoryDays == 0 {
+				tc.want.HistoryDays = defaultHistoryDays
+			}
+			if got != tc.want {
+				t.Errorf("read %+v, want %+v", got, tc.want)
+			}
+		})
+	}
+}

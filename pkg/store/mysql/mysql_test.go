@@ -1,0 +1,102 @@
+package mysql
+
+import (
+	"context"
+	"database/sql"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
+
+	"github.com/presencebridge/presencebridge/pkg/store"
+	"github.com/presencebridge/presencebridge/pkg/store/servertest"
+	"github.com/presencebridge/presencebridge/pkg/store/storetest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// short is a lease that a test can wait for.
+func short(holder string) store.Lease { return store.Lease{Holder: holder, Term: time.Second} }
+
+func TestStore(t *testing.T) {
+	server := servertest.MariaDB(t)
+	storetest.Run(t, func(t *testing.T) storetest.Opener {
+		at := server.NewDatabase()
+		return storetest.Opener{
+			Open: func(ctx context.Context) (*store.SQL, error) {
+				return Open(ctx, at, short("one"), zaptest.NewLogger(t))
+			},
+			Panel: func() (*sql.DB, error) { return server.Panel(at) },
+		}
+	})
+}
+
+func TestStoreOnAServerThatFails(t *testing.T) {
+	storetest.RunServers(t, storetest.Servers{Start: servertest.MariaDB, Open: Open, Lock: `BEGIN; SELECT * FROM users FOR UPDATE`})
+}
+
+func TestEveryOldStoreIsBroughtUpToDate(t *testing.T) {
+	storetest.RunOldStores(t, storetest.Servers{Start: servertest.MariaDB, Open: Open}, "../../../testdata/store/mysql-*.sql", `
+SELECT CONCAT(table_name, '.', column_name, ' ', column_type, ' ', is_nullable, ' ', COALESCE(collation_name, ''), ' ', extra)
+FROM information_schema.columns WHERE table_schema = DATABASE() AND table_name <> 'goose_db_version'
+UNION ALL SELECT CONCAT(table_name, ' ', index_name, ' ', seq_in_index, ' ', column_name, ' ', non_unique)
+FROM information_schema.statistics WHERE table_schema = DATABASE()
+ORDER BY 1`)
+}
+
+// A bridge that is paused within a transaction keeps its locks; the server must
+// end it, or nobody could ever take over.
+func TestATransactionOfAPausedBridgeEnds(t *testing.T) {
+	at := servertest.MariaDB(t).NewDatabase()
+	paused, err := connect(t.Context(), at, short("paused"), zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _, _, _ = paused.Write.Close(), paused.Read.Close(), paused.Lease.DB.Close() }()
+	tx, err := paused.Write.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	var token int
+	if err := tx.QueryRowContext(t.Context(), `SELECT token FROM lease WHERE id = 1 `+paused.Dialect.ForShare).Scan(&token); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	next := short("next")
+	next.Waiting = func(context.Context, string) error { return nil }
+	s, err := Open(ctx, at, next, zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tx.Commit(); err == nil {
+		t.Error("the transaction of the paused bridge was committed")
+	}
+	if err := s.Close(t.Context(), true); err != nil {
+		t.Error(err)
+	}
+}
+
+// MariaDB commits after every statement that makes a table, so a kill can leave some.
+func TestAMigrationThatWasCutOffGoesOn(t *testing.T) {
+	server := servertest.MariaDB(t)
+	at := server.NewDatabase()
+	for range 2 {
+		s, err := Open(t.Context(), at, short("one"), zaptest.NewLogger(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		st, err := s.Load(t.Context())
+		if err != nil || !st.Clean {
+			t.Errorf("load = %+v, %v", st, err)
+		}
+		if err := s.Close(t.Context(), true); err != nil {
+			t.Fatal(err)
+		}
+		server.Exec(`DROP TABLE ` + at.Database + `.pbxs`)
+		server.Exec(`DELETE FROM ` + at.Database + `.goose_db_version WHERE version_id = 1`)
+	}
+}

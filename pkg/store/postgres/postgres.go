@@ -1,0 +1,200 @@
+// Package postgres keeps the store in a PostgreSQL database, version 13 or newer.
+// A panel may read it with plain SQL while the bridge runs. Of several bridges on
+// one database exactly one acts; the others wait.
+package postgres
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"go.uber.org/zap"
+
+	"github.com/presencebridge/presencebridge/pkg/store"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+const (
+	oldest = 130000 // server_version_num
+
+	connectTimeout = 5 * time.Second
+	idleTime       = 5 * time.Minute // of a connection that nobody needs
+	writers        = 2               // saver and janitor
+	readers        = 4
+
+	socketName = ".s.PGSQL." // of a unix socket, before the port
+)
+
+// session is what every connection asks of the server. One that a paused bridge
+// has left within a transaction is cut by the server, so that its locks do not
+// keep another bridge out; who waits for somebody else's lock is told in time.
+var session = map[string]string{
+	"application_name":                    "presencebridge",
+	"default_transaction_isolation":       "read committed",
+	"idle_in_transaction_session_timeout": "6s",
+	"lock_timeout":                        "4s",
+	"synchronous_commit":                  "on", // accepted means that it survives
+	"tcp_keepalives_idle":                 "5",
+	"tcp_keepalives_interval":             "2",
+	"tcp_keepalives_count":                "3",
+}
+
+// lease is made before anything else, since who holds it may migrate. It never
+// changes, as an older bridge has to understand it.
+const lease = `CREATE TABLE IF NOT EXISTS lease (
+    id     INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+    token  BIGINT NOT NULL, -- rises whenever another bridge takes over
+    beat   BIGINT NOT NULL, -- rises while the holder lives
+    holder TEXT NOT NULL    -- '': nobody
+);
+INSERT INTO lease (id, token, beat, holder) VALUES (1, 0, 0, '') ON CONFLICT DO NOTHING`
+
+// Open opens, and if need be makes, the store in a database of at. It returns when
+// this bridge may act; l says how long it waits for another, and needs no DB.
+func Open(ctx context.Context, at store.Server, l store.Lease, log *zap.Logger) (*store.SQL, error) {
+	c, err := connect(ctx, at, l, log)
+	if err != nil {
+		return nil, err
+	}
+	return store.Open(ctx, c)
+}
+
+func connect(ctx context.Context, at store.Server, l store.Lease, log *zap.Logger) (store.Config, error) {
+	sub, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return store.Config{}, err
+	}
+	l.DB, err = open(at, 1)
+	if err != nil {
+		return store.Config{}, err
+	}
+	l.Retry = passing
+	if err := prepare(ctx, l.DB, at); err != nil {
+		return store.Config{}, errors.Join(explain(at, err), l.DB.Close())
+	}
+	write, err := open(at, writers)
+	if err != nil {
+		return store.Config{}, errors.Join(err, l.DB.Close())
+	}
+	read, err := open(at, readers)
+	if err != nil {
+		return store.Config{}, errors.Join(err, l.DB.Close(), write.Close())
+	}
+	return store.Config{
+		Write: write, Read: read, Lease: &l, Log: log,
+		Dialect: store.Dialect{
+			Goose:      goose.DialectPostgres,
+			Migrations: sub,
+			Save:       store.OnConflict(),
+			NoNUL:      true,
+			ForShare:   "FOR SHARE",
+			Bind:       store.Numbered,
+			Explain:    func(err error) error { return explain(at, err) },
+		},
+	}, nil
+}
+
+// open makes a pool; it connects when it is used. Nothing of libpq's environment
+// or files counts.
+func open(at store.Server, connections int) (*sql.DB, error) {
+	c, err := pgx.ParseConfig("host=127.0.0.1 sslmode=disable passfile=/dev/null")
+	if err != nil {
+		return nil, fmt.Errorf("the environment has settings of PostgreSQL that cannot be read: unset the variables that begin with PG: %w", err)
+	}
+	if c.Host, c.Port, err = address(at.Address); err != nil {
+		return nil, err
+	}
+	c.Database, c.User, c.Password = at.Database, at.User, at.Secret()
+	c.TLSConfig, c.Fallbacks = at.TLS, nil
+	c.ConnectTimeout = connectTimeout
+	c.RuntimeParams = map[string]string{}
+	for name, value := range session {
+		c.RuntimeParams[name] = value
+	}
+	db := stdlib.OpenDB(*c)
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	db.SetConnMaxIdleTime(idleTime)
+	return db, nil
+}
+
+func address(a string) (host string, port uint16, err error) {
+	host, text, err := net.SplitHostPort(a)
+	if strings.HasPrefix(a, "/") {
+		host = filepath.Dir(a)
+		text, _ = strings.CutPrefix(filepath.Base(a), socketName)
+		err = nil
+	}
+	if err == nil {
+		var n uint64
+		n, err = strconv.ParseUint(text, 10, 16)
+		port = uint16(n)
+	}
+	if err != nil {
+		return "", 0, fmt.Errorf("%s is no address of PostgreSQL: name host:port, or a socket such as /run/postgresql/%s5432", a, socketName)
+	}
+	return host, port, nil
+}
+
+// prepare refuses what is not fit for a store before anything is changed, and
+// makes the table lease.
+func prepare(ctx context.Context, db *sql.DB, at store.Server) error {
+	ctx, cancel := context.WithTimeout(ctx, 4*connectTimeout)
+	defer cancel()
+	if err := check(ctx, db, at); err != nil {
+		return err
+	}
+	var there bool
+	if err := db.QueryRowContext(ctx, `SELECT to_regclass('lease') IS NOT NULL`).Scan(&there); err != nil || there {
+		return err
+	}
+	_, err := db.ExecContext(ctx, lease)
+	if code(err) == uniqueViolation { // two bridges made it at the same moment
+		_, err = db.ExecContext(ctx, lease)
+	}
+	return err
+}
+
+func check(ctx context.Context, db *sql.DB, at store.Server) error {
+	var version, tables, ours int
+	var encoding string
+	var replica bool
+	err := db.QueryRowContext(ctx, `
+SELECT current_setting('server_version_num')::int, current_setting('server_encoding'), pg_is_in_recovery()`).
+		Scan(&version, &encoding, &replica)
+	if err != nil {
+		return err
+	}
+	switch {
+	case version < oldest:
+		return at.Refuse(fmt.Sprintf("this is PostgreSQL %d.%d", version/10000, version%10000), "use PostgreSQL 13 or newer")
+	case encoding != "UTF8":
+		return at.Refuse("its encoding is "+encoding+", which cannot hold every message",
+			"make the database anew with: CREATE DATABASE "+at.Database+" OWNER "+at.User+" ENCODING 'UTF8' TEMPLATE template0")
+	case replica:
+		return at.Refuse("this server is a replica, which cannot be written", "name the primary in store.dsn")
+	}
+	err = db.QueryRowContext(ctx, `
+SELECT COUNT(*), COUNT(CASE WHEN tablename IN ('goose_db_version', 'lease') THEN 1 END)
+FROM pg_tables WHERE schemaname = current_schema()`).Scan(&tables, &ours)
+	if err != nil {
+		return err
+	}
+	if tables > 0 && ours == 0 {
+		return at.Refuse("this is the database of another program", "make one for the bridge alone: CREATE DATABASE presencebridge OWNER "+at.User)
+	}
+	return nil
+}
