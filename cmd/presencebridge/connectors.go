@@ -13,6 +13,7 @@ import (
 
 	"github.com/presencebridge/presencebridge/config"
 	"github.com/presencebridge/presencebridge/pkg/ami"
+	"github.com/presencebridge/presencebridge/pkg/api"
 	"github.com/presencebridge/presencebridge/pkg/ari"
 	"github.com/presencebridge/presencebridge/pkg/bridge"
 	"github.com/presencebridge/presencebridge/pkg/connector/asterisk"
@@ -107,8 +108,14 @@ func instance(cfg *config.Config, pbx string) string {
 	return hex.EncodeToString(sum[:4])
 }
 
+// database is a store of everything: of the bridge, and of the API.
+type database interface {
+	bridge.Store
+	api.Store
+}
+
 // openStore opens the store of cfg. A further dialect is one more case here.
-func openStore(ctx context.Context, cfg *config.Config, log *zap.Logger) (bridge.Store, error) {
+func openStore(ctx context.Context, cfg *config.Config, log *zap.Logger) (database, error) {
 	switch driver := cfg.Daemon.Store.Driver; driver {
 	case "sqlite":
 		return sqlite.Open(ctx, cfg.Daemon.Store.DSN, log)
