@@ -86,7 +86,17 @@ type Store struct {
 
 // HTTP says where the API is served.
 type HTTP struct {
-	Socket string // path of the unix socket
+	Socket         string      // path of the unix socket
+	Listen         string      // host:port of the API for those who have a token; "": off
+	TLS            Certificate // of Listen; zero: it speaks plain HTTP
+	MaxConnections int         // of Listen at a time
+	Metrics        string      // host:port of health and metrics, without sign-in; "": off
+}
+
+// Certificate names the files of a server's certificate: both, or none.
+type Certificate struct {
+	CertFile string // in PEM form, with those that signed it
+	KeyFile  string
 }
 
 // Log says what is logged and how.
@@ -134,14 +144,13 @@ func (c *Config) absolute() error {
 	if c.Daemon.Store.Driver == "sqlite" {
 		paths = append(paths, &c.Daemon.Store.DSN)
 	}
-	if ca := &c.Daemon.Store.TLS.CAFile; *ca != "" {
-		paths = append(paths, ca)
-	}
+	optional := []*string{&c.Daemon.HTTP.TLS.CertFile, &c.Daemon.HTTP.TLS.KeyFile, &c.Daemon.Store.TLS.CAFile}
 	for i := range c.Daemon.PBX {
-		for _, ca := range []*string{&c.Daemon.PBX[i].AMI.TLS.CAFile, &c.Daemon.PBX[i].ARI.TLS.CAFile} {
-			if *ca != "" {
-				paths = append(paths, ca)
-			}
+		optional = append(optional, &c.Daemon.PBX[i].AMI.TLS.CAFile, &c.Daemon.PBX[i].ARI.TLS.CAFile)
+	}
+	for _, p := range optional {
+		if *p != "" {
+			paths = append(paths, p)
 		}
 	}
 	for _, p := range paths {

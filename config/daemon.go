@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"net"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -17,9 +16,6 @@ const (
 	// prefix; a longer one has another name after a restart of Asterisk
 	// (main/presencestate.c:358, funcs/func_presencestate.c:858).
 	maxName = 64
-
-	// The path of a unix socket has 108 bytes with its end (man 7 unix).
-	maxSocket = 107
 )
 
 // readDaemon reads presencebridge.yaml.
@@ -201,21 +197,6 @@ func readAuthorities(file value, p paths) string {
 	path := p.credential(name)
 	checkCertificates(file, path)
 	return path
-}
-
-func readHTTP(v value, p paths) HTTP {
-	o := v.object("socket", "listen", "metrics")
-	for _, key := range []string{"listen", "metrics"} {
-		if o.at(key).text("") != "" {
-			o.at(key).fault("this version serves only the unix socket, not TCP", "leave it empty; http.socket answers the same requests")
-		}
-	}
-	socket := o.at("socket")
-	path := p.in("RUNTIME_DIRECTORY", socket.unempty(defaultSocket))
-	if abs, err := filepath.Abs(path); err == nil && len(abs) > maxSocket {
-		socket.fault(fmt.Sprintf("a path of %d bytes, where a unix socket has at most %d", len(abs), maxSocket), "choose a shorter path, for example below /run")
-	}
-	return HTTP{Socket: path}
 }
 
 func readLog(v value) Log {

@@ -72,7 +72,7 @@ func TestDefaultsOfWhatIsLeftOut(t *testing.T) {
 		Mapping: filepath.Join(dir, "mapping.yaml"),
 		PBX:     cfg.Daemon.PBX,
 		Store:   Store{Driver: "sqlite", DSN: filepath.Join(dir, "presencebridge.db"), HistoryDays: 365},
-		HTTP:    HTTP{Socket: filepath.Join(dir, "presencebridge.sock")},
+		HTTP:    HTTP{Socket: filepath.Join(dir, "presencebridge.sock"), MaxConnections: 1024},
 		Log:     Log{Level: "info", Format: "json"},
 	}
 	if got := fmt.Sprintf("%+v", cfg.Daemon); got != fmt.Sprintf("%+v", want) {
@@ -190,7 +190,7 @@ func TestFaultsOfOverridesNameThem(t *testing.T) {
 	for variable, want := range map[string]string{
 		"LOG_LVEL":           "environment: PRESENCEBRIDGE_LOG_LVEL: no such setting: did you mean PRESENCEBRIDGE_LOG_LEVEL?",
 		"LOG_LEVEL":          `environment: PRESENCEBRIDGE_LOG_LEVEL: "x" is not known here: use debug, info, warn or error`,
-		"HTTP_LISTEN":        "environment: PRESENCEBRIDGE_HTTP_LISTEN: this version serves only the unix socket, not TCP: leave it empty; http.socket answers the same requests",
+		"HTTP_LISTEN":        `environment: PRESENCEBRIDGE_HTTP_LISTEN: "x" is no address to listen on: write host:port, for example 127.0.0.1:8080 or 0.0.0.0:8443`,
 		"STORE_HISTORY_DAYS": "environment: PRESENCEBRIDGE_STORE_HISTORY_DAYS: is not a number that fits: write a whole number from 0 to 36500, without quotes",
 		"MAPPING":            "x: there is no such file: write it, or correct the name",
 	} {
@@ -214,7 +214,8 @@ func TestOverridableListsEveryScalar(t *testing.T) {
 	// Each is either taken over or refused; one that is not read at all would be neither.
 	for _, key := range overridable() {
 		refused := slices.ContainsFunc(doc.faults, func(f Fault) bool { return f.Path == key })
-		taken := key == "mapping" && d.Mapping == "\x01" || key == "store.dsn" && d.Store.DSN == "\x01" || key == "http.socket" && d.HTTP.Socket == "\x01"
+		taken := key == "mapping" && d.Mapping == "\x01" || key == "store.dsn" && d.Store.DSN == "\x01" ||
+			key == "http.socket" && d.HTTP.Socket == "\x01" || key == "http.tls.key_file" && d.HTTP.TLS.KeyFile == "\x01"
 		if !refused && !taken {
 			t.Errorf("%s is not read", key)
 		}

@@ -1,11 +1,18 @@
 package config
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"flag"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -138,13 +145,20 @@ func TestEachRuleHasItsFault(t *testing.T) {
 			if err := os.Chmod("open-secret", 0o644); err != nil {
 				t.Fatal(err)
 			}
+			writeCertificate(t, "server", time.Now().Add(time.Hour))
+			writeCertificate(t, "other", time.Now().Add(time.Hour))
+			writeCertificate(t, "old", time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC))
+			write(t, "open-key.pem", read(t, "server-key.pem"))
+			if err := os.Chmod("open-key.pem", 0o644); err != nil {
+				t.Fatal(err)
+			}
 			write(t, map[string]string{"daemon": "presencebridge.yaml", "mapping": "mapping.yaml"}[kind], bad)
 			cfg, faults := Load("presencebridge.yaml", Overrides{})
 			if (cfg == nil) != (len(faults.Errors()) > 0) {
 				t.Errorf("config %v with errors %v", cfg, faults.Errors())
 			}
 			got := "errors:\n" + lines(faults.Errors()) + "warnings:\n" + lines(faults.Warnings())
-			if strings.Contains(got, "hunter") {
+			if strings.Contains(got, "hunter") || strings.Contains(got, "PRIVATE") {
 				t.Errorf("a secret is in the faults:\n%s", got)
 			}
 			if *update {
@@ -166,4 +180,24 @@ func lines(faults Faults) string {
 		b.WriteString(f.String() + "\n")
 	}
 	return b.String()
+}
+
+// writeCertificate makes NAME.pem and NAME-key.pem of a server, good until end.
+func writeCertificate(t testing.TB, name string, end time.Time) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	about := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: end.Add(-24 * time.Hour), NotAfter: end, DNSNames: []string{"localhost"}}
+	cert, err := x509.CreateCertificate(rand.Reader, about, about, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, name+".pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})))
+	write(t, name+"-key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: secret})))
 }

@@ -25,12 +25,12 @@ type Overrides struct {
 	Checking bool
 }
 
-// overridable lists the settings that are neither in a list nor a block.
+// overridable lists the settings that stand in no list.
 func overridable() []string {
 	return []string{
 		"mapping",
 		"store.driver", "store.dsn", "store.history_days",
-		"http.socket", "http.listen", "http.metrics",
+		"http.socket", "http.listen", "http.metrics", "http.insecure", "http.max_connections", "http.tls.cert_file", "http.tls.key_file",
 		"log.level", "log.format",
 	}
 }

@@ -22,13 +22,14 @@ import (
 
 // daemon is a bridge with its API, put together from a configuration.
 type daemon struct {
-	bridge *bridge.Bridge
-	store  *store.SQL
-	server *api.Server
-	log    *zap.Logger
+	bridge  *bridge.Bridge
+	store   *store.SQL
+	tokens  *api.Tokens
+	servers []*api.Server
+	log     *zap.Logger
 }
 
-// openDaemon opens the store and the socket. Nothing is half open after an error.
+// openDaemon opens the store and the listeners. Nothing is half open after an error.
 // load reads the configuration again, for a reload. It returns when no other bridge
 // has the store; with a standby it waits for that.
 func openDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Config, error), wait *standby, log *zap.Logger) (*daemon, error) {
@@ -45,14 +46,18 @@ func openDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Co
 	if waited {
 		mapping = afterWait(cfg, load, log)
 	}
-	server, err := api.Listen(ctx, cfg.Daemon.HTTP.Socket, log)
+	tokens, err := api.OpenTokens(ctx, st, log, nil)
+	if err != nil {
+		return nil, errors.Join(err, st.Close(ctx, false))
+	}
+	servers, err := openServers(ctx, cfg.Daemon.HTTP, log)
 	if err != nil {
 		return nil, errors.Join(err, st.Close(ctx, false))
 	}
 	b, err := bridge.Open(ctx, bridge.Options{
 		Mapping: mapping,
 		LoadMapping: func() (*presence.Mapping, error) {
-			return reload(cfg, load, log)
+			return readAgain(cfg, load, log)
 		},
 		PBXs:    pbxs,
 		Store:   st,
@@ -62,16 +67,53 @@ func openDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Co
 		Settled: settled,
 	})
 	if err != nil {
-		return nil, errors.Join(err, st.Close(ctx, false), server.Close())
+		return nil, errors.Join(err, st.Close(ctx, false), closeAll(servers))
 	}
-	return &daemon{bridge: b, store: st, server: server, log: log}, nil
+	return &daemon{bridge: b, store: st, tokens: tokens, servers: servers, log: log}, nil
+}
+
+// openServers opens the listeners that are configured: the socket first, which tells
+// whether another bridge runs.
+func openServers(ctx context.Context, cfg config.HTTP, log *zap.Logger) (servers []*api.Server, err error) {
+	add := func(open func() (*api.Server, error)) {
+		if err != nil {
+			return
+		}
+		s, e := open()
+		if err = e; err == nil {
+			servers = append(servers, s)
+		}
+	}
+	add(func() (*api.Server, error) { return api.Listen(ctx, cfg.Socket, log) })
+	if cfg.Listen != "" {
+		add(func() (*api.Server, error) {
+			return api.ListenNetwork(ctx, api.Network{
+				Address: cfg.Listen, CertFile: cfg.TLS.CertFile, KeyFile: cfg.TLS.KeyFile, MaxConnections: cfg.MaxConnections,
+			}, log)
+		})
+	}
+	if cfg.Metrics != "" {
+		add(func() (*api.Server, error) { return api.ListenHealth(ctx, cfg.Metrics, log) })
+	}
+	if err != nil {
+		return nil, errors.Join(err, closeAll(servers))
+	}
+	return servers, nil
+}
+
+func closeAll(servers []*api.Server) error {
+	var err error
+	for _, s := range servers {
+		err = errors.Join(err, s.Close())
+	}
+	return err
 }
 
 // afterWait returns the mapping as it is when a standby takes over, or as it was
 // when the wait began if it has faults by now.
 func afterWait(cfg *config.Config, load func() (*config.Config, error), log *zap.Logger) *presence.Mapping {
 	log.Info("taking over the store")
-	mapping, err := reload(cfg, load, log)
+	mapping, err := readAgain(cfg, load, log)
 	if err != nil {
 		log.Error("the mapping has changed while this bridge waited and was not taken over; correct it and save again", zap.Error(err))
 		return cfg.Mapping
@@ -110,7 +152,7 @@ func (d *daemon) run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	})
-	serveErr := d.server.Run(ctx, api.New(feeds{d.bridge}, api.Options{Log: d.log}))
+	serveErr := d.serve(ctx)
 	cancel()
 	stop()
 	wait.Wait()
@@ -122,15 +164,42 @@ func (d *daemon) run(ctx context.Context) error {
 	return err
 }
 
+// serve serves at every listener until ctx ends or one of them fails.
+func (d *daemon) serve(ctx context.Context) error {
+	ctx, end := context.WithCancel(ctx)
+	defer end()
+	h := api.New(feeds{d.bridge}, api.Options{Log: d.log, Tokens: d.tokens})
+	failed := make([]error, len(d.servers))
+	var wait sync.WaitGroup
+	wait.Go(func() { d.tokens.Run(ctx) })
+	for i, s := range d.servers {
+		wait.Go(func() {
+			defer end()
+			failed[i] = s.Run(ctx, h)
+		})
+	}
+	wait.Wait()
+	return errors.Join(failed...)
+}
+
+// reload takes over the files again, and keeps who made it do so.
+func (d *daemon) reload(ctx context.Context, by string) error {
+	err := d.bridge.Reload(ctx)
+	if ctx.Err() == nil {
+		d.tokens.NoteReload(ctx, by, err)
+	}
+	return err
+}
+
 // feeds gives the API the bridge's subscriptions under its own interface.
 type feeds struct{ *bridge.Bridge }
 
 // Subscribe follows the feed behind id last.
 func (f feeds) Subscribe(last uint64) api.Feed { return f.Bridge.Subscribe(last) }
 
-// reload reads the configuration again and returns its mapping. Connections are
+// readAgain reads the configuration again and returns its mapping. Connections are
 // made once, at the start; a change of theirs has to wait for the next.
-func reload(old *config.Config, load func() (*config.Config, error), log *zap.Logger) (*presence.Mapping, error) {
+func readAgain(old *config.Config, load func() (*config.Config, error), log *zap.Logger) (*presence.Mapping, error) {
 	cfg, err := load()
 	if err != nil {
 		return nil, err

@@ -48,6 +48,7 @@ func (m *Main) examineFiles(ctx context.Context, file string) (*config.Config, [
 		steps = append(steps, mappingStep(cfg.MappingPath))
 		steps = append(steps, m.storeSteps(cfg.Daemon.Store.DSN, runs)...)
 		steps = append(steps, socketStep(socket, runs))
+		steps = append(steps, networkSteps(ctx, cfg.Daemon.HTTP, runs, m.Now())...)
 	}
 	return cfg, append(steps, bridge)
 }

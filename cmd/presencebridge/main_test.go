@@ -71,11 +71,16 @@ func serve(t *testing.T, b api.Bridge, path string) (stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	now := func() time.Time { return apitest.Now }
+	tokens, err := api.OpenTokens(t.Context(), apitest.NewStore(), nil, now)
+	if err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := s.Run(ctx, api.New(b, api.Options{Now: func() time.Time { return apitest.Now }})); err != nil {
+		if err := s.Run(ctx, api.New(b, api.Options{Tokens: tokens, Now: now})); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -167,6 +172,21 @@ func TestCommandsPrintWhatTheGoldenFilesSay(t *testing.T) {
 		{name: "reload-faults", args: "reload", prepare: func(b *apitest.Bridge, _ *console) {
 			b.ReloadErr = apitest.Faults{"mapping.yaml:3: sync.incoming: unknown: use latest", "mapping.yaml:9: users: twice: remove one"}
 		}},
+		{name: "token-list", args: "token list"},
+		{name: "token-list-json", args: "token list --json"},
+		{name: "token-revoke", args: "token revoke crm"},
+		{name: "token-unknown", args: "token revoke crn"},
+		{name: "token-twice", args: "token new crm"},
+		{name: "token-unknown-user", args: "token new phone --scope own --user alcie"},
+		{name: "token-no-user", args: "token new phone --scope own"},
+		{name: "token-scope", args: "token new phone --scope write"},
+		{name: "token-expires", args: "token new phone --expires soon"},
+		{name: "token-what", args: "token nwe phone"},
+		{name: "token", args: "token"},
+		{name: "complete-token", args: "__complete token revoke c"},
+		{name: "audit", args: "audit"},
+		{name: "audit-json", args: "audit --limit 1 --json"},
+		{name: "audit-limit", args: "audit --limit 1"},
 		{name: "complete-user", args: "__complete status al"},
 		{name: "complete-no-more", args: "__complete status alice b"},
 		{name: "complete-status", args: "__complete set alice d"},

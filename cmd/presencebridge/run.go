@@ -52,8 +52,9 @@ type setup struct {
 // service is a bridge that can be run, once, and told to read its files again
 // meanwhile.
 type service struct {
-	run, reload func(context.Context) error
-	alive       func(context.Context) error // returns when the owner loop has answered
+	run    func(context.Context) error
+	reload func(ctx context.Context, by string) error // by is for the audit log
+	alive  func(context.Context) error                // returns when the owner loop has answered
 }
 
 func openService(ctx context.Context, s setup) (service, error) {
@@ -61,7 +62,7 @@ func openService(ctx context.Context, s setup) (service, error) {
 	if err != nil {
 		return service{}, err
 	}
-	return service{run: d.run, reload: d.bridge.Reload, alive: d.bridge.Alive}, nil
+	return service{run: d.run, reload: d.reload, alive: d.bridge.Alive}, nil
 }
 
 func (m *Main) run(ctx context.Context) error {
@@ -101,7 +102,8 @@ func (m *Main) run(ctx context.Context) error {
 		return &exit{exitFailed, err}
 	}
 	m.Notify(systemd.SdNotifyReady)
-	log.Info("started", zap.String("config", cfg.Path), zap.String("mapping", cfg.MappingPath), zap.String("socket", cfg.Daemon.HTTP.Socket), zap.Int("users", len(cfg.Mapping.Users)))
+	log.Info("started", zap.String("config", cfg.Path), zap.String("mapping", cfg.MappingPath), zap.String("socket", cfg.Daemon.HTTP.Socket),
+		zap.String("listen", cfg.Daemon.HTTP.Listen), zap.String("metrics", cfg.Daemon.HTTP.Metrics), zap.Int("users", len(cfg.Mapping.Users)))
 	if err := m.attend(ctx, s, hangUp, cfg.MappingPath, log); err != nil {
 		return &exit{exitFailed, err}
 	}
@@ -129,10 +131,10 @@ func (m *Main) attend(ctx context.Context, s service, hangUp <-chan os.Signal, m
 				return
 			case <-hangUp:
 				m.Notify(systemd.SdNotifyReloading + "\n" + systemd.SdNotifyMonotonicUsec())
-				m.takeOver(ctx, s, log)
+				m.takeOver(ctx, s, "signal", log)
 				m.Notify(systemd.SdNotifyReady)
 			case <-saved:
-				m.takeOver(ctx, s, log)
+				m.takeOver(ctx, s, "saved file", log)
 			}
 		}
 	})
@@ -143,8 +145,8 @@ func (m *Main) attend(ctx context.Context, s service, hangUp <-chan os.Signal, m
 	return err
 }
 
-func (m *Main) takeOver(ctx context.Context, s service, log *zap.Logger) {
-	err := s.reload(ctx)
+func (m *Main) takeOver(ctx context.Context, s service, by string, log *zap.Logger) {
+	err := s.reload(ctx, by)
 	switch {
 	case err == nil:
 		log.Info("files taken over")

@@ -48,7 +48,7 @@ func startRun(t *testing.T, b *apitest.Bridge) (c *console, s *told, dir string,
 	c, s = newConsole("run", "--log-level", "debug", "--log-format", "console", "--config", filepath.Join(dir, "presencebridge.yaml")), &told{}
 	c.Notify = s.notify
 	c.Open = func(context.Context, setup) (service, error) {
-		return service{reload: b.Reload, run: func(ctx context.Context) error { <-ctx.Done(); return nil }}, nil
+		return service{reload: func(ctx context.Context, _ string) error { return b.Reload(ctx) }, run: func(ctx context.Context) error { <-ctx.Done(); return nil }}, nil
 	}
 	stop = c.background(t)
 	eventually(t, "it started", func() bool { return strings.Contains(c.err.String(), "started") })

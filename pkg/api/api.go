@@ -6,7 +6,9 @@ package api
 import (
 	"context"
 	"iter"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -50,24 +52,25 @@ type Feed interface {
 	Close()
 }
 
-// Options are what New needs beside a Bridge. The zero value serves a unix socket.
+// Options are what New needs beside a Bridge. The zero value is good for a unix
+// socket alone.
 type Options struct {
-	Log       *zap.Logger                         // nil: no log
-	By        func(*http.Request) (string, error) // who asks, for the history; nil: Local
-	Now       func() time.Time                    // nil: time.Now
-	Heartbeat time.Duration                       // of a silent event stream; 0: 15 s
-	Deadline  time.Duration                       // of one call of the bridge; 0: 10 s
+	Log       *zap.Logger      // nil: no log
+	Tokens    *Tokens          // nil: nobody can sign in, and there is no audit log
+	Now       func() time.Time // nil: time.Now
+	Heartbeat time.Duration    // of a silent event stream; 0: 15 s
+	Deadline  time.Duration    // of one call of the bridge; 0: 10 s
 }
 
-// Handler serves the API.
+// Handler serves the API as whoever may open the unix socket sees it.
 type Handler struct {
 	bridge    Bridge
+	tokens    *Tokens
 	log       *zap.Logger
-	by        func(*http.Request) (string, error)
 	now       func() time.Time
 	heartbeat time.Duration
 	deadline  time.Duration
-	mux       *http.ServeMux
+	local     http.Handler
 
 	stop     chan struct{} // closed: event streams end
 	stopOnce sync.Once
@@ -76,14 +79,11 @@ type Handler struct {
 // New returns the API of b.
 func New(b Bridge, o Options) *Handler {
 	h := &Handler{
-		bridge: b, log: o.Log, by: o.By, now: o.Now, heartbeat: o.Heartbeat, deadline: o.Deadline,
-		mux: http.NewServeMux(), stop: make(chan struct{}),
+		bridge: b, tokens: o.Tokens, log: o.Log, now: o.Now, heartbeat: o.Heartbeat, deadline: o.Deadline,
+		stop: make(chan struct{}),
 	}
 	if h.log == nil {
 		h.log = zap.NewNop()
-	}
-	if h.by == nil {
-		h.by = Local
 	}
 	if h.now == nil {
 		h.now = time.Now
@@ -94,78 +94,132 @@ func New(b Bridge, o Options) *Handler {
 	if h.deadline == 0 {
 		h.deadline = 10 * time.Second
 	}
-	for path, methods := range h.routes() {
-		h.mux.Handle(path, h.only(methods))
-	}
-	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		h.fail(w, r, problem(http.StatusNotFound, "There is nothing at "+r.URL.Path+"; GET /api/v1/openapi.json lists what there is."))
-	})
+	h.local = h.serve(h.routes(), local)
 	return h
 }
 
-// methods are what a path answers to, by HTTP method.
-type methods map[string]handlerFunc
+// request is an HTTP request and who sent it.
+type request struct {
+	*http.Request
+	from caller
+}
 
-// handlerFunc answers a request, or returns why it cannot.
-type handlerFunc func(w http.ResponseWriter, r *http.Request) error
+// route is what a path answers to one HTTP method.
+type route struct {
+	need  Scope                                         // of who asks
+	serve func(w http.ResponseWriter, r *request) error // answers, or returns why it cannot
+}
+
+// methods are what a path answers to, by HTTP method.
+type methods map[string]route
 
 func (h *Handler) routes() map[string]methods {
+	all := map[string]methods{
+		"/api/v1/users":              {"GET": {ScopeRead, h.users}},
+		"/api/v1/users/{id}":         {"GET": {ScopeRead, h.user}},
+		"/api/v1/users/{id}/status":  {"PUT": {ScopeOwn, h.choose}},
+		"/api/v1/users/{id}/explain": {"GET": {ScopeRead, h.explain}},
+		"/api/v1/users/{id}/history": {"GET": {ScopeRead, h.history}},
+		"/api/v1/statuses":           {"GET": {ScopeRead, h.statuses}},
+		"/api/v1/pbxs":               {"GET": {ScopeRead, h.pbxs}},
+		"/api/v1/events":             {"GET": {ScopeRead, h.events}},
+		"/api/v1/reload":             {"POST": {ScopeAdmin, h.reload}},
+		"/api/v1/openapi.json":       {"GET": {ScopeRead, h.openAPI}},
+	}
+	maps.Copy(all, h.healthRoutes())
+	if h.tokens != nil {
+		all["/api/v1/tokens"] = methods{"GET": {ScopeAdmin, h.listTokens}, "POST": {ScopeAdmin, h.makeToken}}
+		all["/api/v1/tokens/{name}"] = methods{"DELETE": {ScopeAdmin, h.revokeToken}}
+		all["/api/v1/audit"] = methods{"GET": {ScopeAdmin, h.audit}}
+	}
+	return all
+}
+
+func (h *Handler) healthRoutes() map[string]methods {
 	return map[string]methods{
-		"/api/v1/users":              {"GET": h.users},
-		"/api/v1/users/{id}":         {"GET": h.user},
-		"/api/v1/users/{id}/status":  {"PUT": h.choose},
-		"/api/v1/users/{id}/explain": {"GET": h.explain},
-		"/api/v1/users/{id}/history": {"GET": h.history},
-		"/api/v1/statuses":           {"GET": h.statuses},
-		"/api/v1/pbxs":               {"GET": h.pbxs},
-		"/api/v1/events":             {"GET": h.events},
-		"/api/v1/reload":             {"POST": h.reload},
-		"/api/v1/openapi.json":       {"GET": h.openAPI},
-		"/healthz":                   {"GET": h.healthz},
-		"/readyz":                    {"GET": h.readyz},
-		"/metrics":                   {"GET": h.metrics},
+		"/healthz": {"GET": {ScopeRead, h.healthz}},
+		"/readyz":  {"GET": {ScopeAdmin, h.readyz}},
+		"/metrics": {"GET": {ScopeRead, h.metrics}},
 	}
 }
 
-// only picks the handler of a method. http.ServeMux would do it too, but answers
-// a wrong one in plain text.
-func (h *Handler) only(m methods) http.Handler {
-	allow := "PUT"
-	switch {
-	case m["GET"] != nil:
-		allow = "GET, HEAD"
-	case m["POST"] != nil:
-		allow = "POST"
+// serve answers at routes those whom an access lets in.
+func (h *Handler) serve(routes map[string]methods, in access) http.Handler {
+	mux := http.NewServeMux()
+	handle := func(path string, answer func(w http.ResponseWriter, r *request) error) {
+		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+			from, err := in(r)
+			if err == nil {
+				err = answer(w, &request{r, from})
+			}
+			if err != nil {
+				h.fail(w, r, err)
+			}
+		})
 	}
+	for path, methods := range routes {
+		handle(path, methods.serve)
+	}
+	handle("/", func(_ http.ResponseWriter, r *request) error {
+		return problem(http.StatusNotFound, "There is nothing at "+r.URL.Path+"; GET /api/v1/openapi.json lists what there is.")
+	})
+	return harmless(mux)
+}
+
+// serve picks the route of the request's method. http.ServeMux would do it too, but
+// answers a wrong one in plain text.
+func (m methods) serve(w http.ResponseWriter, r *request) error {
+	method := r.Method
+	if method == http.MethodHead {
+		method = http.MethodGet // net/http leaves the body out
+	}
+	route, ok := m[method]
+	if !ok {
+		allow := m.allowed()
+		p := problem(http.StatusMethodNotAllowed, "This address takes "+strings.Join(allow, " or ")+" only.")
+		p.headers = http.Header{"Allow": {strings.Join(allow, ", ")}}
+		return p
+	}
+	if err := r.from.may(route.need); err != nil {
+		return err
+	}
+	return route.serve(w, r)
+}
+
+func (m methods) allowed() []string {
+	allow := slices.Sorted(maps.Keys(m))
+	if allow[0] == http.MethodGet {
+		allow = slices.Insert(allow, 1, http.MethodHead)
+	}
+	return allow
+}
+
+// harmless keeps browsers from doing anything with an answer but show it.
+func harmless(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		method := r.Method
-		if method == http.MethodHead {
-			method = http.MethodGet // net/http leaves the body out
-		}
-		serve, ok := m[method]
-		if !ok {
-			w.Header().Set("Allow", allow)
-			h.fail(w, r, problem(http.StatusMethodNotAllowed, "This address takes "+strings.ReplaceAll(allow, ", ", " or ")+" only."))
-			return
-		}
-		if err := serve(w, r); err != nil {
-			h.fail(w, r, err)
-		}
+		header := w.Header()
+		header.Set("Cache-Control", "no-store")
+		header.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		header.Set("Referrer-Policy", "no-referrer")
+		header.Set("X-Content-Type-Options", "nosniff")
+		h.ServeHTTP(w, r)
 	})
 }
 
 // ServeHTTP answers one request.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	h.mux.ServeHTTP(w, r)
-}
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.local.ServeHTTP(w, r) }
+
+// network is the API for those who have a token.
+func (h *Handler) network() http.Handler { return h.serve(h.routes(), h.tokens.access) }
+
+// health is what those see who watch the bridge.
+func (h *Handler) health() http.Handler { return h.serve(h.healthRoutes(), watcher) }
 
 // EndStreams ends every event stream, now and later. A server calls it when it
 // shuts down, for a stream never ends by itself.
 func (h *Handler) EndStreams() { h.stopOnce.Do(func() { close(h.stop) }) }
 
 // call returns the context for a call of the bridge.
-func (h *Handler) call(r *http.Request) (context.Context, context.CancelFunc) {
+func (h *Handler) call(r *request) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(r.Context(), h.deadline)
 }

@@ -30,9 +30,15 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const golden = "../../testdata/api"
 
-// handler returns the API of b at the time of apitest.
+// handler returns the API of b at the time of apitest, with two tokens and what was
+// done before.
 func handler(b api.Bridge) *api.Handler {
-	return api.New(b, api.Options{Now: func() time.Time { return apitest.Now }})
+	now := func() time.Time { return apitest.Now }
+	tokens, err := api.OpenTokens(context.Background(), apitest.NewStore(), nil, now)
+	if err != nil {
+		panic(err) // a store in memory has nothing to say
+	}
+	return api.New(b, api.Options{Tokens: tokens, Now: now})
 }
 
 func request(method, path, body string) *http.Request {
@@ -105,6 +111,22 @@ func TestAnswersAreAsTheGoldenFiles(t *testing.T) {
 			}},
 		{name: "reload-stopping", method: "POST", path: "/api/v1/reload", status: 503, schema: "Problem",
 			prepare: func(b *apitest.Bridge) { b.ReloadErr = bridge.ErrStopping }},
+		{name: "tokens", path: "/api/v1/tokens", status: 200, schema: "TokenList"},
+		{name: "token-name", method: "POST", path: "/api/v1/tokens", body: `{"name":"a b","scope":"read"}`, status: 422, schema: "Problem"},
+		{name: "token-local", method: "POST", path: "/api/v1/tokens", body: `{"name":"local","scope":"read"}`, status: 422, schema: "Problem"},
+		{name: "token-scope", method: "POST", path: "/api/v1/tokens", body: `{"name":"x","scope":"write"}`, status: 422, schema: "Problem"},
+		{name: "token-no-user", method: "POST", path: "/api/v1/tokens", body: `{"name":"x","scope":"own"}`, status: 422, schema: "Problem"},
+		{name: "token-user-for-nothing", method: "POST", path: "/api/v1/tokens", body: `{"name":"x","scope":"set","user":"alice"}`, status: 422, schema: "Problem"},
+		{name: "token-unknown-user", method: "POST", path: "/api/v1/tokens", body: `{"name":"x","scope":"own","user":"alcie"}`, status: 404, schema: "Problem"},
+		{name: "token-expires", method: "POST", path: "/api/v1/tokens", body: `{"name":"x","scope":"read","expires":"2026-11-22T09:59:00Z"}`, status: 422, schema: "Problem"},
+		{name: "token-no-json", method: "POST", path: "/api/v1/tokens", body: `[]`, status: 400, schema: "Problem"},
+		{name: "token-field", method: "POST", path: "/api/v1/tokens", body: `{"name":"x","scope":"read","expires":"90d"}`, status: 422, schema: "Problem"},
+		{name: "token-twice", method: "POST", path: "/api/v1/tokens", body: `{"name":"crm","scope":"read"}`, status: 409, schema: "Problem"},
+		{name: "token-revoked", method: "DELETE", path: "/api/v1/tokens/crm", status: 204},
+		{name: "token-unknown", method: "DELETE", path: "/api/v1/tokens/zoe", status: 404, schema: "Problem"},
+		{name: "audit", path: "/api/v1/audit", status: 200, schema: "Audit"},
+		{name: "audit-page", path: "/api/v1/audit?limit=1", status: 200, schema: "Audit"},
+		{name: "audit-cursor", path: "/api/v1/audit?cursor=x", status: 400, schema: "Problem"},
 		{name: "healthz", path: "/healthz", status: 200, schema: "Health"},
 		{name: "readyz", path: "/readyz", status: 200, schema: "Readiness"},
 		{name: "readyz-not", path: "/readyz", status: 503, schema: "Readiness", prepare: func(b *apitest.Bridge) { b.Reasons = []string{"branch: no snapshot yet"} }},
@@ -225,7 +247,7 @@ func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 func TestAWrongMethodTellsWhichAreAllowed(t *testing.T) {
 	for path, want := range map[string]string{
-		"/api/v1/users": "GET, HEAD", "/api/v1/users/alice/status": "PUT", "/api/v1/reload": "POST",
+		"/api/v1/users": "GET, HEAD", "/api/v1/users/alice/status": "PUT", "/api/v1/reload": "POST", "/api/v1/tokens": "GET, HEAD, POST", "/api/v1/tokens/x": "DELETE",
 	} {
 		if got := do(handler(apitest.New()), request("PATCH", path, "")).Header().Get("Allow"); got != want {
 			t.Errorf("%s allows %q, want %q", path, got, want)

@@ -22,20 +22,10 @@ const maxBody = 64 << 10
 // ByHeader tells on whose behalf a local program asks.
 const ByHeader = "X-Presencebridge-By"
 
-var byWords = regexp.MustCompile(`^(cli|(panel|api|integration) [A-Za-z0-9_.@-]{1,64})$`)
-
-// Local names who asks over the unix socket. Whoever may open it may act for
-// everybody, so it is believed.
-func Local(r *http.Request) (string, error) {
-	by := r.Header.Get(ByHeader)
-	if by == "" {
-		return "api local", nil
-	}
-	if !byWords.MatchString(by) {
-		return "", problem(http.StatusBadRequest, ByHeader+` is "cli", "panel NAME", "api NAME" or "integration NAME"; leave it out to be "api local".`)
-	}
-	return by, nil
-}
+var (
+	byWords   = regexp.MustCompile(`^(cli|(panel|api|integration) [A-Za-z0-9_.@-]{1,64})$`)
+	tokenName = regexp.MustCompile(`^[A-Za-z0-9_.@-]{1,64}$`)
+)
 
 // chosen is a user after a choice.
 type chosen struct {
@@ -43,16 +33,15 @@ type chosen struct {
 	Notice string `json:"notice,omitempty"` // why the user may not show what was chosen
 }
 
-func (h *Handler) choose(w http.ResponseWriter, r *http.Request) error {
-	by, err := h.by(r)
-	if err != nil {
+func (h *Handler) choose(w http.ResponseWriter, r *request) error {
+	if err := r.from.mayChooseFor(userID(r)); err != nil {
 		return err
 	}
 	c, cut, err := h.choice(w, r)
 	if err != nil {
 		return err
 	}
-	c.By = by
+	c.By = r.from.by
 	ctx, cancel := h.call(r)
 	defer cancel()
 	u, err := h.bridge.Choose(ctx, userID(r), c)
@@ -111,8 +100,8 @@ func (h *Handler) typesThere() string {
 }
 
 // choice reads the body of a choice. cut says that the message was too long.
-func (h *Handler) choice(w http.ResponseWriter, r *http.Request) (c bridge.Choice, cut bool, err error) {
-	fields, err := body(w, r, "type", "message", "until")
+func (h *Handler) choice(w http.ResponseWriter, r *request) (c bridge.Choice, cut bool, err error) {
+	fields, err := body(w, r, exampleChoice, "type", "message", "until")
 	if err != nil {
 		return c, false, err
 	}
@@ -157,7 +146,7 @@ func (h *Handler) until(fields map[string]json.RawMessage, c *bridge.Choice) err
 }
 
 // body reads a JSON object that may have the fields named.
-func body(w http.ResponseWriter, r *http.Request, names ...string) (map[string]json.RawMessage, error) {
+func body(w http.ResponseWriter, r *request, example string, names ...string) (map[string]json.RawMessage, error) {
 	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
 		return nil, problem(http.StatusUnsupportedMediaType, "Send JSON, with the header Content-Type: application/json.")
 	}
@@ -170,7 +159,7 @@ func body(w http.ResponseWriter, r *http.Request, names ...string) (map[string]j
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(text, &fields); err != nil || fields == nil {
-		return nil, problem(http.StatusBadRequest, "The body is not a JSON object; send "+example+".")
+		return nil, problem(http.StatusBadRequest, "The body is not a JSON object; send something like "+example+".")
 	}
 	for name := range fields {
 		if !slices.Contains(names, name) {
@@ -180,7 +169,7 @@ func body(w http.ResponseWriter, r *http.Request, names ...string) (map[string]j
 	return fields, nil
 }
 
-const example = `something like {"type": "lunch", "message": "Back at 2", "until": null}`
+const exampleChoice = `{"type": "lunch", "message": "Back at 2", "until": null}`
 
 // field reads one field into v. A missing one leaves v alone.
 func field(fields map[string]json.RawMessage, name string, v any, want string) error {

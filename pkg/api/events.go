@@ -23,7 +23,7 @@ const (
 
 // events sends every change of a user as a server-sent event, until the client
 // goes away or the server stops.
-func (h *Handler) events(w http.ResponseWriter, r *http.Request) error {
+func (h *Handler) events(w http.ResponseWriter, r *request) error {
 	last, err := lastEventID(r)
 	if err != nil {
 		return err
@@ -31,12 +31,14 @@ func (h *Handler) events(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodHead {
 		return nil // what would be sent has no end to wait for
 	}
-	ctx, cancel := context.WithCancel(r.Context())
+	ctx, cancel := r.from.while(r.Context())
 	watched := make(chan struct{})
 	go func() { // ends with this request, which waits for it
 		defer close(watched)
 		select {
 		case <-h.stop:
+			cancel()
+		case <-r.from.revoked:
 			cancel()
 		case <-ctx.Done():
 		}
@@ -111,7 +113,7 @@ func writeEvent(buf *bytes.Buffer, item bridge.FeedItem) {
 	buf.WriteByte('\n')
 }
 
-func lastEventID(r *http.Request) (uint64, error) {
+func lastEventID(r *request) (uint64, error) {
 	s := r.Header.Get("Last-Event-ID")
 	if s == "" {
 		s = r.URL.Query().Get("last_event_id")

@@ -11,7 +11,7 @@ import (
 //go:embed openapi.json
 var description []byte
 
-func (h *Handler) openAPI(w http.ResponseWriter, _ *http.Request) error {
+func (h *Handler) openAPI(w http.ResponseWriter, _ *request) error {
 	w.Header().Set("Content-Type", "application/vnd.oai.openapi+json;version=3.1")
 	_, _ = w.Write(description)
 	return nil
@@ -19,7 +19,7 @@ func (h *Handler) openAPI(w http.ResponseWriter, _ *http.Request) error {
 
 // healthz tells that the process is alive, and nothing more: a bridge without its
 // PBX must not be restarted for that.
-func (h *Handler) healthz(w http.ResponseWriter, _ *http.Request) error {
+func (h *Handler) healthz(w http.ResponseWriter, _ *request) error {
 	return answer(w, struct {
 		Status string `json:"status"`
 	}{"ok"})
@@ -32,7 +32,7 @@ type readiness struct {
 	Warnings []string `json:"warnings"` // what is wrong and does not matter to readiness
 }
 
-func (h *Handler) readyz(w http.ResponseWriter, _ *http.Request) error {
+func (h *Handler) readyz(w http.ResponseWriter, _ *request) error {
 	reasons, warnings := h.bridge.NotReady(), []string{}
 	if did := h.bridge.Reloads(); did.Fault != nil {
 		fault, _, _ := strings.Cut(did.Fault.Error(), "\n")
@@ -52,7 +52,7 @@ func (h *Handler) readyz(w http.ResponseWriter, _ *http.Request) error {
 }
 
 // metrics writes Prometheus' text format, version 0.0.4.
-func (h *Handler) metrics(w http.ResponseWriter, _ *http.Request) error {
+func (h *Handler) metrics(w http.ResponseWriter, _ *request) error {
 	var b strings.Builder
 	pbxs := h.bridge.PBXs()
 	family := func(name, kind, help string, value func(i int) uint64) {

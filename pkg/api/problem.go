@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"net/http"
 	"strings"
 
@@ -20,6 +21,8 @@ type Problem struct {
 	Detail string   `json:"detail"`
 	Near   string   `json:"near,omitempty"`   // the name most like the unknown one
 	Errors []string `json:"errors,omitempty"` // every fault, where there are several
+
+	headers http.Header // to send with it; nil: none
 }
 
 func (p *Problem) Error() string { return p.Detail }
@@ -81,6 +84,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if p.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retryAfter)
 	}
+	maps.Copy(w.Header(), p.headers)
 	write(w, p.Status, "application/problem+json", p)
 }
 

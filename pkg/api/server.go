@@ -1,10 +1,12 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log"
 	"net"
 	"net/http"
 	"os"
@@ -29,15 +31,16 @@ const (
 	shutdownWait = time.Second
 )
 
-// Server serves the API on a unix socket.
+// Server serves the API at one listener.
 type Server struct {
 	listener net.Listener
 	log      *zap.Logger
+	view     func(*Handler) http.Handler // what is served here, and to whom
 }
 
 // Listen opens the unix socket at path. A socket that a killed bridge left behind
 // is taken over; one that is alive is an error.
-func Listen(ctx context.Context, path string, log *zap.Logger) (*Server, error) {
+func Listen(ctx context.Context, path string, logger *zap.Logger) (*Server, error) {
 	if err := makeWay(ctx, path); err != nil {
 		return nil, err
 	}
@@ -50,9 +53,9 @@ func Listen(ctx context.Context, path string, log *zap.Logger) (*Server, error) 
 			_ = l.Close()
 			return nil, err
 		}
-		log.Warn("socket not given to its group, so only the bridge's own user can use it; add that user to the group", zap.String("group", Group), zap.Error(err))
+		logger.Warn("socket not given to its group, so only the bridge's own user can use it; add that user to the group", zap.String("group", Group), zap.Error(err))
 	}
-	return &Server{listener: l, log: log}, nil
+	return &Server{listener: l, log: logger, view: func(h *Handler) http.Handler { return h }}, nil
 }
 
 // makeWay makes sure that path can be listened on.
@@ -105,21 +108,47 @@ func share(path, group string) error {
 	return nil
 }
 
-// Run serves h until ctx ends, lets requests under way end, and removes the socket.
-func (s *Server) Run(ctx context.Context, h *Handler) error {
-	return s.run(ctx, h, shutdownWait)
+// limits bound what a client may take of a server.
+type limits struct {
+	header   time.Duration // to send the header, and to shake hands for TLS
+	request  time.Duration // to send all of it
+	answer   time.Duration // to take the answer; an event stream sets its own
+	idle     time.Duration // between two requests
+	shutdown time.Duration // for requests under way when the server stops
 }
 
-func (s *Server) run(ctx context.Context, h *Handler, patience time.Duration) error {
-	server := &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       30 * time.Second, // longer than a call of the bridge may take
-		WriteTimeout:      time.Minute,      // an event stream sets its own
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          zap.NewStdLog(s.log.Named("http")),
+func standardLimits() limits {
+	return limits{
+		header:   5 * time.Second,
+		request:  30 * time.Second, // longer than a call of the bridge may take
+		answer:   time.Minute,
+		idle:     2 * time.Minute,
+		shutdown: shutdownWait,
 	}
+}
+
+// maxHeader bounds the header of a request, in bytes; net/http adds 4 KiB to it.
+const maxHeader = 16<<10 - 4<<10
+
+// Run serves h until ctx ends, lets requests under way end, and removes the socket.
+func (s *Server) Run(ctx context.Context, h *Handler) error {
+	return s.run(ctx, h, standardLimits())
+}
+
+func (s *Server) run(ctx context.Context, h *Handler, most limits) error {
+	server := &http.Server{
+		Handler:           s.view(h),
+		ReadHeaderTimeout: most.header,
+		ReadTimeout:       most.request,
+		WriteTimeout:      most.answer,
+		IdleTimeout:       most.idle,
+		MaxHeaderBytes:    maxHeader,
+		ErrorLog:          log.New(serverLog{s.log.Named("http")}, "", 0),
+		Protocols:         new(http.Protocols),
+	}
+	// HTTP/1 alone: a connection is one request at a time, so that what bounds
+	// connections bounds everything.
+	server.Protocols.SetHTTP1(true)
 	server.RegisterOnShutdown(h.EndStreams)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(s.listener) }()
@@ -128,10 +157,10 @@ func (s *Server) run(ctx context.Context, h *Handler, patience time.Duration) er
 		return fmt.Errorf("serve on %s: %w", s.listener.Addr(), err)
 	case <-ctx.Done():
 	}
-	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	wait, cancel := context.WithTimeout(context.WithoutCancel(ctx), most.shutdown)
 	defer cancel()
 	if err := server.Shutdown(wait); err != nil { // a client that is slow, or says nothing, is no fault of ours
-		s.log.Info("requests that did not end were cut", zap.Duration("after", patience))
+		s.log.Info("requests that did not end were cut", zap.Duration("after", most.shutdown))
 		_ = server.Close()
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
@@ -140,5 +169,22 @@ func (s *Server) run(ctx context.Context, h *Handler, patience time.Duration) er
 	return nil
 }
 
+// Addr is where the server listens.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
 // Close gives the socket back without ever having served.
 func (s *Server) Close() error { return s.listener.Close() }
+
+// serverLog takes what net/http says. Who does not get as far as a request is
+// somebody's mistake or a scanner, and as many lines as they like.
+type serverLog struct{ log *zap.Logger }
+
+func (l serverLog) Write(line []byte) (int, error) {
+	text := zap.ByteString("says", bytes.TrimSpace(line))
+	if bytes.HasPrefix(line, []byte("http: TLS handshake error")) {
+		l.log.Debug("no connection made", text)
+	} else {
+		l.log.Warn("http server", text)
+	}
+	return len(line), nil
+}

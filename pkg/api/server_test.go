@@ -91,7 +91,9 @@ func TestARequestThatDoesNotEndIsCut(t *testing.T) {
 	b := stuck{begun: make(chan struct{}), letGo: make(chan struct{})}
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
-	go func() { done <- s.run(ctx, New(b, Options{}), time.Millisecond) }()
+	most := standardLimits()
+	most.shutdown = time.Millisecond
+	go func() { done <- s.run(ctx, New(b, Options{}), most) }()
 	asked := make(chan error, 1)
 	go func() {
 		answer, err := client(path).Post("http://bridge/api/v1/reload", "", nil)

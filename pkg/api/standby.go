@@ -13,15 +13,16 @@ func Standby(reason func() string, log *zap.Logger) *Handler {
 	if log == nil {
 		log = zap.NewNop()
 	}
-	h := &Handler{log: log, mux: http.NewServeMux(), stop: make(chan struct{})}
-	h.mux.Handle("/healthz", h.only(methods{"GET": h.healthz}))
-	h.mux.Handle("/readyz", h.only(methods{"GET": func(w http.ResponseWriter, _ *http.Request) error {
+	h := &Handler{log: log, stop: make(chan struct{})}
+	mux := http.NewServeMux()
+	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Retry-After", retryAfter)
 		write(w, http.StatusServiceUnavailable, "application/json", readiness{false, []string{reason()}, []string{}})
-		return nil
-	}}))
-	h.mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	})
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, problem(http.StatusServiceUnavailable, "This bridge is a "+reason()+"; ask that one."))
 	})
+	mux.Handle("/healthz", h.serve(map[string]methods{"/healthz": h.healthRoutes()["/healthz"]}, local))
+	h.local = harmless(mux)
 	return h
 }

@@ -24,7 +24,7 @@ const (
 	maxPage     = 5000
 )
 
-func (h *Handler) users(w http.ResponseWriter, r *http.Request) error {
+func (h *Handler) users(w http.ResponseWriter, r *request) error {
 	q := r.URL.Query()
 	limit, err := limitOf(q, usersPage)
 	if err != nil {
@@ -89,9 +89,22 @@ func limitOf(q url.Values, standard int) (int, error) {
 	return n, nil
 }
 
-func userID(r *http.Request) presence.UserID { return presence.UserID(r.PathValue("id")) }
+// pageOf reads ?limit and the ?cursor of a list that goes from the newest entry back.
+func pageOf(q url.Values, standard int) (limit int, before int64, err error) {
+	if limit, err = limitOf(q, standard); err != nil {
+		return 0, 0, err
+	}
+	if c := q.Get("cursor"); c != "" {
+		if before, err = strconv.ParseInt(c, 10, 64); err != nil || before < 1 {
+			return 0, 0, problem(http.StatusBadRequest, "The cursor is not one that this bridge gave; start again without cursor.")
+		}
+	}
+	return limit, before, nil
+}
 
-func (h *Handler) user(w http.ResponseWriter, r *http.Request) error {
+func userID(r *request) presence.UserID { return presence.UserID(r.PathValue("id")) }
+
+func (h *Handler) user(w http.ResponseWriter, r *request) error {
 	u, err := h.bridge.User(userID(r))
 	if err != nil {
 		return err
@@ -99,7 +112,7 @@ func (h *Handler) user(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, u)
 }
 
-func (h *Handler) explain(w http.ResponseWriter, r *http.Request) error {
+func (h *Handler) explain(w http.ResponseWriter, r *request) error {
 	ctx, cancel := h.call(r)
 	defer cancel()
 	e, err := h.bridge.Explain(ctx, userID(r))
@@ -112,17 +125,10 @@ func (h *Handler) explain(w http.ResponseWriter, r *http.Request) error {
 	return answer(w, e)
 }
 
-func (h *Handler) history(w http.ResponseWriter, r *http.Request) error {
-	q := r.URL.Query()
-	limit, err := limitOf(q, historyPage)
+func (h *Handler) history(w http.ResponseWriter, r *request) error {
+	limit, before, err := pageOf(r.URL.Query(), historyPage)
 	if err != nil {
 		return err
-	}
-	var before int64
-	if c := q.Get("cursor"); c != "" {
-		if before, err = strconv.ParseInt(c, 10, 64); err != nil || before < 1 {
-			return problem(http.StatusBadRequest, "The cursor is not one that this bridge gave; start again without cursor.")
-		}
 	}
 	ctx, cancel := h.call(r)
 	defer cancel()
@@ -152,7 +158,7 @@ type statusType struct {
 	QueuePause bool  `json:"queue_pause,omitempty"`
 }
 
-func (h *Handler) statuses(w http.ResponseWriter, _ *http.Request) error {
+func (h *Handler) statuses(w http.ResponseWriter, _ *request) error {
 	var list []statusType
 	for _, t := range h.bridge.Types() {
 		list = append(list, statusType{t, int64(t.Lasts / time.Second), t.QueuePause})
@@ -160,15 +166,18 @@ func (h *Handler) statuses(w http.ResponseWriter, _ *http.Request) error {
 	return answer(w, listOf(list, ""))
 }
 
-func (h *Handler) pbxs(w http.ResponseWriter, _ *http.Request) error {
+func (h *Handler) pbxs(w http.ResponseWriter, _ *request) error {
 	return answer(w, listOf(h.bridge.PBXs(), ""))
 }
 
 // reload answers with every fault, for it is people who correct them.
-func (h *Handler) reload(w http.ResponseWriter, r *http.Request) error {
+func (h *Handler) reload(w http.ResponseWriter, r *request) error {
 	ctx, cancel := h.call(r)
 	defer cancel()
 	err := h.bridge.Reload(ctx)
+	if h.tokens != nil {
+		h.tokens.NoteReload(ctx, r.from.by, err)
+	}
 	if err == nil {
 		w.WriteHeader(http.StatusNoContent)
 		return nil

@@ -33,7 +33,7 @@ type fakeBridge struct {
 	version uint64
 	news    chan struct{}
 	choices []string
-	err     error                             // of Choose
+	err     error                                 // of Choose
 	rule    func(presence.TypeID) presence.TypeID // what becomes of a choice; nil: it is the status
 }
 

@@ -79,9 +79,18 @@ func pbxRow(p *PBX) []any { return []any{p.Name, p.Incarnation, timeText(p.Heard
 // how long a Save waits for it.
 const pruneStep = 1000
 
-// Prune deletes the history from before a time and returns how many entries that
-// were, also with an error. A Save waits for a step of it at most.
+// Prune deletes the history and the audit log from before a time and returns how
+// many entries of the history that were, also with an error. A Save waits for a
+// step of it at most.
 func (s *SQL) Prune(ctx context.Context, before time.Time) (int64, error) {
+	// People make acts, so there are never many.
+	err := s.inTx(ctx, func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, s.dialect.bind(`DELETE FROM audit WHERE at < ?`), timeText(before))
+		return err
+	})
+	if err != nil {
+		return 0, s.fail(ctx, "prune", err)
+	}
 	var pruned int64
 	for {
 		n, err := s.pruneSome(ctx, before)

@@ -64,6 +64,27 @@ type Query struct {
 	Limit  int             // at most; 0: 100
 }
 
+// Token is what is kept of a token of the API: never the token itself.
+type Token struct {
+	Name    string
+	Hash    string // SHA-256 of the token, in hex
+	Scope   string
+	User    presence.UserID // whose status it may set; "": of nobody, or of everybody
+	Made    time.Time
+	MadeBy  string
+	Expires time.Time // zero: never
+	Used    time.Time // about when it was last used; zero: never
+}
+
+// Act is a line of the audit log: what somebody did to the bridge itself.
+type Act struct {
+	ID   int64     `json:"id"` // given by the store; rises
+	At   time.Time `json:"at"`
+	By   string    `json:"by"`
+	Did  string    `json:"did"`
+	What string    `json:"what"` // to what; "": to the bridge
+}
+
 // Errors that callers tell apart.
 var (
 	// ErrInUse says that another bridge has the store.

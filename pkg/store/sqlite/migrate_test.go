@@ -72,6 +72,36 @@ func checkOldStore(t *testing.T, s *store.SQL) {
 	if len(entries) != 2 || entries[0] != lunch || entries[1].ID != 1 {
 		t.Errorf("history = %+v", entries)
 	}
+	checkOldTokens(t, s)
+}
+
+// checkOldTokens compares with what every dump holds that knows of tokens: the
+// first schema did not.
+func checkOldTokens(t *testing.T, s *store.SQL) {
+	t.Helper()
+	tokens, err := s.Tokens(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	acts, err := s.Audit(t.Context(), 0, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.HasSuffix(t.Name(), "-1.sql") {
+		if len(tokens)+len(acts) > 0 {
+			t.Errorf("tokens = %+v, audit = %+v", tokens, acts)
+		}
+		return
+	}
+	noon := time.Date(2026, 11, 22, 12, 0, 0, 123456000, time.UTC)
+	crm := store.Token{Name: "crm", Hash: strings.Repeat("0a", 32), Scope: "own", User: "alice", Made: noon, MadeBy: "cli", Expires: noon.Add(time.Hour)}
+	if len(tokens) != 1 || tokens[0] != crm {
+		t.Errorf("tokens = %+v", tokens)
+	}
+	made := store.Act{ID: 1, At: noon, By: "cli", Did: "token made", What: "crm"}
+	if len(acts) != 1 || acts[0] != made {
+		t.Errorf("audit = %+v", acts)
+	}
 }
 
 // schema is what SQLite keeps of the statements that made the tables.
@@ -98,8 +128,12 @@ func TestMigrationsAreLoggedOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := logs.FilterMessage("store migrated").Len(); n != 1 {
-		t.Errorf("logged %d times", n)
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := logs.FilterMessage("store migrated").Len(); n != len(files) {
+		t.Errorf("logged %d times for %d migrations", n, len(files))
 	}
 }
 
@@ -111,19 +145,24 @@ func TestBrokenMigrationChangesNothing(t *testing.T) {
 	}
 	before := schema(t, rawDB(t, path))
 
-	first, err := fs.ReadFile(migrations, "migrations/00001_first.sql")
-	if err != nil {
-		t.Fatal(err)
-	}
 	c, err := connect(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.Dialect.Migrations = fstest.MapFS{
-		"00001_first.sql": {Data: first},
-		"00002_broken.sql": {Data: []byte("-- +goose Up\nCREATE TABLE half (x TEXT);\n" +
-			"DELETE FROM meta;\nINSERT INTO missing VALUES (1);\n")},
+	with := fstest.MapFS{"99999_broken.sql": {Data: []byte("-- +goose Up\nCREATE TABLE half (x TEXT);\n" +
+		"DELETE FROM meta;\nINSERT INTO missing VALUES (1);\n")}}
+	good, err := fs.Glob(c.Dialect.Migrations, "*.sql")
+	if err != nil {
+		t.Fatal(err)
 	}
+	for _, name := range good {
+		text, err := fs.ReadFile(c.Dialect.Migrations, name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		with[name] = &fstest.MapFile{Data: text}
+	}
+	c.Dialect.Migrations = with
 	unlocked := false
 	c.Unlock, c.Log = func() error { unlocked = true; return nil }, zap.NewNop()
 	if _, err := store.Open(t.Context(), c); err == nil || !strings.Contains(err.Error(), "missing") {

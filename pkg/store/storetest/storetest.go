@@ -46,9 +46,13 @@ func Run(t *testing.T, fresh func(*testing.T) Opener) {
 		{"prune takes what is older and nothing else", prune},
 		{"prune stops when it is told to", pruneCancelled},
 		{"ids of pruned entries are not used again", idsRise},
+		{"tokens come back until they are removed", tokens},
+		{"a name or hash of a token stands for one", tokenTwice},
+		{"acts are kept with what they did", acts},
 		{"a reopened store keeps everything", reopen},
 		{"only an ordered stop is clean", cleanFlag},
 		{"a second bridge is kept out", inUse},
+		{"rows of a panel are remembered", panelRows},
 		{"close is harmless twice and ends everything", closed},
 		{"readers and savers do not hold each other up", concurrent},
 	} {

@@ -1,0 +1,82 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/presencebridge/presencebridge/pkg/presence"
+)
+
+// Scope is what a caller may do. Each includes the ones before it.
+type Scope string
+
+// The scopes, from the least to the most.
+const (
+	ScopeRead  Scope = "read"  // users, statuses, PBXs, history, explanations, events, metrics
+	ScopeOwn   Scope = "own"   // also to set the status of the one user it belongs to
+	ScopeSet   Scope = "set"   // also to set anybody's
+	ScopeAdmin Scope = "admin" // also to reload, to make and revoke tokens, and why the bridge is not ready
+)
+
+// Scopes are all of them, from the least to the most.
+func Scopes() []Scope { return []Scope{ScopeRead, ScopeOwn, ScopeSet, ScopeAdmin} }
+
+func (s Scope) covers(need Scope) bool {
+	return slices.Index(Scopes(), s) >= slices.Index(Scopes(), need)
+}
+
+// caller is who sent a request, and what that one may do.
+type caller struct {
+	by      string // for the history and the audit log
+	scope   Scope
+	user    presence.UserID // whose status ScopeOwn may set
+	expires time.Time       // when the right to ask ends; zero: never
+	revoked <-chan struct{} // closed when it was taken away; nil: it cannot be
+}
+
+// access tells who sent a request, or refuses it with a Problem.
+type access func(*http.Request) (caller, error)
+
+// local is the access of the unix socket. Whoever may open it may act for everybody,
+// so it is believed who asks.
+func local(r *http.Request) (caller, error) {
+	by := r.Header.Get(ByHeader)
+	if by == "" {
+		return caller{by: "api local", scope: ScopeAdmin}, nil
+	}
+	if !byWords.MatchString(by) {
+		return caller{}, problem(http.StatusBadRequest, ByHeader+` is "cli", "panel NAME", "api NAME" or "integration NAME"; leave it out to be "api local".`)
+	}
+	return caller{by: by, scope: ScopeAdmin}, nil
+}
+
+// watcher is the access of those who watch the bridge: to health and metrics, and
+// those they serve nothing else.
+func watcher(*http.Request) (caller, error) { return caller{scope: ScopeAdmin}, nil }
+
+// may refuses a caller whose scope is too small.
+func (c *caller) may(need Scope) error {
+	if c.scope.covers(need) {
+		return nil
+	}
+	return problem(http.StatusForbidden, fmt.Sprintf("The token is of the scope %q, and this takes one of the scope %q: have it made with presencebridge token new NAME --scope %s.", c.scope, need, need))
+}
+
+// mayChooseFor refuses a caller who may set the status of another user only.
+func (c *caller) mayChooseFor(id presence.UserID) error {
+	if c.scope != ScopeOwn || c.user == id {
+		return nil
+	}
+	return problem(http.StatusForbidden, fmt.Sprintf("The token sets the status of %q alone; for others take one of the scope %q.", c.user, ScopeSet))
+}
+
+// while is ctx for as long as the caller may ask at most.
+func (c *caller) while(ctx context.Context) (context.Context, context.CancelFunc) {
+	if c.expires.IsZero() {
+		return context.WithCancel(ctx)
+	}
+	return context.WithDeadline(ctx, c.expires)
+}
