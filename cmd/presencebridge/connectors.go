@@ -154,3 +154,15 @@ func holder() string {
 	}
 	return host
 }
+
+// examineStore looks at the database server of a store as openStore would.
+func examineStore(ctx context.Context, s config.Store) (store.Health, error) {
+	at, err := storeServer(s)
+	if err != nil {
+		return store.Health{}, err
+	}
+	if s.Driver == "mysql" {
+		return mysql.Examine(ctx, at)
+	}
+	return postgres.Examine(ctx, at)
+}

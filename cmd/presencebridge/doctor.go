@@ -21,7 +21,8 @@ PBX end to end: whether it can be reached, TLS, the login, the rights in both
 directions, the modules, the event filter and the clock. For what is wrong it
 prints the lines to write, and into which file.
 
-It logs in once to each PBX and sets the presence of a presentity of its own. A
+Where the store is on a server it logs in there, and tries to make a table. It
+logs in once to each PBX and sets the presence of a presentity of its own. A
 running bridge is not disturbed. Run it as the user of the bridge; of a service, as root.
 
 Exit codes: 0 all is well, 1 warnings only, 2 something does not work.`,
@@ -294,6 +295,8 @@ func (m *Main) bridgeStep(ctx context.Context, socket string) (s diagnose.Step, 
 		s.Result, s.Says, s.Do = diagnose.Warning, "a bridge runs at "+socket+": "+strings.Join(is.Warnings, "; "), "correct the file; presencebridge check lists its faults"
 	case is.Ready:
 		s.Result, s.Says = diagnose.OK, "a bridge runs at "+socket+" and is ready"
+	case len(is.Reasons) == 1 && strings.HasPrefix(is.Reasons[0], standbyMark):
+		s.Result, s.Says = diagnose.Info, "a bridge runs at "+socket+" as "+is.Reasons[0]
 	default:
 		s.Result, s.Says = diagnose.Warning, "a bridge runs at "+socket+" but is not ready: "+cmp.Or(strings.Join(is.Reasons, "; "), "it does not say why")
 		s.Do = "mend what is said of its PBXs here; if nothing is, look in its log"

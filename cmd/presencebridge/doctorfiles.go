@@ -31,7 +31,7 @@ func found(name string, r diagnose.Result, says, do string) diagnose.Step {
 	return diagnose.Step{Name: name, Result: r, Says: says, Do: do}
 }
 
-// examineFiles looks at everything on this machine. The Config is nil where the
+// examineFiles looks at everything on this machine, and at the store wherever that is. The Config is nil where the
 // files have errors.
 func (m *Main) examineFiles(ctx context.Context, file string) (*config.Config, []diagnose.Step) {
 	look := m.overrides()
@@ -46,7 +46,11 @@ func (m *Main) examineFiles(ctx context.Context, file string) (*config.Config, [
 	if cfg != nil {
 		steps = append(steps, m.secretSteps(file)...)
 		steps = append(steps, mappingStep(cfg.MappingPath))
-		steps = append(steps, m.storeSteps(cfg.Daemon.Store.DSN, runs)...)
+		if s := cfg.Daemon.Store; s.Driver == "sqlite" {
+			steps = append(steps, m.storeSteps(s.DSN, runs)...)
+		} else {
+			steps = append(steps, m.storeServerSteps(ctx, s)...)
+		}
 		steps = append(steps, socketStep(socket, runs))
 		steps = append(steps, networkSteps(ctx, cfg.Daemon.HTTP, runs, m.Now())...)
 	}

@@ -25,6 +25,9 @@ type standby struct {
 	helpers sync.WaitGroup
 }
 
+// standbyMark begins what a standby says of itself.
+const standbyMark = "standby: "
+
 // wait is told who has the store. ctx is that of the run.
 func (s *standby) wait(ctx context.Context, holder string) error {
 	s.mu.Lock()
@@ -55,7 +58,7 @@ func (s *standby) wait(ctx context.Context, holder string) error {
 func (s *standby) reason() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return "standby: " + s.holder + " holds the store"
+	return standbyMark + s.holder + " holds the store"
 }
 
 // end gives the socket back, and tells whether there was somebody to wait for.

@@ -10,9 +10,15 @@ import (
 // defaultLimit is how many entries History returns where the query sets no limit.
 const defaultLimit = 100
 
+// loadTimeout bounds a Load: a server that hangs must not hang a start. 100,000
+// users take a second or two.
+const loadTimeout = 2 * time.Minute
+
 // Load returns what a bridge starts from. Users and PBXs are ordered by their
 // ids; a user's Status is left nil, the view holds it.
 func (s *SQL) Load(ctx context.Context) (State, error) {
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
 	st := State{Clean: s.wasClean}
 	err := s.each(ctx, func(scan scanner) error {
 		var u User

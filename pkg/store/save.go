@@ -79,6 +79,9 @@ func pbxRow(p *PBX) []any { return []any{p.Name, p.Incarnation, timeText(p.Heard
 // how long a Save waits for it.
 const pruneStep = 1000
 
+// pruneTimeout bounds such a step, which nobody waits for.
+const pruneTimeout = 30 * time.Second
+
 // Prune deletes the history and the audit log from before a time and returns how
 // many entries of the history that were, also with an error. A Save waits for a
 // step of it at most.
@@ -104,6 +107,8 @@ func (s *SQL) Prune(ctx context.Context, before time.Time) (int64, error) {
 // pruneSome deletes the oldest entries. They are looked up first, outside of the
 // transaction, since not every database deletes with a limit.
 func (s *SQL) pruneSome(ctx context.Context, before time.Time) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, pruneTimeout)
+	defer cancel()
 	var ids []int64
 	err := s.each(ctx, func(scan scanner) error {
 		var id int64

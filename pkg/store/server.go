@@ -76,3 +76,11 @@ func (s *Server) Unreachable(name string, err error) error {
 func (s *Server) Refuse(what, do string) error {
 	return &Trouble{do, fmt.Errorf("%s at %s: %s", s.Database, s.Address, what)}
 }
+
+// Health is what a database server says to who only looks.
+type Health struct {
+	Version  string // with the server's name: PostgreSQL 15.18
+	Schema   int64  // 0: there are no tables yet
+	Holder   string // of the lease; "": nobody
+	Warnings []*Trouble
+}

@@ -165,6 +165,50 @@ func prepare(ctx context.Context, db *sql.DB, at store.Server) error {
 	return err
 }
 
+// Examine logs in as Open does and tries what that needs. It leaves nothing behind.
+func Examine(ctx context.Context, at store.Server) (store.Health, error) {
+	db, err := open(at, 1)
+	if err != nil {
+		return store.Health{}, err
+	}
+	defer func() { _ = db.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, 4*connectTimeout)
+	defer cancel()
+	h, err := examine(ctx, db, at)
+	if err != nil {
+		return store.Health{}, explain(at, err)
+	}
+	return h, nil
+}
+
+func examine(ctx context.Context, db *sql.DB, at store.Server) (h store.Health, err error) {
+	if err := check(ctx, db, at); err != nil {
+		return h, err
+	}
+	for _, statement := range []string{`CREATE TABLE IF NOT EXISTS presencebridge_doctor (x INTEGER)`, `DROP TABLE presencebridge_doctor`} {
+		if _, err := db.ExecContext(ctx, statement); err != nil {
+			return h, err
+		}
+	}
+	var flush, tables int
+	err = db.QueryRowContext(ctx, `
+SELECT VERSION(), @@innodb_flush_log_at_trx_commit,
+    (SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name IN ('lease', 'goose_db_version'))`).
+		Scan(&h.Version, &flush, &tables)
+	if err != nil {
+		return h, err
+	}
+	h.Version = "version " + h.Version
+	if flush != 1 {
+		h.Warnings = append(h.Warnings, &store.Trouble{Do: "set innodb_flush_log_at_trx_commit = 1 in its configuration",
+			Err: fmt.Errorf("the last second before a power cut is lost: innodb_flush_log_at_trx_commit is %d", flush)})
+	}
+	if tables == 2 {
+		err = db.QueryRowContext(ctx, `SELECT (SELECT MAX(version_id) FROM goose_db_version), holder FROM lease WHERE id = 1`).Scan(&h.Schema, &h.Holder)
+	}
+	return h, err
+}
+
 func check(ctx context.Context, db *sql.DB, at store.Server) error {
 	var version string
 	var readOnly bool

@@ -168,6 +168,51 @@ func prepare(ctx context.Context, db *sql.DB, at store.Server) error {
 	return err
 }
 
+// Examine logs in as Open does and tries what that needs. It leaves nothing behind.
+func Examine(ctx context.Context, at store.Server) (store.Health, error) {
+	db, err := open(at, 1)
+	if err != nil {
+		return store.Health{}, err
+	}
+	defer func() { _ = db.Close() }()
+	ctx, cancel := context.WithTimeout(ctx, 4*connectTimeout)
+	defer cancel()
+	h, err := examine(ctx, db, at)
+	if err != nil {
+		return store.Health{}, explain(at, err)
+	}
+	return h, nil
+}
+
+func examine(ctx context.Context, db *sql.DB, at store.Server) (h store.Health, err error) {
+	if err := check(ctx, db, at); err != nil {
+		return h, err
+	}
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return h, err
+	}
+	defer func() { _ = tx.Rollback() }() // the table that was only tried goes with it
+	if _, err := tx.ExecContext(ctx, `CREATE TABLE presencebridge_doctor (x INTEGER)`); err != nil {
+		return h, err
+	}
+	var durable bool
+	var ours bool
+	err = tx.QueryRowContext(ctx, `
+SELECT 'PostgreSQL ' || split_part(current_setting('server_version'), ' ', 1), current_setting('fsync')::bool,
+    to_regclass('lease') IS NOT NULL AND to_regclass('goose_db_version') IS NOT NULL`).Scan(&h.Version, &durable, &ours)
+	if err != nil {
+		return h, err
+	}
+	if !durable {
+		h.Warnings = append(h.Warnings, &store.Trouble{Do: "set fsync = on in its postgresql.conf", Err: errors.New("what is saved does not survive a power cut: fsync is off")})
+	}
+	if ours {
+		err = tx.QueryRowContext(ctx, `SELECT (SELECT MAX(version_id) FROM goose_db_version), holder FROM lease WHERE id = 1`).Scan(&h.Schema, &h.Holder)
+	}
+	return h, err
+}
+
 func check(ctx context.Context, db *sql.DB, at store.Server) error {
 	var version, tables, ours int
 	var encoding string
