@@ -94,6 +94,9 @@ func (l *link) stand(ctx context.Context) (opened bool, err error) {
 
 // run takes the first snapshot and the floor, then serves.
 func (s *standIn) run(ctx context.Context, tasks *sync.WaitGroup) error {
+	if err := s.hearDialplan(ctx); err != nil {
+		return err
+	}
 	if err := s.readAll(ctx); err != nil {
 		return err
 	}
