@@ -196,6 +196,8 @@ func (s *session) lookup(name string) (need class, do func(action)) {
 		if s.pbx.deviceManager {
 			return classCall | classReporting, s.deviceStateList
 		}
+	case "dbget":
+		return classSystem | classReporting, s.dbGet
 	case "corestatus":
 		return classSystem | classReporting, s.coreStatus
 	case "coresettings":
