@@ -16,8 +16,8 @@ const (
 	dndOff = "UNAVAILABLE"
 )
 
-// saysDND tells whether a device in this state says do not disturb.
-func saysDND(state string) bool {
+// SaysDND tells whether a device in this state says do not disturb.
+func SaysDND(state string) bool {
 	switch state {
 	case "INUSE", "BUSY", "RINGING", "RINGINUSE", "ONHOLD":
 		return true
@@ -43,7 +43,7 @@ func (s *session) dndOf(device, state []byte) (number string, on, ok bool) {
 		return "", false, false
 	}
 	number = s.translate.remember(s.c.dnd.number(device))
-	return number, saysDND(string(state)), number != ""
+	return number, SaysDND(string(state)), number != ""
 }
 
 // dndChanged takes a live event, which is also newer than the list that is being taken.

@@ -87,9 +87,10 @@ type examination struct {
 	conn    *ami.Conn // from the login on
 	version version   // the zero value: unknown
 	listed  map[string]bool
-	wrote   time.Time // when the canary was
-	nonce   string    // of that canary
-	rang    bool      // so was the device
+	wrote   time.Time       // when the canary was
+	nonce   string          // of that canary
+	rang    bool            // so was the device
+	on      map[string]bool // by device: it would say do not disturb; nil: not listed
 }
 
 // step is one thing to try, once all of its needs have succeeded.
@@ -112,7 +113,7 @@ const (
 )
 
 func (x *examination) plan() []step {
-	return []step{
+	steps := []step{
 		{stepAddress, nil, x.address},
 		{stepConnection, []string{stepAddress}, x.connection},
 		{stepEncryption, []string{stepConnection}, x.encryption},
@@ -130,6 +131,10 @@ func (x *examination) plan() []step {
 		{"write timeout", []string{stepLogin}, x.writeTimeout},
 		{"other rights", []string{stepLogin}, x.otherRights},
 	}
+	if x.cfg.DND != "" {
+		steps = append(steps, step{"dnd", []string{stepEvent}, x.dnd})
+	}
+	return steps
 }
 
 // Examine tries everything, in order. begin, if not nil, is told the name of each
