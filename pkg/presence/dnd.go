@@ -138,6 +138,18 @@ func (s *step) dndOpinion(x *Extension) {
 	s.wish(x, said.Presence.Presence(), Follow)
 }
 
+// dndAgain looks at a device that was left alone as if it were new to the bridge: who
+// switched it on is believed.
+func (s *step) dndAgain(x *Extension) {
+	switch d := x.DND; {
+	case d == nil:
+	case !d.Live:
+		x.DND = nil // a list will tell
+	case d.On && d.Ask == 0:
+		s.dndOpinion(x)
+	}
+}
+
 // beforeDND is what an extension returns to that says dnd from now on; nil: nothing.
 func (x *Extension) beforeDND() *Said {
 	b := &x.Said

@@ -381,6 +381,47 @@ func TestDevicesAreLeftAloneWhereNothingIsSynchronised(t *testing.T) {
 	}
 }
 
+// Each line is what happened while the user was not synchronised; the device was off
+// before, and the phone showed available.
+func TestWhoIsSynchronisedAgainIsAskedWhatTheirDeviceSays(t *testing.T) {
+	for _, tc := range []struct {
+		name      string
+		meanwhile func(*rig)
+		afterward func(*rig)
+		want      TypeID
+		devices   []Order
+	}{
+		{"it was switched on", func(g *rig) { g.flip(desk, true) }, nil, "dnd", nil},
+		{"it was switched on and off", func(g *rig) { g.flip(desk, true); g.flip(desk, false) }, nil, "available", nil},
+		{"it was switched on, and the phone spoke", func(g *rig) { g.flip(desk, true); g.event(desk, meeting) }, nil, "dnd", nil},
+		{"the phone said dnd", func(g *rig) { g.event(desk, dnd) }, nil, "dnd", []Order{device(desk, true)}},
+		{"its PBX went away", func(g *rig) { g.flip(desk, true); g.event(desk, meeting); g.down("main") }, func(g *rig) {
+			g.connect("main", map[string]Presence{"1001": meeting})
+			g.listed("main", "1001")
+		}, "dnd", nil},
+		{"nothing", func(*rig) {}, nil, "available", nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := newQuietRig(t, only(desk))
+			g.event(desk, available)
+			g.r = sample(only(desk), unsynced)
+			g.do(Input{Kind: Reloaded})
+			tc.meanwhile(g)
+			g.r = sample(only(desk))
+			g.do(Input{Kind: Reloaded})
+			if tc.afterward != nil {
+				tc.afterward(g)
+			}
+			g.status(tc.want)
+			g.wroteDevices(tc.devices...)
+			g.settle()
+			if x := g.x(desk); x.DND.On != (tc.want == "dnd") || x.dnd() != x.DND.On {
+				t.Errorf("the device is %v, the presence %v", x.DND.On, x.Shows.Presence())
+			}
+		})
+	}
+}
+
 // P3 of the field's complaints: NOT_INUSE of the device says nothing of the phone.
 func TestDNDOffDoesNotMakeAnOfflinePhoneIdle(t *testing.T) {
 	g := newQuietRig(t, only(desk))

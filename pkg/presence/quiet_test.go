@@ -148,6 +148,16 @@ func (o *oracle) devices(x *truth, in *Input, now Time) {
 	}
 }
 
+// asked is what the device of one who is synchronised again says: as if it were new.
+func (o *oracle) asked(x *truth, now Time) {
+	if x.dev != nil && !x.dev.live {
+		x.dev = nil
+	}
+	if x.dev != nil && x.dev.on && x.dev.sent == nil {
+		o.switched(x, true, now)
+	}
+}
+
 // overdue closes writes that five seconds after their answer had no event.
 func (o *oracle) overdue(now Time) {
 	for i := range o.exts {
