@@ -215,6 +215,10 @@ func (d *quiet) compare(x *Extension) string {
 
 // feature lets somebody use a feature code now and then.
 func (w *world) feature() {
+	if !w.calm && (w.quiet.IntN(100) == 0 || !w.setup.sync && w.quiet.IntN(8) == 0) {
+		w.setup.sync = !w.setup.sync
+		w.apply()
+	}
 	p := pickOne(w.quiet, w.pbxs)
 	if !p.dnd || w.quiet.IntN(8) > 0 {
 		return
@@ -322,6 +326,16 @@ func (w *world) overruled(in *Input, waiting map[ExtensionID]bool) {
 		}
 		if a := w.accepted[x.ID]; a != nil {
 			a.rival = true
+		}
+	}
+}
+
+// again counts devices that are on when their user is synchronised again.
+func (w *world) again(in *Input) {
+	for i := range w.view.Extensions {
+		x := &w.view.Extensions[i]
+		if d := x.DND; in.Kind == Reloaded && w.view.Alone && w.rules.Sync && d != nil && d.Live && d.On && !x.dnd() {
+			w.tally.Again++
 		}
 	}
 }

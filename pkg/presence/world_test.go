@@ -412,6 +412,11 @@ func (w *world) reload() {
 	if w.plans.IntN(4) == 0 {
 		w.setup.end(w.plans)
 	}
+	w.apply()
+}
+
+// apply lets the bridge read the file.
+func (w *world) apply() {
 	w.rules = w.setup.rules()
 	w.oracle.r = w.rules
 	clear(w.accepted)
