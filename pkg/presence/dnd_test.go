@@ -13,8 +13,10 @@ func (g *rig) listed(pbx string, on ...string) {
 	for _, number := range on {
 		all[number] = true
 	}
-	g.do(Input{Kind: DNDListed, PBX: pbx, DNDs: all})
+	g.do(Input{Kind: DNDListed, PBX: pbx, DNDs: all, DNDOf: dndDevices})
 }
+
+const dndDevices = "Custom:DND{extension}"
 
 func (g *rig) flip(id ExtensionID, on bool) {
 	g.t.Helper()
@@ -225,7 +227,7 @@ func TestEventsOfADevice(t *testing.T) {
 		}, "available"},
 		{"that nobody tells of", func(g *rig, ask uint64) {
 			g.do(Input{Kind: Acked, Extension: desk, Ask: ask})
-			g.do(Input{Kind: DNDListed, PBX: "main"})
+			g.do(Input{Kind: DNDListed, PBX: "main", DNDOf: dndDevices})
 			g.flip(desk, false)
 		}, "dnd"},
 	} {
@@ -419,6 +421,72 @@ func TestWhoIsSynchronisedAgainIsAskedWhatTheirDeviceSays(t *testing.T) {
 				t.Errorf("the device is %v, the presence %v", x.DND.On, x.Shows.Presence())
 			}
 		})
+	}
+}
+
+// Each line is what was known of the device before the bridge was started with another
+// template, and what the new device says; the phone shows what it did.
+func TestOtherDNDDevicesAreNewToTheBridge(t *testing.T) {
+	const others = "Custom:QUIET{extension}"
+	for _, tc := range []struct {
+		name     string
+		template string // "": stored by a bridge that did not note it
+		before   bool
+		says     bool
+		want     TypeID
+	}{
+		{"the same, switched off meanwhile", dndDevices, true, false, "available"},
+		{"another, which is off", others, true, false, "dnd"},
+		{"another, which is on", others, false, true, "dnd"},
+		{"another, which is on as the old one", others, true, true, "dnd"},
+		{"not noted, and switched off meanwhile", "", true, false, "available"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := newQuietRig(t, only(desk))
+			g.event(desk, available)
+			g.flip(desk, tc.before)
+			g.settle()
+			shows := g.x(desk).Shows.Presence()
+			template := tc.template
+			if template == "" {
+				g.v.Extensions[0].DND.Of, template = "", dndDevices
+			}
+			g.wait(time.Minute)
+			g.restart()
+			g.connect("main", map[string]Presence{"1001": shows})
+			g.do(Input{Kind: DNDListed, PBX: "main", DNDs: map[string]bool{"1001": tc.says}, DNDOf: template})
+			g.status(tc.want)
+			g.settle()
+			if d := g.x(desk).DND; d.On != (tc.want == "dnd") || d.Of != template {
+				t.Errorf("the device is %+v", d)
+			}
+		})
+	}
+}
+
+func TestAChoiceMadeWhileNobodyToldDoesNotOutlastTheDevice(t *testing.T) {
+	g := newQuietRig(t, only(desk))
+	g.restart()
+	g.connect("main", nil)
+	g.event(desk, meeting) // since which it would win over the old device
+	g.do(Input{Kind: DNDListed, PBX: "main", DNDs: map[string]bool{"1001": true}, DNDOf: "Custom:QUIET{extension}"})
+	g.status("dnd")
+}
+
+func TestDNDDevicesThatAreNotConfiguredAnyMoreAreForgotten(t *testing.T) {
+	g := newQuietRig(t, only(desk))
+	g.flip(desk, true)
+	g.settle()
+	g.restart()
+	g.connect("main", map[string]Presence{"1001": dnd})
+	g.do(Input{Kind: DNDListed, PBX: "main"})
+	g.status("dnd")
+	if d := g.x(desk).DND; d != nil || !g.fx.Durable {
+		t.Errorf("the device is %+v, durable=%v", d, g.fx.Durable)
+	}
+	g.do(Input{Kind: DNDListed, PBX: "main"})
+	if g.fx.Durable {
+		t.Error("saved again for nothing")
 	}
 }
 

@@ -68,7 +68,12 @@ func (s *session) dndListed(n *phoneList) {
 	for number, on := range n.rang {
 		n.dnds[number] = on
 	}
-	s.report(connector.Report{Kind: connector.DNDListed, DNDs: n.dnds})
+	s.report(s.c.dndReport(n.dnds))
+}
+
+// dndReport says what DND devices there are and what they say; nil: nobody tells.
+func (c *Connector) dndReport(dnds map[string]bool) connector.Report {
+	return connector.Report{Kind: connector.DNDListed, DNDs: dnds, DNDOf: c.cfg.DND}
 }
 
 // writeDND puts a write to a DND device on the wire, as write does for presences.
