@@ -26,6 +26,9 @@ With up to eight such statuses the codes are *70 to *77, *78 and *79, with more
 *700 and so on, *798 and *799. A new status belongs at the end of the list, or the
 codes behind it change. Many systems use *7 for other things: choose a --prefix.
 
+Where presencebridge.yaml has dnd, hints of numbers show that device as well. Where
+it has lamp, each lamp has a hint of its own, at *55 and the number (--lamps).
+
 It reads the two files, not a running bridge, and writes nowhere.`,
 		Example: `  presencebridge dialplan
   presencebridge dialplan > /etc/asterisk/extensions_presence.conf
@@ -37,6 +40,7 @@ It reads the two files, not a running bridge, and writes nowhere.`,
 	c.Flags().StringVar(&pbx, "pbx", "", "`NAME` of the PBX; may be left out where there is one")
 	c.Flags().StringVar(&p.Context, "context", "presence", "what the `NAME` of each context begins with")
 	c.Flags().StringVar(&p.Prefix, "prefix", "*7", "what each code begins with: `KEYS` of a phone")
+	c.Flags().StringVar(&p.Lamps, "lamps", "*55", "what the number of each lamp begins with: `KEYS` of a phone; empty for none")
 	return c
 }
 
@@ -55,7 +59,8 @@ func (m *Main) dialplan(p dialplan.Plan, name string) error {
 	if err != nil {
 		return &exit{exitWrong, err}
 	}
-	p.PBX, p.Presentity, p.Device, p.Types = pbx.Name, pbx.Presentity, pbx.Device, cfg.Mapping.Types.List()
+	p.PBX, p.Presentity, p.Types = pbx.Name, pbx.Presentity, cfg.Mapping.Types.List()
+	p.Device, p.DND, p.Lamp = pbx.Device, pbx.DND, pbx.Lamp
 	p.Numbers = numbersOn(cfg.Mapping, pbx.Name)
 	text, err := p.Text()
 	if err != nil {

@@ -26,6 +26,8 @@ users: [{id: alice, extensions: ["1001", {pbx: BRANCH, extension: "2001"}]}]
 		{"dialplan-branch", "dialplan --pbx branch --context floor2", two, both, false},
 		{"dialplan-which", "dialplan", two, both, false},
 		{"dialplan-unknown", "dialplan --pbx brunch", two, both, false},
+		{"dialplan-devices", "dialplan", strings.Replace(one, "name: main,", "name: main, dnd: 'Custom:DND{extension}', lamp: 'Custom:PRES{extension}',", 1), alone, false},
+		{"dialplan-clash", "dialplan --prefix 10", one, alone, false},
 		{"dialplan-prefix", "dialplan --prefix star", one, alone, false},
 		{"dialplan-faults", "dialplan", one, strings.Replace(alone, "busy", "bsy", 1), false},
 	} {

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/presencebridge/presencebridge/pkg/pbxsim/pbxtest"
 )
@@ -27,7 +31,7 @@ func TestFeatureCodesPhonesAndPanelAgreeAboutDND(t *testing.T) {
 		press("1001", "INUSE")
 		r.shows("alice", "dnd")
 		p.sees("1001", "dnd", "", "")
-		r.says(0, "explain alice", "its device is on")
+		r.says(0, "explain alice", "its device is on, since ")
 		press("1001", "NOT_INUSE")
 		r.showsMessage("alice", "lunch", "Back at 2")
 		p.sees("1001", "away", "lunch", "Back at 2")
@@ -61,5 +65,24 @@ func TestFeatureCodesPhonesAndPanelAgreeAboutDND(t *testing.T) {
 		if n, d := p.writes("1001", "1002")-before, len(p.SeenDevices())-devices; n != 1 || d != 3 { // and two of the fence
 			t.Errorf("%d presences and %d states of devices for one press of a key", n, d-2)
 		}
+
+		r.stop()
+		r.without(`    dnd: "Custom:DND{extension}"` + "\n")
+		r.startReady()
+		pbxtest.Eventually(t, time.Minute, "a device that is not configured any more is forgotten", func() bool {
+			out, code := r.run("explain", "alice")
+			return code == 0 && !strings.Contains(out, "its device")
+		})
+		r.shows("alice", "dnd") // which the phone shows still
 	})
+}
+
+// without takes lines out of presencebridge.yaml.
+func (r *running) without(lines string) {
+	r.t.Helper()
+	text, err := os.ReadFile(filepath.Join(r.dir, "presencebridge.yaml"))
+	if err != nil || !strings.Contains(string(text), lines) {
+		r.t.Fatalf("%v: no %q in\n%s", err, lines, text)
+	}
+	r.write("presencebridge.yaml", strings.Replace(string(text), lines, "", 1))
 }

@@ -18,8 +18,9 @@ func (m *Main) doctorCommand() *cobra.Command {
 		Use: "doctor", Short: "Try everything that the bridge needs, and say what to mend",
 		Long: `Doctor looks at the files and at the running bridge, if there is one, and tries each
 PBX end to end: whether it can be reached, TLS, the login, the rights in both
-directions, the modules, the event filter and the clock. For what is wrong it
-prints the lines to write, and into which file.
+directions, the modules, the event filter and the clock, and with dnd whether the
+AstDB, by which FreePBX decides about calls, agrees. For what is wrong it prints the
+lines to write, and into which file.
 
 Where the store is on a server it logs in there, and tries to make a table. It
 logs in once to each PBX and sets the presence of a presentity of its own. A

@@ -157,11 +157,23 @@ func (m *Main) printReasoning(x *presence.Reasoning) {
 		row("phone", phoneText(x.Phone))
 	}
 	if x.DND != "" {
-		row("dnd", "its device is "+plain(x.DND))
+		row("dnd", m.dnd(x))
 	}
 	if x.Wish != nil {
 		row("pending", m.wish(x.Wish))
 	}
+}
+
+// dnd tells what an extension's DND device says, or said when it was last told of.
+func (m *Main) dnd(x *presence.Reasoning) string {
+	is, since := "is", ""
+	if x.DNDStale {
+		is = "was last known to be"
+	}
+	if !x.DNDSince.IsZero() {
+		since = ", since " + m.clock(x.DNDSince.Time())
+	}
+	return "its device " + is + " " + plain(x.DND) + since
 }
 
 func (m *Main) said(x *presence.Reasoning) string {

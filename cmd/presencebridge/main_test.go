@@ -161,6 +161,12 @@ func TestCommandsPrintWhatTheGoldenFilesSay(t *testing.T) {
 			e.Later = &presence.HeldBack{At: presence.At(apitest.Now)}
 			b.Explanations["alice"] = e
 		}},
+		{name: "explain-dnd", args: "explain alice", prepare: func(b *apitest.Bridge, _ *console) {
+			e := b.Explanations["alice"]
+			e.Extensions[0].DND, e.Extensions[0].DNDSince = "on", presence.At(apitest.Now.Add(-time.Minute))
+			e.Extensions[1].DND, e.Extensions[1].DNDStale = "off", true
+			b.Explanations["alice"] = e
+		}},
 		{name: "explain-json", args: "explain carol --json"},
 		{name: "explain-unknown", args: "explain zoe"},
 		{name: "history", args: "history alice"},

@@ -111,6 +111,11 @@ var (
 
 	// AllEndpoints are the changes of all endpoints and their contacts.
 	AllEndpoints = Source{"endpoint:"}
+
+	// AllChannels are the events of all channels. Of these Config.Events should name
+	// few: a call makes dozens. ChannelUserevent is what the dialplan's application
+	// UserEvent makes.
+	AllChannels = Source{"channel:"}
 )
 
 // Device is the state of one device, which need not exist yet.
@@ -119,8 +124,8 @@ func Device(name string) (Source, error) {
 }
 
 // Subscribe asks for the events of sources, beside those asked for before.
-// Asterisk forgets them with the connection, except that 16 keeps AllDevices for
-// as long as it runs.
+// Asterisk forgets them with the connection, except that 16 keeps AllDevices and
+// AllChannels for as long as it runs.
 func (c *Conn) Subscribe(ctx context.Context, sources ...Source) error {
 	for some := range slices.Chunk(sources, maxSources) {
 		names := make([]string, len(some))
@@ -131,7 +136,7 @@ func (c *Conn) Subscribe(ctx context.Context, sources ...Source) error {
 			names[i] = s.name
 		}
 		if err := c.do(ctx, request{
-			call: "the events of devices", method: http.MethodPost,
+			call: "a subscription to events", method: http.MethodPost,
 			path: "/applications/" + escape(c.app) + "/subscription",
 			form: url.Values{"eventSource": {strings.Join(names, ",")}},
 		}); err != nil {

@@ -98,7 +98,7 @@ func TestSubscribe(t *testing.T) {
 		return true
 	}
 	err := c.Subscribe(t.Context(), AllDevices)
-	if err == nil || err.Error() != `the PBX refused the events of devices: 422 Unprocessable Entity, "Event source does not exist"` {
+	if err == nil || err.Error() != `the PBX refused a subscription to events: 422 Unprocessable Entity, "Event source does not exist"` {
 		t.Errorf("refused with %v", err)
 	}
 }

@@ -111,7 +111,7 @@ func (f *fakePBX) snapshot(first bool) {
 	f.tell(r)
 	f.tell(connector.Report{Kind: connector.Alive})
 	if f.devices != nil {
-		f.tell(connector.Report{Kind: connector.DNDListed, DNDs: maps.Clone(f.devices)})
+		f.tell(connector.Report{Kind: connector.DNDListed, DNDs: maps.Clone(f.devices), DNDOf: "Custom:DND{extension}"})
 	}
 }
 

@@ -121,7 +121,7 @@ func (b *Bridge) report(r *connector.Report) {
 	case connector.PhonesListed:
 		b.stepAll(p, &presence.Input{Kind: presence.PhonesListed, PBX: p.name, Phones: r.Phones}, now)
 	case connector.DNDListed:
-		b.stepAll(p, &presence.Input{Kind: presence.DNDListed, PBX: p.name, DNDs: r.DNDs}, now)
+		b.stepAll(p, &presence.Input{Kind: presence.DNDListed, PBX: p.name, DNDs: r.DNDs, DNDOf: r.DNDOf}, now)
 	case connector.Loaded:
 		b.log.Debug("presence module loaded again", zap.String("pbx", p.name))
 		b.stepAll(p, &presence.Input{Kind: presence.Loaded, PBX: p.name}, now)

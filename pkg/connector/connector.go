@@ -98,7 +98,7 @@ const (
 	Heard                        // the PBX has answered: it lives, whatever its events do
 	PhoneChanged                 // Extension, Phone: its device does something else
 	DNDChanged                   // Extension, On, Flicked: its DND device says something
-	DNDListed                    // DNDs: what every DND device of the PBX says, behind the snapshot; nil: nobody tells (any more)
+	DNDListed                    // DNDOf, DNDs: what every DND device of the PBX says, behind the snapshot; nil: nobody tells (any more)
 	PhonesListed                 // Phones: what every device of the PBX does; nil: nobody tells (any more)
 )
 
@@ -119,6 +119,7 @@ type Report struct {
 	Phone       presence.PhoneState
 	Phones      map[string]presence.PhoneState // by extension number; missing means that there is no such device. The sink owns it
 	DNDs        map[string]bool                // by extension number; missing means off. The sink owns it
+	DNDOf       string                         // which DND devices those are, as a template; "": the PBX has none
 	Err         error
 }
 

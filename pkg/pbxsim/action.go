@@ -207,6 +207,8 @@ func (s *session) lookup(name string) (need class, do func(action)) {
 		return classAgent, s.queueAdd
 	case "queueremove":
 		return classAgent, s.queueRemove
+	case "dbget":
+		return classSystem | classReporting, s.dbGet
 	case "corestatus":
 		return classSystem | classReporting, s.coreStatus
 	case "coresettings":

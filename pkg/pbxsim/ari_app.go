@@ -36,12 +36,16 @@ type app struct {
 	name       string
 	socket     *ariConn // nil: nobody listens, and what is sent is lost
 	all        bool     // subscribeAll
+	channels   bool     // follows all channels
 	allowed    []string // types of events; empty: all
 	disallowed []string
 }
 
-// everyDevice stands for all devices among those an application follows.
-const everyDevice = "__AST_DEVICE_STATE_ALL_TOPIC"
+// What stands for all devices, and all channels, among those an application follows.
+const (
+	everyDevice  = "__AST_DEVICE_STATE_ALL_TOPIC"
+	everyChannel = "__AST_CHANNEL_ALL_TOPIC"
+)
 
 // activate gives an application to a websocket. The older one is told, stays
 // open and hears nothing more; what the application follows stays as it is, and
@@ -69,7 +73,7 @@ func (p *PBX) deactivate(c *ariConn) {
 			continue
 		}
 		a.socket = nil
-		if len(p.channelsOf(name)) > 0 || a.all && !p.release.modern {
+		if len(p.channelsOf(name)) > 0 || (a.all || a.channels) && !p.release.modern {
 			continue
 		}
 		delete(p.ari.apps, name)
@@ -134,8 +138,12 @@ func (p *PBX) describe(a *app) object {
 			return strings.Compare(strings.TrimPrefix(x, everyDevice), strings.TrimPrefix(y, everyDevice))
 		})
 	}
+	channels := ids(everyChannel)
+	if a.channels {
+		channels = []string{everyChannel}
+	}
 	return object{
-		{"name", a.name}, {"channel_ids", append(ids("__AST_CHANNEL_ALL_TOPIC"), p.channelsOf(a.name)...)}, {"bridge_ids", ids("__AST_BRIDGE_ALL_TOPIC")},
+		{"name", a.name}, {"channel_ids", append(channels, p.channelsOf(a.name)...)}, {"bridge_ids", ids("__AST_BRIDGE_ALL_TOPIC")},
 		{"endpoint_ids", ids("__AST_ENDPOINT_ALL_TOPIC")}, {"device_names", devices},
 		{"events_allowed", types(a.allowed)}, {"events_disallowed", types(a.disallowed)},
 	}
@@ -166,7 +174,8 @@ func (p *PBX) showApp(_ request, path []string) answer {
 	return noApp
 }
 
-// subscribe makes an application follow devices; other sources are not there.
+// subscribe makes an application follow devices, or all channels; other sources are
+// not there.
 func (p *PBX) subscribe(r request, path []string) answer { return p.follow(r, path[1], true) }
 
 func (p *PBX) unsubscribe(r request, path []string) answer { return p.follow(r, path[1], false) }
@@ -181,17 +190,21 @@ func (p *PBX) follow(r request, name string, on bool) answer {
 		return noApp
 	}
 	var devices []string
+	channels := a.channels
 	for source := range strings.SplitSeq(sources, ",") {
 		device, ok := strings.CutPrefix(source, "deviceState:")
 		switch {
 		case ok:
 			devices = append(devices, device)
+		case on && source == "channel:":
+			channels = true
 		case strings.HasPrefix(source, "channel:"), strings.HasPrefix(source, "endpoint:"), strings.HasPrefix(source, "bridge:"):
 			return deny(http.StatusUnprocessableEntity, "Event source does not exist")
 		default:
 			return deny(http.StatusBadRequest, "Invalid event source URI scheme")
 		}
 	}
+	a.channels = channels
 	for _, device := range devices {
 		p.followDevice(a, device, on)
 	}

@@ -55,11 +55,13 @@ func converseARI(t *testing.T, p pbxtest.PBX) []byte {
 	w.log = &log
 	doors(w, p)
 	variables(w)
-	deviceStates(w, strings.HasPrefix(p.Version(), "16."))
+	old := strings.HasPrefix(p.Version(), "16.")
+	deviceStates(w, old)
 	applications(w)
 	replacements(w)
 	returns(w)
 	userEvents(w)
+	dialplanEvents(w, p, old)
 	parked(w)
 	missingValue(w, p)
 	return log.Bytes()
@@ -299,6 +301,39 @@ func userEvents(w *web) {
 	w.del("/ari/events/user/Hello")
 	e.fence(false)
 	e.hangUp()
+}
+
+// dialplanEvents are user events of ordinary channels.
+func dialplanEvents(w *web, p pbxtest.PBX, old bool) {
+	w.remark("events of dialplans reach who follows all channels")
+	all := w.listen("app=channels&subscribeAll=true")
+	e := w.listen("app=dialplan")
+	for _, app := range []string{"channels", "dialplan"} {
+		w.ask("PUT", "/ari/applications/"+app+"/eventFilter", jsonBody, `{"allowed":[{"type":"ChannelUserevent"}]}`)
+	}
+	p.UserEvent("Hello,nobody: follows")
+	e.fence(false)
+	all.hear("ChannelUserevent")
+	const subscription = "/ari/applications/dialplan/subscription?eventSource=channel:"
+	w.post(subscription)
+	w.post(subscription)
+	for _, arguments := range []string{
+		"PresenceStateChange,Presentity: CustomPresence:1,Status: away",
+		"Hello,a:1,  b  :  2  ,a:3,no colon,:nameless,eventname: other", "Hello",
+	} {
+		p.UserEvent(arguments)
+		e.hear("ChannelUserevent")
+		all.hear("ChannelUserevent")
+	}
+	w.remark("16.28 follows them beyond the websocket")
+	e.hangUp()
+	if !old {
+		e.gone()
+	}
+	e = w.listen("app=dialplan")
+	w.get("/ari/applications/dialplan")
+	e.hangUp()
+	all.hangUp()
 }
 
 // parked is a channel that reads presence.

@@ -96,6 +96,7 @@ func converse(t *testing.T, p pbxtest.PBX) []byte {
 		slashes(c)
 	}
 	readings(c)
+	rows(c)
 	limits(c)
 	modules(c, p)
 	devices(c)
@@ -227,6 +228,18 @@ func readings(c *client) {
 	c.ask("Action: Events", "EventMask: system")
 	c.ask("Action: Events", "EventMask: on")
 	c.fence()
+}
+
+// rows are those of the AstDB.
+func rows(c *client) {
+	c.remark("rows of the AstDB")
+	for _, row := range [][]string{
+		{"Family: CustomPresence", "Key: 1"}, {"Family: CustomPresence", "Key: 3"}, {"Family: CustomPresence", "Key: never"},
+		{"Family: custompresence", "Key: 1"}, {"Family: none", "Key: none"}, {"Key: 1"}, {"Family: CustomPresence"},
+	} {
+		c.ask(append([]string{"Action: DBGet"}, row...)...)
+		c.fence()
+	}
 }
 
 // limits are about lines and what is not one.

@@ -13,6 +13,7 @@ func (w *world) step(in Input) {
 		return
 	}
 	choices := w.choices(&in)
+	w.again(&in)
 	now, version, before, waiting := w.now(), w.view.Version, pageOf(w.view), w.refused()
 	in.Wall = w.wall
 	w.view.Step(&in, w.rules, now, &w.fx)

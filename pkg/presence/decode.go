@@ -168,6 +168,9 @@ func (r *Reader) dnd() *DNDDevice {
 	if r.is(`,"ask":`) {
 		d.Ask = r.number()
 	}
+	if r.is(`,"of":`) {
+		d.Of = r.word()
+	}
 	r.must("}")
 	return d
 }

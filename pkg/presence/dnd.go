@@ -19,6 +19,7 @@ type DNDDevice struct {
 	At     Time   `json:"at,omitzero"`      // since when; zero: from long before its PBX was last heard of
 	Spoken bool   `json:"spoken,omitempty"` // while nobody told of the device presence was set, which wins
 	Ask    uint64 `json:"ask,omitempty"`    // the write that has not been answered; 0: none
+	Of     string `json:"of,omitempty"`     // which devices it is one of; "": not noted
 
 	Live     bool `json:"-"` // its PBX tells of it in this session
 	Wrote    bool `json:"-"` // with Ask: what was written
@@ -73,6 +74,9 @@ func (s *step) dndListed() {
 		if x.ID.PBX != s.in.PBX {
 			continue
 		}
+		if d := x.DND; d != nil && d.Of != s.in.DNDOf && (d.Of != "" || s.in.DNDOf == "") {
+			x.DND, s.fx.Durable = nil, true // it has another one now, or none
+		}
 		if s.in.DNDs == nil {
 			s.dndUntold(x)
 			continue
@@ -84,8 +88,8 @@ func (s *step) dndListed() {
 			x.DND = d
 		}
 		changed := d.On != on && !d.Spoken
-		s.fx.Durable = s.fx.Durable || d.Spoken
-		d.Live, d.Spoken = true, false
+		s.fx.Durable = s.fx.Durable || d.Spoken || d.Of != s.in.DNDOf
+		d.Live, d.Spoken, d.Of = true, false, s.in.DNDOf
 		if d.Ask != 0 {
 			continue // what is under way decides
 		}
@@ -136,6 +140,18 @@ func (s *step) dndOpinion(x *Extension) {
 	}
 	s.say(x, said)
 	s.wish(x, said.Presence.Presence(), Follow)
+}
+
+// dndAgain looks at a device that was left alone as if it were new to the bridge: who
+// switched it on is believed.
+func (s *step) dndAgain(x *Extension) {
+	switch d := x.DND; {
+	case d == nil:
+	case !d.Live:
+		x.DND = nil // a list will tell
+	case d.On && d.Ask == 0:
+		s.dndOpinion(x)
+	}
 }
 
 // beforeDND is what an extension returns to that says dnd from now on; nil: nothing.

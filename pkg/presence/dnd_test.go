@@ -13,8 +13,10 @@ func (g *rig) listed(pbx string, on ...string) {
 	for _, number := range on {
 		all[number] = true
 	}
-	g.do(Input{Kind: DNDListed, PBX: pbx, DNDs: all})
+	g.do(Input{Kind: DNDListed, PBX: pbx, DNDs: all, DNDOf: dndDevices})
 }
+
+const dndDevices = "Custom:DND{extension}"
 
 func (g *rig) flip(id ExtensionID, on bool) {
 	g.t.Helper()
@@ -225,7 +227,7 @@ func TestEventsOfADevice(t *testing.T) {
 		}, "available"},
 		{"that nobody tells of", func(g *rig, ask uint64) {
 			g.do(Input{Kind: Acked, Extension: desk, Ask: ask})
-			g.do(Input{Kind: DNDListed, PBX: "main"})
+			g.do(Input{Kind: DNDListed, PBX: "main", DNDOf: dndDevices})
 			g.flip(desk, false)
 		}, "dnd"},
 	} {
@@ -378,6 +380,113 @@ func TestDevicesAreLeftAloneWhereNothingIsSynchronised(t *testing.T) {
 				t.Errorf("explained as %+v", e.Extensions[0])
 			}
 		})
+	}
+}
+
+// Each line is what happened while the user was not synchronised; the device was off
+// before, and the phone showed available.
+func TestWhoIsSynchronisedAgainIsAskedWhatTheirDeviceSays(t *testing.T) {
+	for _, tc := range []struct {
+		name      string
+		meanwhile func(*rig)
+		afterward func(*rig)
+		want      TypeID
+		devices   []Order
+	}{
+		{"it was switched on", func(g *rig) { g.flip(desk, true) }, nil, "dnd", nil},
+		{"it was switched on and off", func(g *rig) { g.flip(desk, true); g.flip(desk, false) }, nil, "available", nil},
+		{"it was switched on, and the phone spoke", func(g *rig) { g.flip(desk, true); g.event(desk, meeting) }, nil, "dnd", nil},
+		{"the phone said dnd", func(g *rig) { g.event(desk, dnd) }, nil, "dnd", []Order{device(desk, true)}},
+		{"its PBX went away", func(g *rig) { g.flip(desk, true); g.event(desk, meeting); g.down("main") }, func(g *rig) {
+			g.connect("main", map[string]Presence{"1001": meeting})
+			g.listed("main", "1001")
+		}, "dnd", nil},
+		{"nothing", func(*rig) {}, nil, "available", nil},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := newQuietRig(t, only(desk))
+			g.event(desk, available)
+			g.r = sample(only(desk), unsynced)
+			g.do(Input{Kind: Reloaded})
+			tc.meanwhile(g)
+			g.r = sample(only(desk))
+			g.do(Input{Kind: Reloaded})
+			if tc.afterward != nil {
+				tc.afterward(g)
+			}
+			g.status(tc.want)
+			g.wroteDevices(tc.devices...)
+			g.settle()
+			if x := g.x(desk); x.DND.On != (tc.want == "dnd") || x.dnd() != x.DND.On {
+				t.Errorf("the device is %v, the presence %v", x.DND.On, x.Shows.Presence())
+			}
+		})
+	}
+}
+
+// Each line is what was known of the device before the bridge was started with another
+// template, and what the new device says; the phone shows what it did.
+func TestOtherDNDDevicesAreNewToTheBridge(t *testing.T) {
+	const others = "Custom:QUIET{extension}"
+	for _, tc := range []struct {
+		name     string
+		template string // "": stored by a bridge that did not note it
+		before   bool
+		says     bool
+		want     TypeID
+	}{
+		{"the same, switched off meanwhile", dndDevices, true, false, "available"},
+		{"another, which is off", others, true, false, "dnd"},
+		{"another, which is on", others, false, true, "dnd"},
+		{"another, which is on as the old one", others, true, true, "dnd"},
+		{"not noted, and switched off meanwhile", "", true, false, "available"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			g := newQuietRig(t, only(desk))
+			g.event(desk, available)
+			g.flip(desk, tc.before)
+			g.settle()
+			shows := g.x(desk).Shows.Presence()
+			template := tc.template
+			if template == "" {
+				g.v.Extensions[0].DND.Of, template = "", dndDevices
+			}
+			g.wait(time.Minute)
+			g.restart()
+			g.connect("main", map[string]Presence{"1001": shows})
+			g.do(Input{Kind: DNDListed, PBX: "main", DNDs: map[string]bool{"1001": tc.says}, DNDOf: template})
+			g.status(tc.want)
+			g.settle()
+			if d := g.x(desk).DND; d.On != (tc.want == "dnd") || d.Of != template {
+				t.Errorf("the device is %+v", d)
+			}
+		})
+	}
+}
+
+func TestAChoiceMadeWhileNobodyToldDoesNotOutlastTheDevice(t *testing.T) {
+	g := newQuietRig(t, only(desk))
+	g.restart()
+	g.connect("main", nil)
+	g.event(desk, meeting) // since which it would win over the old device
+	g.do(Input{Kind: DNDListed, PBX: "main", DNDs: map[string]bool{"1001": true}, DNDOf: "Custom:QUIET{extension}"})
+	g.status("dnd")
+}
+
+func TestDNDDevicesThatAreNotConfiguredAnyMoreAreForgotten(t *testing.T) {
+	g := newQuietRig(t, only(desk))
+	g.flip(desk, true)
+	g.settle()
+	g.restart()
+	g.connect("main", map[string]Presence{"1001": dnd})
+	g.do(Input{Kind: DNDListed, PBX: "main"})
+	g.status("dnd")
+	if d := g.x(desk).DND; d != nil || !g.fx.Durable {
+		t.Errorf("the device is %+v, durable=%v", d, g.fx.Durable)
+	}
+	g.do(Input{Kind: DNDListed, PBX: "main"})
+	if g.fx.Durable {
+		t.Error("saved again for nothing")
 	}
 }
 

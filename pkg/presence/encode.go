@@ -115,6 +115,7 @@ func (d *DNDDevice) append(b []byte) []byte {
 	if d.Ask != 0 {
 		b = strconv.AppendUint(append(b, `,"ask":`...), d.Ask, 10)
 	}
+	b = nonEmpty(b, `,"of":`, d.Of)
 	return append(b, '}')
 }
 

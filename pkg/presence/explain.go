@@ -46,8 +46,10 @@ type Reasoning struct {
 	Rule      Rule        `json:"rule"`  // why it won or lost
 	Heard     Report      `json:"heard"` // the last report, and what became of it
 	Phone     PhoneState  `json:"phone"`
-	DND       string      `json:"dnd,omitempty"` // "on" or "off", of its DND device; "": there is none
-	Wish      *WishInfo   `json:"wish"`          // what it shall show and is not known to; nil: nothing
+	DND       string      `json:"dnd,omitempty"`       // "on" or "off", of its DND device; "": there is none
+	DNDSince  Time        `json:"dnd_since,omitzero"`  // since when; zero: from before its PBX was last heard of
+	DNDStale  bool        `json:"dnd_stale,omitempty"` // nobody tells of it now: it is what was told last
+	Wish      *WishInfo   `json:"wish"`                // what it shall show and is not known to; nil: nothing
 }
 
 // Report is the last report about an extension and what became of it.
@@ -116,6 +118,7 @@ func (s *step) reasoning(c candidate, won Rule, held bool) Reasoning {
 	}
 	if x.DND != nil {
 		y.DND = map[bool]string{true: "on", false: "off"}[x.DND.On]
+		y.DNDSince, y.DNDStale = x.DND.At, !x.DND.Live
 	}
 	if w := x.Wish; w != nil {
 		y.Wish = &WishInfo{w.Presence, w.Since, w.Sent, w.Refusals}

@@ -186,6 +186,9 @@ func (o *oracle) reload(now Time) {
 		if o.r.Sync && o.alone && x.known && x.shows != x.said().p {
 			o.opine(&x, x.shows, now)
 		}
+		if o.r.Sync && o.alone {
+			o.asked(&x, now)
+		}
 		o.exts = append(o.exts, x)
 	}
 	if h := o.hold; h != nil && o.r.Sync {

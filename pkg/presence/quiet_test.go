@@ -2,6 +2,7 @@ package presence
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -9,6 +10,7 @@ import (
 // What an extension said before dnd lies under it on the stack of return times.
 type quiet struct {
 	on, live, spoken bool
+	of               string
 	since            Time  // zero: from long ago
 	sent             *flip // written and not answered
 }
@@ -120,6 +122,9 @@ func (o *oracle) device(x *truth, in *Input, now Time) {
 
 // devices is a list of what the devices of one PBX say.
 func (o *oracle) devices(x *truth, in *Input, now Time) {
+	if x.dev != nil && x.dev.of != in.DNDOf {
+		x.dev = nil // another device, or none
+	}
 	on, known := in.DNDs[x.id.Number], x.dev != nil
 	if in.DNDs == nil {
 		if known {
@@ -129,7 +134,7 @@ func (o *oracle) devices(x *truth, in *Input, now Time) {
 		return
 	}
 	if !known {
-		x.dev = &quiet{on: on, since: now}
+		x.dev = &quiet{on: on, since: now, of: in.DNDOf}
 	}
 	d := x.dev
 	news := d.on != on && !d.spoken
@@ -145,6 +150,16 @@ func (o *oracle) devices(x *truth, in *Input, now Time) {
 	}
 	if d.shows(on, now); news {
 		o.switched(x, on, now)
+	}
+}
+
+// asked is what the device of one who is synchronised again says: as if it were new.
+func (o *oracle) asked(x *truth, now Time) {
+	if x.dev != nil && !x.dev.live {
+		x.dev = nil
+	}
+	if x.dev != nil && x.dev.on && x.dev.sent == nil {
+		o.switched(x, true, now)
 	}
 }
 
@@ -197,7 +212,7 @@ func (d *quiet) compare(x *Extension) string {
 	switch c := x.DND; {
 	case (c == nil) != (d == nil):
 		return fmt.Sprintf("%s has the device %+v, the oracle: %+v", x.ID, c, d)
-	case c != nil && (c.On != d.on || c.Live != d.live || c.Spoken != d.spoken || (c.Ask != 0) != (d.sent != nil) || !c.At.IsZero() && c.At != d.since):
+	case c != nil && (c.On != d.on || c.Of != d.of || c.Live != d.live || c.Spoken != d.spoken || (c.Ask != 0) != (d.sent != nil) || !c.At.IsZero() && c.At != d.since):
 		return fmt.Sprintf("the device of %s is %+v, the oracle: %+v %+v", x.ID, *c, *d, d.sent)
 	}
 	return ""
@@ -205,8 +220,12 @@ func (d *quiet) compare(x *Extension) string {
 
 // feature lets somebody use a feature code now and then.
 func (w *world) feature() {
+	if !w.calm && (w.quiet.IntN(100) == 0 || !w.setup.sync && w.quiet.IntN(8) == 0) {
+		w.setup.sync = !w.setup.sync
+		w.apply()
+	}
 	p := pickOne(w.quiet, w.pbxs)
-	if !p.dnd || w.quiet.IntN(8) > 0 {
+	if p.of == "" || w.quiet.IntN(8) > 0 {
 		return
 	}
 	switch r := w.quiet.IntN(20); {
@@ -251,13 +270,24 @@ func (p *simPBX) flip(number string, on bool) {
 	}
 }
 
+// refit is a bridge that starts with another template, or none, for its DND devices.
+func (p *simPBX) refit() {
+	p.of = pickOne(p.w.quiet, []string{"", "a", "b"})
+	if p.others[p.of] == nil {
+		p.others[p.of] = map[string]bool{}
+	}
+	p.devs = p.others[p.of]
+	p.undo = slices.DeleteFunc(p.undo, func(u undo) bool { return u.dev })
+	p.w.say("%s has the devices %q: %v", p.name, p.of, p.devs)
+}
+
 // fenceDevices sends a fenced list of devices, or that there is none.
 func (p *simPBX) fenceDevices() {
-	if !p.dnd || p.session == 0 {
+	if p.session == 0 {
 		return
 	}
-	list := Input{Kind: DNDListed, PBX: p.name}
-	if !p.deaf {
+	list := Input{Kind: DNDListed, PBX: p.name, DNDOf: p.of}
+	if p.of != "" && !p.deaf {
 		p.wire, p.rang = append(p.wire, p.rang...), nil
 		list.DNDs = map[string]bool{}
 		for number, on := range p.devs {
@@ -283,7 +313,10 @@ func (w *world) agree() {
 	for i := range w.view.Extensions {
 		x := &w.view.Extensions[i]
 		p := w.pbx(x.ID.PBX)
-		if !p.dnd {
+		if p.of == "" {
+			if x.DND != nil {
+				w.fail("%s has no device, the view has %+v", x.ID, x.DND)
+			}
 			continue
 		}
 		if d := x.DND; d == nil || !d.Live || d.Ask != 0 || d.On != p.devs[x.ID.Number] {
@@ -312,6 +345,16 @@ func (w *world) overruled(in *Input, waiting map[ExtensionID]bool) {
 		}
 		if a := w.accepted[x.ID]; a != nil {
 			a.rival = true
+		}
+	}
+}
+
+// again counts devices that are on when their user is synchronised again.
+func (w *world) again(in *Input) {
+	for i := range w.view.Extensions {
+		x := &w.view.Extensions[i]
+		if d := x.DND; in.Kind == Reloaded && w.view.Alone && w.rules.Sync && d != nil && d.Live && d.On && !x.dnd() {
+			w.tally.Again++
 		}
 	}
 }

@@ -120,9 +120,11 @@ func (w *world) checkRestart() {
 			shows[number] = a.p
 		}
 		step(Input{Kind: Snapshot, PBX: p.name, Session: 1, Shows: shows})
-		if p.dnd {
-			step(Input{Kind: DNDListed, PBX: p.name, DNDs: p.devs})
+		list := Input{Kind: DNDListed, PBX: p.name, DNDOf: p.of}
+		if p.of != "" {
+			list.DNDs = p.devs
 		}
+		step(list)
 	}
 	step(Input{Kind: Tick})
 	w.view, v = v, w.view

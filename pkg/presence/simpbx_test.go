@@ -25,10 +25,11 @@ type simPBX struct {
 	tcp     []Order // on the wire
 	wire    []Input // on its way to the bridge
 
-	dnd  bool            // it has DND devices
-	devs map[string]bool // what they say
-	rang []Input         // held events of devices, which take another way
-	deaf bool            // they are lost
+	of     string                     // which DND devices the bridge is to look at; "": none
+	devs   map[string]bool            // what they say
+	others map[string]map[string]bool // likewise, of all there are
+	rang   []Input                    // held events of devices, which take another way
+	deaf   bool                       // they are lost
 
 	known int  // the life that the bridge knows
 	heard Time // when the bridge last heard of it

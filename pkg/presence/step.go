@@ -20,7 +20,7 @@ const (
 	PhoneChanged                      // Extension, Phone: its device does something else
 	PhonesListed                      // PBX, Phones: what every device does
 	DNDChanged                        // Extension, On, Flicked: its DND device says something else
-	DNDListed                         // PBX, DNDs: what every DND device says
+	DNDListed                         // PBX, DNDOf, DNDs: what every DND device says
 	Loaded                            // PBX: its presence module was loaded again and repeated everything
 	Down                              // PBX, Heard: the connection is lost
 	Chosen                            // Type, Message, Until, Open, By
@@ -44,6 +44,7 @@ type Input struct {
 	On        bool
 	Flicked   bool            // it said the opposite in between
 	DNDs      map[string]bool // by number; missing means off; nil: nobody tells
+	DNDOf     string          // which devices those are, as a template; "": the PBX has none
 	Type      TypeID
 	Message   string
 	Until     Time

@@ -259,6 +259,9 @@ func (s *step) reload() {
 		} else if s.v.Alone && x.Known && x.Shows != x.Said.Presence {
 			x.Heard = Heard{s.now, s.opinion(x, x.Shows.Presence())}
 		}
+		if s.v.Alone && s.r.Sync {
+			s.dndAgain(x)
+		}
 	}
 	if h := s.v.Hold; h != nil && s.synced(h.Type) { // phones can show it now
 		s.v.Hold = nil

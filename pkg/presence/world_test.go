@@ -77,7 +77,8 @@ func newWorld(seed uint64) *world {
 	w.view = &View{User: "alice"}
 	w.oracle = &oracle{r: w.rules}
 	for _, name := range []string{"main", "branch"} {
-		w.pbxs = append(w.pbxs, &simPBX{w: w, name: name, up: true, life: 1, live: map[string]act{}, devs: map[string]bool{}, dnd: w.quiet.IntN(2) == 0})
+		w.pbxs = append(w.pbxs, &simPBX{w: w, name: name, up: true, life: 1, live: map[string]act{}, others: map[string]map[string]bool{}})
+		w.pbxs[len(w.pbxs)-1].refit()
 	}
 	w.store = saved{view: []byte(`{"user":"alice"}`), oracle: w.oracle.clone(), life: map[string]int{}, heard: map[string]Time{}}
 	return w
@@ -380,6 +381,9 @@ func (w *world) crash() {
 		p.cut("crash")
 		p.wire, p.mail, p.rang = nil, nil, nil
 		p.session, p.known, p.heard = 0, w.store.life[p.name], w.store.heard[p.name]
+		if w.quiet.IntN(4) == 0 {
+			p.refit()
+		}
 	}
 	shown := w.view.Version
 	w.wake()
@@ -412,6 +416,11 @@ func (w *world) reload() {
 	if w.plans.IntN(4) == 0 {
 		w.setup.end(w.plans)
 	}
+	w.apply()
+}
+
+// apply lets the bridge read the file.
+func (w *world) apply() {
 	w.rules = w.setup.rules()
 	w.oracle.r = w.rules
 	clear(w.accepted)

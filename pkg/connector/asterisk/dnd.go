@@ -16,8 +16,8 @@ const (
 	dndOff = "UNAVAILABLE"
 )
 
-// saysDND tells whether a device in this state says do not disturb.
-func saysDND(state string) bool {
+// SaysDND tells whether a device in this state says do not disturb.
+func SaysDND(state string) bool {
 	switch state {
 	case "INUSE", "BUSY", "RINGING", "RINGINUSE", "ONHOLD":
 		return true
@@ -43,7 +43,7 @@ func (s *session) dndOf(device, state []byte) (number string, on, ok bool) {
 		return "", false, false
 	}
 	number = s.translate.remember(s.c.dnd.number(device))
-	return number, saysDND(string(state)), number != ""
+	return number, SaysDND(string(state)), number != ""
 }
 
 // dndChanged takes a live event, which is also newer than the list that is being taken.
@@ -68,7 +68,12 @@ func (s *session) dndListed(n *phoneList) {
 	for number, on := range n.rang {
 		n.dnds[number] = on
 	}
-	s.report(connector.Report{Kind: connector.DNDListed, DNDs: n.dnds})
+	s.report(s.c.dndReport(n.dnds))
+}
+
+// dndReport says what DND devices there are and what they say; nil: nobody tells.
+func (c *Connector) dndReport(dnds map[string]bool) connector.Report {
+	return connector.Report{Kind: connector.DNDListed, DNDs: dnds, DNDOf: c.cfg.DND}
 }
 
 // writeDND puts a write to a DND device on the wire, as write does for presences.

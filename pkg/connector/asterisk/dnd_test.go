@@ -52,6 +52,34 @@ func TestDNDDevicesAreListedAndFollowed(t *testing.T) {
 	})
 }
 
+func TestItIsToldWhichDNDDevicesThereAre(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change []func(*asterisk.Config)
+		want   string
+	}{
+		{"over AMI", []func(*asterisk.Config){quiet}, "Custom:DND{extension}"},
+		{"over ARI", []func(*asterisk.Config){quiet, withoutAMI}, "Custom:DND{extension}"},
+		{"none over AMI", nil, ""},
+		{"none over ARI", []func(*asterisk.Config){withoutAMI}, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			inOffice(t, pbxsim.Config{}, func(t *testing.T, o *office) {
+				_, w := o.open(tc.change...)
+				w.Ready()
+				got := w.AwaitKind(connector.DNDListed)
+				if told := tc.name == "over AMI"; got.DNDOf != tc.want || (got.DNDs != nil) != told {
+					t.Errorf("told %+v", got)
+				}
+				o.pass(time.Minute)
+				if n := count(w, connector.DNDListed); n != 1 {
+					t.Errorf("told %d times", n)
+				}
+			})
+		})
+	}
+}
+
 func TestADNDDeviceIsWrittenAndItsAnswerComesFirst(t *testing.T) {
 	inBubble(t, pbxsim.Config{}, func(t *testing.T, b *bubble) {
 		c, w := b.connect(quiet)

@@ -271,7 +271,7 @@ func (s *session) nobodyTells(_ ami.Response, err error) {
 		s.report(connector.Report{Kind: connector.PhonesListed})
 	}
 	if err == nil && s.c.dnd.follows() {
-		s.report(connector.Report{Kind: connector.DNDListed})
+		s.report(s.c.dndReport(nil))
 	}
 }
 

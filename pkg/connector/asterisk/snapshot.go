@@ -287,6 +287,9 @@ func (s *session) deliver(n *snapshot, incarnation string) {
 	if first && !s.c.phones {
 		s.report(connector.Report{Kind: connector.PhonesListed}) // nobody tells, and what was told before counts no more
 	}
+	if first && !s.c.dnd.follows() {
+		s.report(s.c.dndReport(nil)) // there are none, and what was told of some before counts no more
+	}
 	n.done <- nil
 }
 

@@ -94,6 +94,9 @@ func (l *link) stand(ctx context.Context) (opened bool, err error) {
 
 // run takes the first snapshot and the floor, then serves.
 func (s *standIn) run(ctx context.Context, tasks *sync.WaitGroup) error {
+	if err := s.hearDialplan(ctx); err != nil {
+		return err
+	}
 	if err := s.readAll(ctx); err != nil {
 		return err
 	}
@@ -108,9 +111,7 @@ func (s *standIn) run(ctx context.Context, tasks *sync.WaitGroup) error {
 	} else {
 		s.report(connector.Report{Kind: connector.PhonesListed}) // nobody tells, and what was told before counts no more
 	}
-	if s.c.dnd.follows() {
-		s.report(connector.Report{Kind: connector.DNDListed}) // likewise: lists of them are AMI's alone
-	}
+	s.report(s.c.dndReport(nil)) // likewise: lists of them are AMI's alone
 	return s.serve(ctx)
 }
 

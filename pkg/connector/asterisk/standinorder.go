@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/presencebridge/presencebridge/pkg/ari"
 	"github.com/presencebridge/presencebridge/pkg/connector"
 	"github.com/presencebridge/presencebridge/pkg/presence"
@@ -177,6 +179,22 @@ func (s *standIn) answer(ctx context.Context, o connector.Order) error {
 	return nil
 }
 
+// hearDialplan asks for hints that a dialplan gives with UserEvent(). Where AMI is
+// configured ARI stands in for moments, and the PBX is spared: it makes every event
+// of a channel before it looks who wants it.
+func (s *standIn) hearDialplan(ctx context.Context) error {
+	if s.c.hasAMI() {
+		return nil
+	}
+	err := s.conn.Subscribe(ctx, ari.AllChannels)
+	var refusal *ari.StatusError
+	if errors.As(err, &refusal) {
+		s.c.log.Warn("the dialplan's hints are not heard: presence is polled without", zap.Error(err))
+		return nil
+	}
+	return err
+}
+
 // hint notes that somebody says that a presence has changed.
 func (s *standIn) hint(presentity string) {
 	number := string(s.c.where.number([]byte(presentity)))
@@ -184,9 +202,12 @@ func (s *standIn) hint(presentity string) {
 		return
 	}
 	s.mu.Lock()
+	_, waits := s.hints[number]
 	s.hints[number] = struct{}{}
 	s.mu.Unlock()
-	s.rouse()
+	if !waits {
+		s.rouse()
+	}
 }
 
 // answerHints reads what hints named, at most so many and so often that neither the

@@ -43,6 +43,8 @@ type PBX interface {
 	PickUp(phone string) // answers what rings: INUSE
 	HangUp(phone string) // ends its calls: NOT_INUSE
 
+	UserEvent(arguments string) // a channel runs UserEvent(arguments) in the dialplan
+
 	attach(*Observer)
 }
 

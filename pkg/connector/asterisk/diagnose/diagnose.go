@@ -88,9 +88,10 @@ type examination struct {
 	conn    *ami.Conn // from the login on
 	version version   // the zero value: unknown
 	listed  map[string]bool
-	wrote   time.Time // when the canary was
-	nonce   string    // of that canary
-	rang    bool      // so was the device
+	wrote   time.Time       // when the canary was
+	nonce   string          // of that canary
+	rang    bool            // so was the device
+	on      map[string]bool // by device: it would say do not disturb; nil: not listed
 }
 
 // step is one thing to try, once all of its needs have succeeded.
@@ -113,7 +114,7 @@ const (
 )
 
 func (x *examination) plan() []step {
-	plan := []step{
+	steps := []step{
 		{stepAddress, nil, x.address},
 		{stepConnection, []string{stepAddress}, x.connection},
 		{stepEncryption, []string{stepConnection}, x.encryption},
@@ -132,9 +133,12 @@ func (x *examination) plan() []step {
 		{"other rights", []string{stepLogin}, x.otherRights},
 	}
 	if len(x.cfg.Members) > 0 {
-		plan = append(plan, step{"queues", []string{stepLogin}, x.queues})
+		steps = append(steps, step{"queues", []string{stepLogin}, x.queues})
 	}
-	return plan
+	if x.cfg.DND != "" {
+		steps = append(steps, step{"dnd", []string{stepEvent}, x.dnd})
+	}
+	return steps
 }
 
 // Examine tries everything, in order. begin, if not nil, is told the name of each

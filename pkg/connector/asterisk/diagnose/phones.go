@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/presencebridge/presencebridge/pkg/ami"
+	"github.com/presencebridge/presencebridge/pkg/connector/asterisk"
 )
 
 // deviceCanary is the device that is written, named so that it is nobody's phone.
@@ -36,9 +37,12 @@ func (x *examination) phones(ctx context.Context) Step {
 	if x.lost() == "" {
 		return Step{Result: Info, Says: "not followed, as device is empty in presencebridge.yaml"}
 	}
-	found := make(map[string]bool)
-	_, err := x.conn.List(ctx, ami.DeviceStateList(), "DeviceStateListComplete", func(e ami.Event) { found[e.Get("Device")] = true })
+	found, on := make(map[string]bool), make(map[string]bool)
+	_, err := x.conn.List(ctx, ami.DeviceStateList(), "DeviceStateListComplete", func(e ami.Event) {
+		found[e.Get("Device")], on[e.Get("Device")] = true, asterisk.SaysDND(e.Get("State"))
+	})
 	if err == nil {
+		x.on = on
 		err = x.writeDevice(ctx)
 	}
 	var answer *ami.ResponseError

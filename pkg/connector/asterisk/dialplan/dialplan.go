@@ -9,6 +9,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -21,7 +22,10 @@ type Plan struct {
 	Context    string // what the names of the contexts begin with
 	Prefix     string // what the codes begin with
 	Presentity string // with Mark in place of the number
-	Device     string // likewise; "": hints of presence only
+	Device     string // likewise; "": no phone is part of a hint
+	DND        string // likewise, the device that says do not disturb; "": it is not part of a hint
+	Lamp       string // likewise, the device that shows the status; "": there are no lamps
+	Lamps      string // what the numbers of lamps begin with; "": there are no lamps
 	Numbers    []Number
 	Types      []presence.StatusType // in the order of the mapping
 }
@@ -59,6 +63,9 @@ func (p Plan) Text() (string, error) {
 	numbers, leftOut := p.usable()
 	if len(numbers) == 0 {
 		return "", fmt.Errorf("no user of the mapping has an extension on the PBX %s that Asterisk takes for a number", p.PBX)
+	}
+	if err := p.clash(numbers, append(slices.Clone(codes), toggle, say)); err != nil {
+		return "", err
 	}
 	var b strings.Builder
 	p.head(&b, codes, toggle, say)
@@ -106,32 +113,14 @@ func (p Plan) head(b *strings.Builder, codes []code, toggle, say code) {
 	if p.dnd() == nil || p.back() == nil {
 		toggle.what = "left out: it needs a status mapped to dnd, and a connected one to come back to"
 	}
-	for _, c := range append(append([]code(nil), codes...), toggle, say) {
+	for _, c := range append(slices.Clone(codes), toggle, say) {
 		fmt.Fprintf(b, ";   %-8s %s\n", c.dial, comment(c.what))
+	}
+	if p.lamps() {
+		fmt.Fprintf(b, ";   %-8s with a number behind it: a lamp that shows the status of the number\n", p.Lamps)
 	}
 	fmt.Fprintf(b, ";\n; The context of the phones needs:\n;   include => %s-hints\n;   include => %[1]s-codes\n", p.Context)
 }
-
-// usable are the numbers that Asterisk takes for numbers, and why it does not others.
-func (p Plan) usable() (numbers []Number, leftOut []string) {
-	seen := map[string]string{}
-	for _, x := range p.Numbers {
-		first, twice := seen[dashless(x.Number)]
-		switch {
-		case x.Number[0] == '_':
-			leftOut = append(leftOut, x.Number+", as Asterisk takes what begins with _ for a pattern")
-		case twice:
-			leftOut = append(leftOut, x.Number+", as Asterisk takes it for "+first)
-		default:
-			seen[dashless(x.Number)] = x.Number
-			numbers = append(numbers, x)
-		}
-	}
-	return numbers, leftOut
-}
-
-// dashless is a number as Asterisk compares it (main/pbx.c, ext_cmp_exten).
-func dashless(number string) string { return strings.ReplaceAll(number, "-", "") }
 
 func fill(template, number string) string { return strings.Replace(template, Mark, number, 1) }
 
@@ -219,17 +208,6 @@ func spelled(t *presence.StatusType) string {
 		return strings.ReplaceAll(t.Asterisk.State.String(), "_", "")
 	}
 	return id
-}
-
-// hints are for whoever watches the numbers.
-func (p Plan) hints(b *strings.Builder, numbers []Number, leftOut []string) {
-	fmt.Fprintf(b, "\n[%s-hints]\n", p.Context)
-	for _, x := range numbers {
-		fmt.Fprintf(b, "exten => %s,hint,%s,%s ; %s\n", x.Number, fill(p.Device, x.Number), fill(p.Presentity, x.Number), comment(x.User))
-	}
-	for _, why := range leftOut {
-		fmt.Fprintf(b, "; left out: %s\n", why)
-	}
 }
 
 // callers says who may dial, and as what.

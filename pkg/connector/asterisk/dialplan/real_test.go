@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -72,11 +73,37 @@ func TestEveryCodeDoesOnAsteriskWhatItSays(t *testing.T) {
 				t.Errorf("%s/%s is not spelled %s:\n%s", tc.state, tc.subtype, tc.spelled, globals)
 			}
 		}
-		hints := pbx.CLI("core show hints")
-		for _, number := range []string{"1001", "1002", "10-5", "a.b_c"} {
-			if !strings.Contains(hints, number+"@presence-hints") {
+		hints := pbx.CLI("core show hints") // 16.28 cuts names
+		for _, number := range []string{"1001", "1002", "10-5", "a.b_c", "*551001", "*5510-5", "*55a.b_c"} {
+			if !strings.Contains(hints, number+"@presence-h") {
 				t.Errorf("core show hints lacks %s:\n%s", number, hints)
 			}
+		}
+		quiet(t, pbx)
+	})
+}
+
+func TestHintsShowTheDevicesOfDNDAndLamps(t *testing.T) {
+	p := plan()
+	p.Device = "" // no driver is loaded
+	onReals(t, p, func(t *testing.T, pbx *pbxtest.Real, o *pbxtest.Observer) {
+		for _, tc := range []struct{ number, device, state, shows string }{
+			{"1001", "Custom:DND1001", "BUSY", "State:Busy"},
+			{"1001", "Custom:DND1001", "UNAVAILABLE", "State:Unavailable"},
+			{"*551001", "Custom:PRES1001", "ONHOLD", "State:Hold"},
+			{"*5510-5", "Custom:PRES10-5", "INUSE", "State:InUse"},
+		} {
+			if err := o.SetDevice(tc.device, tc.state); err != nil {
+				t.Fatal(err)
+			}
+			pbxtest.Eventually(t, time.Minute, "the hint of "+tc.number+" is "+tc.shows, func() bool {
+				for line := range strings.Lines(pbx.CLI("core show hints")) {
+					if strings.HasPrefix(strings.TrimSpace(line), tc.number+"@presence-h") {
+						return strings.Contains(line, tc.shows)
+					}
+				}
+				return false
+			})
 		}
 		quiet(t, pbx)
 	})
