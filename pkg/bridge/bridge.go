@@ -122,8 +122,7 @@ type pbx struct {
 	name      string
 	connector connector.Connector
 	outbox    *outbox
-	users     []*user          // with an extension there
-	owners    map[string]*user // of the extensions there, by number
+	owners    owners
 	known     store.PBX
 	dirty     bool // known waits to be saved
 	synced    bool // a snapshot has come since the bridge started
@@ -152,7 +151,7 @@ func Open(ctx context.Context, opt Options) (*Bridge, error) {
 		saver:   newSaver(opt.Store, opt.SaveTimeout),
 	}
 	for _, p := range opt.PBXs {
-		b.pbxs[p.Name] = &pbx{name: p.Name, connector: p.Connector, outbox: newOutbox(), known: store.PBX{Name: p.Name}}
+		b.pbxs[p.Name] = &pbx{name: p.Name, connector: p.Connector, outbox: newOutbox(), owners: owners{numbers: connector.NewNumbers(nil)}, known: store.PBX{Name: p.Name}}
 	}
 	if err := b.fits(opt.Mapping); err != nil {
 		return nil, err

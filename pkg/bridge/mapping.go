@@ -9,7 +9,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/presencebridge/presencebridge/pkg/connector"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 	"github.com/presencebridge/presencebridge/pkg/store"
 )
@@ -77,26 +76,15 @@ func (b *Bridge) apply(m *presence.Mapping) {
 		b.parked[id] = u
 		b.due.schedule(u, presence.Time{})
 	}
-	old, owners := b.users, map[*pbx]map[string]*user{}
+	old := b.users
 	b.users = make(map[presence.UserID]*user, len(m.Users))
-	for _, p := range b.pbxs {
-		owners[p] = p.owners
-		p.users, p.owners = p.users[:0], make(map[string]*user, len(p.owners))
-	}
 	for i := range m.Users {
 		b.adopt(&m.Users[i])
 	}
-	for p, were := range owners {
-		for number, u := range were {
-			if p.owners[number] != u {
-				b.disown(p, number, u)
-			}
-		}
-	}
+	b.distribute(m)
 	if len(b.parked) == 0 {
 		b.parked = map[presence.UserID]*user{} // a map keeps the room that it once had
 	}
-	b.follow(m)
 	now := b.clock.next()
 	for id, u := range old {
 		if b.users[id] == nil {
@@ -113,24 +101,6 @@ func (b *Bridge) apply(m *presence.Mapping) {
 		b.step(u, &presence.Input{Kind: presence.Reloaded}, now)
 		b.board.put(u) // the name, or nothing, may be new
 		b.light(u, true)
-	}
-}
-
-// follow tells connectors that want to know it which extensions there are.
-func (b *Bridge) follow(m *presence.Mapping) {
-	numbers := map[*pbx][]string{}
-	for i := range m.Users {
-		for _, x := range m.Users[i].Rules.Extensions {
-			p := b.pbxs[x.PBX]
-			if _, wants := p.connector.(connector.Follower); wants {
-				numbers[p] = append(numbers[p], x.Number)
-			}
-		}
-	}
-	for _, p := range b.pbxs {
-		if f, wants := p.connector.(connector.Follower); wants {
-			f.Follow(numbers[p])
-		}
 	}
 }
 
@@ -163,28 +133,6 @@ func (b *Bridge) adopt(mapped *presence.MappedUser) {
 	delete(b.parked, mapped.ID)
 	u.mapped, u.view.User = mapped, mapped.ID // which frees the text that the store gave
 	b.users[mapped.ID] = u
-	for _, x := range mapped.Rules.Extensions {
-		p := b.pbxs[x.PBX]
-		p.owners[x.Number] = u
-		if n := len(p.users); n == 0 || p.users[n-1] != u {
-			p.users = append(p.users, u)
-		}
-	}
-}
-
-// disown takes an extension from u. Its next owner numbers writes behind those of
-// u that are under way, so as not to take their answers for its own.
-func (b *Bridge) disown(p *pbx, number string, u *user) {
-	id := presence.ExtensionID{PBX: p.name, Number: number}
-	p.outbox.drop(id)
-	b.inbox.expect(id, nil)
-	next := p.owners[number]
-	if next != nil {
-		next.view.Asks = max(next.view.Asks, u.view.Asks)
-	}
-	if u.lit != "" && (next == nil || !next.mapped.Rules.Sync) {
-		p.unlight(number)
-	}
 }
 
 // dismiss lets go of a user whom the mapping no longer has. What is known of them
