@@ -107,7 +107,7 @@ type user struct {
 	index  int32         // its place in the heap
 	dirty  bool          // waits to be saved
 	asking bool          // the inbox has been told of unanswered writes
-	lit    presence.Base // what its lamps were told to show; "": they are left alone
+	lit    uint8         // what its lamps were told to show: 1 + the place in presence.Bases; 0: they are left alone
 	shown  *shown        // of the board: under its mutex; nil: not shown
 }
 
@@ -162,6 +162,10 @@ func Open(ctx context.Context, opt Options) (*Bridge, error) {
 	b.started = b.clock.next()
 	b.apply(opt.Mapping)
 	b.opt.Mapping = nil // a later one shall not keep it alive
+	for _, u := range b.parked {
+		m := *u.mapped
+		u.mapped = &m // nor shall who has left the names of all who have not
+	}
 	b.board.announce()
 	return b, nil
 }

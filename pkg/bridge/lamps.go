@@ -1,6 +1,8 @@
 package bridge
 
 import (
+	"slices"
+
 	"github.com/presencebridge/presencebridge/pkg/connector"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
@@ -16,15 +18,16 @@ func (b *Bridge) light(u *user, anew bool) {
 			base = st.Type.Base
 		}
 	}
-	if base == u.lit && (!anew || base == "") {
+	lit := uint8(1 + slices.Index(presence.Bases(), base))
+	if lit == u.lit && (!anew || lit == 0) {
 		return
 	}
-	u.lit = base
+	u.lit = lit
 	for i := range u.view.Extensions {
 		x := u.view.Extensions[i].ID
 		switch lamps, ok := b.pbxs[x.PBX].connector.(connector.Lamps); {
 		case !ok:
-		case base == "":
+		case lit == 0:
 			lamps.Leave(x.Number)
 		default:
 			lamps.Light(x.Number, base)

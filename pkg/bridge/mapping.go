@@ -32,14 +32,21 @@ func (b *Bridge) wake(state store.State) error {
 	if !state.Clean {
 		b.floor = uint64(now.Time().UnixMicro())
 	}
-	var reader presence.Reader
-	for _, row := range state.Users {
+	reader := presence.Reader{Types: b.opt.Mapping.Types}
+	// Side by side, not among what the reading leaves behind. Users are never let go of;
+	// their names from the store are, once the mapping has them.
+	users, named := make([]user, len(state.Users)), make([]presence.MappedUser, len(state.Users))
+	for i := range state.Users {
+		row := &state.Users[i]
 		v, err := reader.Read(row.View)
+		row.View = nil // of everybody they are more than what is made of them
 		if err != nil {
 			return fmt.Errorf("the store's view of user %q cannot be read: %w", row.ID, err)
 		}
 		v.Wake(now, func(pbx string) presence.Time { return heard[pbx] })
-		u := &user{mapped: &presence.MappedUser{ID: row.ID, Name: row.Name, Email: row.Email}, view: v, saved: v.Version}
+		u, m := &users[i], &named[i]
+		m.ID, m.Name, m.Email = row.ID, row.Name, row.Email
+		u.mapped, u.view, u.saved = m, v, v.Version
 		if !state.Clean {
 			u.view.Version = max(v.Version+crashGap, b.floor)
 			b.saver.touch(u) // so that the next start knows, too

@@ -69,7 +69,7 @@ func (b *Bridge) disown(p *pbx, number string, u *user) {
 	if next != nil {
 		next.view.Asks = max(next.view.Asks, u.view.Asks)
 	}
-	if u.lit != "" && (next == nil || !next.mapped.Rules.Sync) {
+	if u.lit != 0 && (next == nil || !next.mapped.Rules.Sync) {
 		p.unlight(number)
 	}
 }
