@@ -71,6 +71,7 @@ func (m *Main) run(ctx context.Context) error {
 	signal.Notify(hangUp, syscall.SIGHUP)
 	defer signal.Stop(hangUp)
 
+	collectEarly()
 	file, err := config.Find(m.config)
 	if err != nil {
 		return &exit{exitWrong, err}

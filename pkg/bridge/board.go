@@ -53,6 +53,7 @@ func (bd *board) put(u *user) {
 func (bd *board) feed(e feedEntry) {
 	bd.newest++
 	e.id = bd.newest
+	e.user.entry = e.id
 	bd.ring[e.id%feedLength] = e
 	if bd.newest-bd.oldest >= feedLength {
 		bd.oldest = bd.newest - feedLength + 1
@@ -64,11 +65,8 @@ func (bd *board) feed(e feedEntry) {
 func (bd *board) saved(u *user, version uint64) {
 	bd.mu.Lock()
 	defer bd.mu.Unlock()
-	if s := u.shown; s.version == version && !s.saved {
-		c := *s
-		c.saved = true
-		u.shown = &c
-		bd.feed(feedEntry{user: &c})
+	if s := u.shown; s.version == version && !s.saved.Swap(true) {
+		bd.feed(feedEntry{user: s})
 	}
 }
 
@@ -207,7 +205,7 @@ func (s *Subscription) poll() (entries []feedEntry, news <-chan struct{}) {
 	for id := s.seen + 1; id <= bd.newest; id++ {
 		e := bd.ring[id%feedLength]
 		u := bd.users[e.user.user.ID]
-		if e.gone && u == nil || !e.gone && u != nil && u.shown == e.user { // not followed by a newer one
+		if e.gone && u == nil || !e.gone && u != nil && u.shown == e.user && e.user.entry == e.id { // not followed by a newer one
 			entries = append(entries, e)
 		}
 	}

@@ -114,9 +114,8 @@ type user struct {
 	index  int32                // its place in the heap
 	dirty  bool                 // waits to be saved
 	asking bool                 // the inbox has been told of unanswered writes
-	queues bool                 // its extensions' members of queues are not left alone
-	lit    presence.Base        // what its lamps were told to show; "": they are left alone
-	pauses *presence.StatusType // they were told to be paused for this; nil: not to be
+	lit    uint8                // what its lamps were told to show: 1 + the place in presence.Bases; 0: they are left alone
+	pauses *presence.StatusType // what members of queues were told to be paused for; nil: not to be
 	shown  *shown               // of the board: under its mutex; nil: not shown
 }
 
@@ -131,8 +130,7 @@ type pbx struct {
 	name      string
 	connector connector.Connector
 	outbox    *outbox
-	users     []*user          // with an extension there
-	owners    map[string]*user // of the extensions there, by number
+	owners    owners
 	known     store.PBX
 	dirty     bool // known waits to be saved
 	synced    bool // a snapshot has come since the bridge started
@@ -161,7 +159,7 @@ func Open(ctx context.Context, opt Options) (*Bridge, error) {
 		saver:   newSaver(opt.Store, opt.SaveTimeout),
 	}
 	for _, p := range opt.PBXs {
-		b.pbxs[p.Name] = &pbx{name: p.Name, connector: p.Connector, outbox: newOutbox(), known: store.PBX{Name: p.Name}}
+		b.pbxs[p.Name] = &pbx{name: p.Name, connector: p.Connector, outbox: newOutbox(), owners: owners{numbers: connector.NewNumbers(nil)}, known: store.PBX{Name: p.Name}}
 	}
 	if err := b.fits(opt.Mapping); err != nil {
 		return nil, err
@@ -172,6 +170,10 @@ func Open(ctx context.Context, opt Options) (*Bridge, error) {
 	b.started = b.clock.next()
 	b.apply(opt.Mapping)
 	b.opt.Mapping = nil // a later one shall not keep it alive
+	for _, u := range b.parked {
+		m := *u.mapped
+		u.mapped = &m // nor shall who has left the names of all who have not
+	}
 	b.board.announce()
 	return b, nil
 }

@@ -38,6 +38,9 @@ func (c *clock) seen(t presence.Time) {
 	}
 }
 
+// spareDue is for how many users a dueHeap keeps its room when it is empty.
+const spareDue = 1024
+
 // dueHeap has the users that want a tick, the earliest first.
 type dueHeap []*user
 
@@ -61,6 +64,9 @@ func (h *dueHeap) Pop() any {
 	u := (*h)[last]
 	(*h)[last] = nil
 	*h = (*h)[:last]
+	if last == 0 && cap(*h) > spareDue {
+		*h = nil // a start makes everybody due
+	}
 	return u
 }
 

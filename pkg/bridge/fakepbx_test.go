@@ -93,8 +93,8 @@ func (f *fakePBX) connect() {
 	f.snapshot(true)
 }
 
-func (f *fakePBX) Follow(numbers []string) {
-	f.do(func() { f.follows = append(f.follows, numbers) })
+func (f *fakePBX) Follow(numbers *connector.Numbers) {
+	f.do(func() { f.follows = append(f.follows, numbers.List()) })
 }
 
 func (f *fakePBX) snapshot(first bool) {

@@ -1,6 +1,8 @@
 package bridge
 
 import (
+	"slices"
+
 	"github.com/presencebridge/presencebridge/pkg/connector"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
@@ -16,19 +18,20 @@ func (b *Bridge) light(u *user, anew bool) {
 			base = st.Type.Base
 		}
 	}
-	if base == u.lit && (!anew || base == "") {
+	lit := uint8(1 + slices.Index(presence.Bases(), base))
+	if lit == u.lit && (!anew || lit == 0) {
 		return
 	}
 	if b.opt.MayAct() != nil {
 		b.unlit = true
 		return
 	}
-	u.lit = base
+	u.lit = lit
 	for i := range u.view.Extensions {
 		x := u.view.Extensions[i].ID
 		switch lamps, ok := b.pbxs[x.PBX].connector.(connector.Lamps); {
 		case !ok:
-		case base == "":
+		case lit == 0:
 			lamps.Leave(x.Number)
 		default:
 			lamps.Light(x.Number, base)
@@ -36,7 +39,8 @@ func (b *Bridge) light(u *user, anew bool) {
 	}
 }
 
-// relight sets the lamps that were left as they were while the bridge might not act.
+// relight sets the lamps, and pauses the members of queues, that were left as they were
+// while the bridge might not act.
 func (b *Bridge) relight() {
 	if !b.unlit || b.opt.MayAct() != nil {
 		return
@@ -44,6 +48,7 @@ func (b *Bridge) relight() {
 	b.unlit = false
 	for _, u := range b.users {
 		b.light(u, true)
+		b.pause(u, true)
 	}
 }
 

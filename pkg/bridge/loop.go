@@ -128,7 +128,7 @@ func (b *Bridge) report(r *connector.Report) {
 	case connector.Down:
 		b.down(p, now)
 	default:
-		u := p.owners[r.Extension.Number]
+		u := p.owners.of(r.Extension.Number)
 		if u == nil {
 			return // nobody's extension
 		}
@@ -154,7 +154,7 @@ func fromPBX(k connector.Kind) bool {
 func (b *Bridge) snapshot(p *pbx, r *connector.Report, now presence.Time) {
 	newLife := p.known.Incarnation != "" && p.known.Incarnation != r.Incarnation
 	in := &presence.Input{Kind: presence.Snapshot, PBX: p.name, Session: r.Session, NewLife: newLife, Shows: r.Shows}
-	for _, u := range p.users {
+	for u := range p.owners.all() {
 		if !r.Partial || covers(r.Shows, p.name, u) {
 			b.step(u, in, now)
 		}
@@ -179,11 +179,11 @@ func covers(shows map[string]presence.Presence, pbx string, u *user) bool {
 
 func (b *Bridge) down(p *pbx, now presence.Time) {
 	for _, o := range p.outbox.empty() {
-		if u := p.owners[o.Extension.Number]; u != nil {
+		if u := p.owners.of(o.Extension.Number); u != nil {
 			b.step(u, &presence.Input{Kind: presence.Unsent, Extension: o.Extension, Ask: o.Ask}, now)
 		}
 	}
-	for _, u := range p.users {
+	for u := range p.owners.all() {
 		if b.stopping && !underWay(u) {
 			continue // the next start knows as much from when the PBX was heard of; see Wake
 		}
@@ -199,7 +199,7 @@ func underWay(u *user) bool {
 }
 
 func (b *Bridge) stepAll(p *pbx, in *presence.Input, now presence.Time) {
-	for _, u := range p.users {
+	for u := range p.owners.all() {
 		b.step(u, in, now)
 	}
 }

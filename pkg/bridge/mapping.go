@@ -9,7 +9,6 @@ import (
 
 	"go.uber.org/zap"
 
-	"github.com/presencebridge/presencebridge/pkg/connector"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 	"github.com/presencebridge/presencebridge/pkg/store"
 )
@@ -33,14 +32,21 @@ func (b *Bridge) wake(state store.State) error {
 	if !state.Clean {
 		b.floor = uint64(now.Time().UnixMicro())
 	}
-	var reader presence.Reader
-	for _, row := range state.Users {
+	reader := presence.Reader{Types: b.opt.Mapping.Types}
+	// Side by side, not among what the reading leaves behind. Users are never let go of;
+	// their names from the store are, once the mapping has them.
+	users, named := make([]user, len(state.Users)), make([]presence.MappedUser, len(state.Users))
+	for i := range state.Users {
+		row := &state.Users[i]
 		v, err := reader.Read(row.View)
+		row.View = nil // of everybody they are more than what is made of them
 		if err != nil {
 			return fmt.Errorf("the store's view of user %q cannot be read: %w", row.ID, err)
 		}
 		v.Wake(now, func(pbx string) presence.Time { return heard[pbx] })
-		u := &user{mapped: &presence.MappedUser{ID: row.ID, Name: row.Name, Email: row.Email}, view: v, saved: v.Version}
+		u, m := &users[i], &named[i]
+		m.ID, m.Name, m.Email = row.ID, row.Name, row.Email
+		u.mapped, u.view, u.saved = m, v, v.Version
 		if !state.Clean {
 			u.view.Version = max(v.Version+crashGap, b.floor)
 			b.saver.touch(u) // so that the next start knows, too
@@ -77,26 +83,15 @@ func (b *Bridge) apply(m *presence.Mapping) {
 		b.parked[id] = u
 		b.due.schedule(u, presence.Time{})
 	}
-	old, owners := b.users, map[*pbx]map[string]*user{}
+	old := b.users
 	b.users = make(map[presence.UserID]*user, len(m.Users))
-	for _, p := range b.pbxs {
-		owners[p] = p.owners
-		p.users, p.owners = p.users[:0], make(map[string]*user, len(p.owners))
-	}
 	for i := range m.Users {
 		b.adopt(&m.Users[i])
 	}
-	for p, were := range owners {
-		for number, u := range were {
-			if p.owners[number] != u {
-				b.disown(p, number, u)
-			}
-		}
-	}
+	b.distribute(m)
 	if len(b.parked) == 0 {
 		b.parked = map[presence.UserID]*user{} // a map keeps the room that it once had
 	}
-	b.follow(m)
 	now := b.clock.next()
 	for id, u := range old {
 		if b.users[id] == nil {
@@ -114,24 +109,6 @@ func (b *Bridge) apply(m *presence.Mapping) {
 		b.board.put(u) // the name, or nothing, may be new
 		b.light(u, true)
 		b.pause(u, true)
-	}
-}
-
-// follow tells connectors that want to know it which extensions there are.
-func (b *Bridge) follow(m *presence.Mapping) {
-	numbers := map[*pbx][]string{}
-	for i := range m.Users {
-		for _, x := range m.Users[i].Rules.Extensions {
-			p := b.pbxs[x.PBX]
-			if _, wants := p.connector.(connector.Follower); wants {
-				numbers[p] = append(numbers[p], x.Number)
-			}
-		}
-	}
-	for _, p := range b.pbxs {
-		if f, wants := p.connector.(connector.Follower); wants {
-			f.Follow(numbers[p])
-		}
 	}
 }
 
@@ -164,33 +141,6 @@ func (b *Bridge) adopt(mapped *presence.MappedUser) {
 	delete(b.parked, mapped.ID)
 	u.mapped, u.view.User = mapped, mapped.ID // which frees the text that the store gave
 	b.users[mapped.ID] = u
-	for _, x := range mapped.Rules.Extensions {
-		p := b.pbxs[x.PBX]
-		p.owners[x.Number] = u
-		if n := len(p.users); n == 0 || p.users[n-1] != u {
-			p.users = append(p.users, u)
-		}
-	}
-}
-
-// disown takes an extension from u. Its next owner numbers writes behind those of
-// u that are under way, so as not to take their answers for its own.
-func (b *Bridge) disown(p *pbx, number string, u *user) {
-	id := presence.ExtensionID{PBX: p.name, Number: number}
-	p.outbox.drop(id)
-	b.inbox.expect(id, nil)
-	next := p.owners[number]
-	if next != nil {
-		next.view.Asks = max(next.view.Asks, u.view.Asks)
-	}
-	if next == nil || !next.mapped.Rules.Sync {
-		if u.lit != "" {
-			p.unlight(number)
-		}
-		if u.queues {
-			p.unpause(number)
-		}
-	}
 }
 
 // dismiss lets go of a user whom the mapping no longer has. What is known of them
@@ -234,7 +184,7 @@ func (b *Bridge) missing(m *presence.Mapping) []presence.StatusType {
 			}
 			if b.types != nil {
 				if t, _, ok := b.types.Lookup(id); ok {
-					found[id] = *t
+					found[id] = withoutPause(*t)
 				}
 			}
 			shown := []*presence.Status{v.Status, v.Under}
@@ -243,7 +193,7 @@ func (b *Bridge) missing(m *presence.Mapping) []presence.StatusType {
 			}
 			for _, st := range shown {
 				if st != nil && st.Type.ID == id {
-					found[id] = *st.Type
+					found[id] = withoutPause(*st.Type)
 				}
 			}
 		})
@@ -312,4 +262,10 @@ func (b *Bridge) run(ctx context.Context, f func()) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// withoutPause is a type that the mapping no longer has: it shows, and asks for nothing.
+func withoutPause(t presence.StatusType) presence.StatusType {
+	t.QueuePause = false
+	return t
 }

@@ -5,18 +5,23 @@ import (
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
-// pause tells the connectors whether queues shall send calls to u's extensions. Whose
-// extensions are left alone, theirs are not. anew says that they may be others than before.
+// pause tells the connectors whether queues shall send calls to u's extensions. anew
+// says that they may be others than before, or be left alone now: of who is left alone
+// nothing stays paused.
 func (b *Bridge) pause(u *user, anew bool) {
 	follows := u.mapped.Rules.Sync
 	var why *presence.StatusType
 	if follows {
 		why = u.view.Pauses()
 	}
-	if follows == u.queues && why == u.pauses && (!anew || !follows) {
+	if why == u.pauses && !anew {
 		return
 	}
-	u.queues, u.pauses = follows, why
+	if b.opt.MayAct() != nil {
+		b.unlit = true
+		return
+	}
+	u.pauses = why
 	for i := range u.view.Extensions {
 		x := u.view.Extensions[i].ID
 		switch queues, ok := b.pbxs[x.PBX].connector.(connector.Queues); {

@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -73,5 +74,22 @@ func TestWhoLeavesTheMappingIsNotPausedAnyMore(t *testing.T) {
 		w.wantQueues("1001 left", "1002", "1004")
 		w.press("1001", away)
 		w.wantQueues()
+		w.mapping = m
+		w.restart()
+		w.wantQueues("1001 left", "1002", "1004") // an earlier life may have paused it
+	})
+}
+
+func TestATypeThatTheMappingHasNoLongerPausesNobody(t *testing.T) {
+	inWorld(t, oneUser, func(t *testing.T, w *world) {
+		w.reload(mappingOf(pausing("lunch"), oneUser...))
+		w.press("1001", lunch)
+		w.main.queuesTold()
+		w.reload(mappingOf(statuses("lunch"), oneUser...))
+		for _, told := range w.main.queuesTold() {
+			if strings.Contains(told, "Lunch") {
+				t.Errorf("queues were told %q", told)
+			}
+		}
 	})
 }

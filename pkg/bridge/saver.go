@@ -117,7 +117,9 @@ func (b *Bridge) commit(now presence.Time) {
 		s.saving = append(s.saving, u)
 		batch.Users = append(batch.Users, store.User{ID: u.mapped.ID, Name: u.mapped.Name, Email: u.mapped.Email, Version: v.Version, Status: v.Status})
 	}
-	s.dirty = slices.Delete(s.dirty, 0, n)
+	if s.dirty = slices.Delete(s.dirty, 0, n); len(s.dirty) == 0 && n == maxBatch {
+		s.dirty = nil // it had everybody
+	}
 	lines := min(len(s.history), maxBatch)
 	s.writing = append(s.writing[:0], s.history[:lines]...)
 	for i := range s.writing {

@@ -1,13 +1,16 @@
 package bridge
 
 import (
+	"sync/atomic"
 	"time"
 
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
 // shown is what the API sees of a user, in a third of the bytes that a User takes: it
-// is rendered when somebody looks. Neither it nor what it points to is ever changed.
+// is rendered when somebody looks. Neither it nor what it points to is ever changed, but
+// for what the board notes in it: a copy for that would leave the room of everybody's
+// record half used.
 type shown struct {
 	user       *presence.MappedUser
 	status     *presence.Status // nil: nothing was ever said
@@ -15,7 +18,8 @@ type shown struct {
 	last       *LastChange      // nil: none since the bridge started
 	extensions []shownExtension // as those of the user's rules, in the same order
 	version    uint64
-	saved      bool // this version is in the store
+	entry      uint64      // id of its newest entry in the feed; under the board's mutex
+	saved      atomic.Bool // this version is in the store
 	phone      presence.PhoneState
 }
 
@@ -32,9 +36,10 @@ type shownExtension struct {
 func look(u *user) *shown {
 	v := &u.view
 	s := &shown{
-		user: u.mapped, status: v.Status, under: v.Under, last: u.last, version: v.Version, saved: v.Version == u.saved, phone: v.Phone,
+		user: u.mapped, status: v.Status, under: v.Under, last: u.last, version: v.Version, phone: v.Phone,
 		extensions: make([]shownExtension, len(v.Extensions)),
 	}
+	s.saved.Store(v.Version == u.saved)
 	for i := range v.Extensions {
 		x := &v.Extensions[i]
 		s.extensions[i] = shownExtension{known: x.Known, reachable: x.Session != 0, pending: x.Wish != nil, shows: x.Shows, since: x.Said.Since}
@@ -45,7 +50,7 @@ func look(u *user) *shown {
 // render makes a User of s.
 func (s *shown) render() User {
 	u := User{
-		ID: s.user.ID, Name: s.user.Name, Email: s.user.Email, Version: s.version, Phone: s.phone, Saved: s.saved, Last: s.last,
+		ID: s.user.ID, Name: s.user.Name, Email: s.user.Email, Version: s.version, Phone: s.phone, Saved: s.saved.Load(), Last: s.last,
 		Status: renderStatus(s.status), Under: renderStatus(s.under),
 		Extensions: make([]UserExtension, len(s.extensions)),
 	}

@@ -35,11 +35,12 @@ type Connector interface {
 	Health() Health
 }
 
-// Follower is a Connector that may have to ask for each extension by its number.
+// Follower is a Connector that may have to ask for each extension by its number, or
+// gives what it reports the numbers that are there already.
 type Follower interface {
-	// Follow says which extensions matter from now on. numbers is not changed by
-	// anybody. It does not wait; Resync brings what new ones show.
-	Follow(numbers []string)
+	// Follow says which extensions matter from now on. It does not wait; Resync brings
+	// what new ones show.
+	Follow(numbers *Numbers)
 }
 
 // Lamps is what a Connector is as well if its system can show statuses on the lamps of

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"testing"
+	"time"
+	"unsafe"
 )
 
 func TestAViewIsReadAsPackageJSONDoes(t *testing.T) {
@@ -30,6 +32,64 @@ func TestAViewIsReadAsPackageJSONDoes(t *testing.T) {
 		if got, err := reader.Read(row); (err == nil) != (wrong == nil) || err == nil && !reflect.DeepEqual(got, want) {
 			t.Fatalf("seed %d: damaged: %v, want %v\n got %+v\nwant %+v\nof %s", seed, err, wrong, got, want, row)
 		}
+	}
+}
+
+func TestARowKeepsEveryTextOnce(t *testing.T) {
+	v := sampleView()
+	x := v.Extensions[0]
+	x.Shows = Keep(Presence{DND, "", "Back at 2"})
+	x.Said.Presence, x.Said.By = x.Shows, "extension main/1001"
+	v.Extensions = []Extension{x}
+	v.Status = &Status{Type: v.Status.Type, Message: "Back at 2", By: x.Said.By}
+	var r Reader
+	got, err := r.Read(v.AppendJSON(nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	y := got.Extensions[0]
+	for _, twice := range [][2]string{
+		{y.Shows.message, "Back at 2"}, {y.Shows.message, y.Said.Presence.message}, {y.Shows.message, got.Status.Message}, {y.Said.By, got.Status.By},
+	} {
+		if twice[0] != twice[1] {
+			t.Errorf("%q, want %q", twice[0], twice[1])
+		}
+	}
+	if message, by := unsafe.StringData(y.Shows.message), unsafe.StringData(y.Said.By); unsafe.StringData(y.Said.Presence.message) != message ||
+		unsafe.StringData(got.Status.Message) != message || unsafe.StringData(got.Status.By) != by {
+		t.Error("a text is there twice")
+	}
+}
+
+func TestAStatusHasTheTypeOfTheMappingIfItIsTheSame(t *testing.T) {
+	stored := StatusType{ID: "lunch", Name: "Lunch", Base: Absent, Color: "#ef6c00", Asterisk: &Image{Away, "lunch"}}
+	row := (&View{Status: &Status{Type: &stored}}).AppendJSON(nil)
+	for _, tc := range []struct {
+		name   string
+		change func(*StatusType)
+		shared bool
+	}{
+		{"the same", func(*StatusType) {}, true},
+		{"another length", func(s *StatusType) { s.Lasts = time.Hour }, true}, // rows have none
+		{"another id", func(s *StatusType) { s.ID = "late" }, false},
+		{"another name", func(s *StatusType) { s.Name = "Late" }, false},
+		{"another base", func(s *StatusType) { s.Base = Busy }, false},
+		{"another colour", func(s *StatusType) { s.Color = "#000000" }, false},
+		{"another presence", func(s *StatusType) { s.Asterisk = &Image{Away, ""} }, false},
+		{"no presence", func(s *StatusType) { s.Asterisk = nil }, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			now := stored
+			tc.change(&now)
+			types := NewTypes([]StatusType{now}, nil)
+			v, err := (&Reader{Types: types}).Read(row)
+			if err != nil || !reflect.DeepEqual(v.Status.Type, &stored) && !tc.shared {
+				t.Fatalf("%+v, %v", v.Status.Type, err)
+			}
+			if shared := v.Status.Type == &types.List()[0]; shared != tc.shared {
+				t.Errorf("shared = %v", shared)
+			}
+		})
 	}
 }
 

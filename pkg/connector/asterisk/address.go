@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync/atomic"
 
 	"github.com/presencebridge/presencebridge/pkg/ami"
+	"github.com/presencebridge/presencebridge/pkg/connector"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -22,9 +24,6 @@ const (
 	maxName = 64
 	// maxTexts bounds the texts that are kept so as not to be allocated again.
 	maxTexts = 4096
-	// maxNumbers does the same for names: more than any Asterisk has extensions, as a
-	// PBX may be made to tell of names without end.
-	maxNumbers = 250_000
 )
 
 // address is the template of a presentity.
@@ -73,42 +72,38 @@ func plain(b byte) bool {
 }
 
 // translator turns what a PresenceStateChange says into an extension and a
-// presence. It remembers strings, so that what repeats costs no memory. Only the
-// reader uses it.
+// presence. Numbers that somebody follows it takes from there, and texts it remembers,
+// so that what repeats costs no memory. Only the reader uses it.
 type translator struct {
 	where   address
 	device  deviceTemplate
+	follows *atomic.Pointer[connector.Numbers] // of the connector
 	escaped bool
-	numbers map[string]string // by themselves
 	texts   map[string]string // canonical, by what was on the wire
 }
 
-func newTranslator(where address, device deviceTemplate) *translator {
-	return &translator{where: where, device: device, numbers: make(map[string]string), texts: make(map[string]string)}
+func newTranslator(where address, device deviceTemplate, follows *atomic.Pointer[connector.Numbers]) *translator {
+	return &translator{where: where, device: device, follows: follows, texts: make(map[string]string)}
 }
 
 // number returns the extension of a presentity, "" if it is none.
 func (t *translator) number(presentity []byte) string {
-	return t.remember(t.where.number(presentity))
+	return t.shared(t.where.number(presentity))
 }
 
 // phone returns the extension of a device, "" if it is nobody's phone.
 func (t *translator) phone(device []byte) string {
-	return t.remember(t.device.number(device))
+	return t.shared(t.device.number(device))
 }
 
-// remember keeps a number that was found.
-func (t *translator) remember(found []byte) string {
-	number, known := t.numbers[string(found)]
-	if known || found == nil {
-		return number
+// shared returns a number that was found, which is somebody's or will be dropped. A PBX
+// may be made to tell of numbers without end, so none is kept for its own sake.
+func (t *translator) shared(found []byte) string {
+	follows := t.follows.Load()
+	if i := follows.Find(string(found)); i >= 0 {
+		return follows.List()[i]
 	}
-	if len(t.numbers) == maxNumbers {
-		clear(t.numbers)
-	}
-	number = string(found)
-	t.numbers[number] = number
-	return number
+	return string(found)
 }
 
 // presence returns what the headers say. ok is false where Asterisk itself has

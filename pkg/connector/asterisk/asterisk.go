@@ -103,7 +103,7 @@ type Connector struct {
 	turn    atomic.Pointer[turn] // who has the floor; changes under floor
 	moved   chan struct{}        // of one place: AMI took or lost the floor
 	writing chan struct{}        // of one place, taken while ARI writes, or AMI takes the floor
-	follows atomic.Pointer[followed]
+	follows atomic.Pointer[connector.Numbers]
 	outlet  *outlet // nil: nothing is published
 
 	mu       sync.Mutex // never held while the sink or the network is called
@@ -175,7 +175,7 @@ func New(cfg Config, log *zap.Logger) (*Connector, error) {
 	}
 	c.ami = newSide(c, "ami")
 	c.ari = newSide(c, "ari")
-	c.follows.Store(&followed{})
+	c.follows.Store(connector.NewNumbers(nil))
 	if cfg.Publish != "" {
 		c.outlet = newOutlet(c)
 	}
@@ -262,20 +262,6 @@ func (c *Connector) Read(ctx context.Context, o connector.Order) error {
 	return s.read(ctx, o)
 }
 
-// followed is which extensions matter. It is never changed.
-type followed struct {
-	numbers []string
-	has     map[string]struct{}
-}
-
-// Follow says which extensions matter: over ARI there is no list of all.
-func (c *Connector) Follow(numbers []string) {
-	if !c.hasARI() {
-		return
-	}
-	f := &followed{numbers: numbers, has: make(map[string]struct{}, len(numbers))}
-	for _, n := range numbers {
-		f.has[n] = struct{}{}
-	}
-	c.follows.Store(f)
-}
+// Follow says which extensions matter: over ARI there is no list of all, and the
+// numbers of AMI's events need no memory of their own.
+func (c *Connector) Follow(numbers *connector.Numbers) { c.follows.Store(numbers) }

@@ -2,11 +2,13 @@ package asterisk
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/presencebridge/presencebridge/pkg/connector"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -55,10 +57,10 @@ func TestExtensionOfPresentity(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		translate := newTranslator(where, deviceTemplate{})
-		for range 2 { // the second time from memory
+		for _, numbers := range [][]string{nil, {"x", tc.want}} {
+			translate := newTranslator(where, deviceTemplate{}, following(numbers...))
 			if got := translate.number([]byte(tc.presentity)); got != tc.want {
-				t.Errorf("with template %q the extension of %q is %q, want %q", tc.template, tc.presentity, got, tc.want)
+				t.Errorf("with template %q, following %q, the extension of %q is %q, want %q", tc.template, numbers, tc.presentity, got, tc.want)
 			}
 		}
 		if tc.want != "" && !strings.EqualFold(where.presentity(tc.want), tc.presentity) {
@@ -77,8 +79,15 @@ func TestVersionsThatEscape(t *testing.T) {
 	}
 }
 
+// following is what a connector follows that was told these numbers.
+func following(numbers ...string) *atomic.Pointer[connector.Numbers] {
+	var follows atomic.Pointer[connector.Numbers]
+	follows.Store(connector.NewNumbers(numbers))
+	return &follows
+}
+
 func TestTextsAreCanonicalAndTheirMemoryBounded(t *testing.T) {
-	translate := newTranslator(address{}, deviceTemplate{})
+	translate := newTranslator(address{}, deviceTemplate{}, following())
 	translate.escaped = true
 	for raw, want := range map[string]string{
 		`a\nb`:                                "a\nb",
@@ -107,7 +116,7 @@ func TestRepeatedReportsAllocateNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	translate := newTranslator(where, deviceTemplate{})
+	translate := newTranslator(where, deviceTemplate{}, following("1001"))
 	translate.escaped = true
 	presentity, status, subtype, message := []byte("CustomPresence:1001"), []byte("away"), []byte("lunch"), []byte(`Back at 2\nor 3`)
 	if n := testing.AllocsPerRun(100, func() {

@@ -3,6 +3,8 @@ package asterisk_test
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 
 	"go.uber.org/zap"
@@ -70,6 +72,7 @@ func benchmarked(b *testing.B, extensions int) (*pbxsim.PBX, *asterisk.Connector
 		b.Fatal(err)
 	}
 	b.Cleanup(sim.Stop)
+	numbers := slices.Collect(maps.Keys(rows))
 	c, err := asterisk.New(asterisk.Config{
 		Name: "main", Instance: "a",
 		AMI: ami.Config{Address: sim.Addr(), Username: "bridge", Secret: ami.NewSecret("bridge-secret")},
@@ -77,6 +80,7 @@ func benchmarked(b *testing.B, extensions int) (*pbxsim.PBX, *asterisk.Connector
 	if err != nil {
 		b.Fatal(err)
 	}
+	c.Follow(connector.NewNumbers(numbers))
 	return sim, c
 }
 

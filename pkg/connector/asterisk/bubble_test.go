@@ -82,7 +82,7 @@ func (b *bubble) connectTo(numbers []string, change ...func(*asterisk.Config)) (
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	c.Follow(numbers)
+	c.Follow(connector.NewNumbers(numbers))
 	return c, connectortest.Start(b.t, c)
 }
 

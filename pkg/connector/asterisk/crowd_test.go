@@ -30,7 +30,7 @@ func TestAThousandPhonesAtOnce(t *testing.T) {
 					t.Fatal(err)
 				}
 				crowd := numbers(1000)
-				c.Follow(crowd)
+				c.Follow(connector.NewNumbers(crowd))
 				w := connectortest.Start(t, c)
 				w.Ready()
 				if phones(w) == nil {

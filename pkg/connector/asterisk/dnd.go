@@ -42,7 +42,7 @@ func (s *session) dndOf(device, state []byte) (number string, on, ok bool) {
 	if !s.c.dnd.follows() {
 		return "", false, false
 	}
-	number = s.translate.remember(s.c.dnd.number(device))
+	number = s.translate.shared(s.c.dnd.number(device))
 	return number, SaysDND(string(state)), number != ""
 }
 

@@ -1,7 +1,6 @@
 package asterisk
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -54,7 +53,7 @@ func FuzzTranslation(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		translate := newTranslator(where, deviceTemplate{})
+		translate := newTranslator(where, deviceTemplate{}, following())
 		translate.escaped = escaped
 		once, ok := translate.presence([]byte(status), []byte(subtype), []byte(message))
 		again, _ := translate.presence([]byte(status), []byte(subtype), []byte(message))
@@ -65,21 +64,4 @@ func FuzzTranslation(f *testing.F) {
 			t.Errorf("state %q is %v, %v", status, once.State, ok)
 		}
 	})
-}
-
-func TestNamesWithoutEndAreNotRememberedWithoutEnd(t *testing.T) {
-	where, err := parseAddress("CustomPresence:{extension}")
-	if err != nil {
-		t.Fatal(err)
-	}
-	names := newTranslator(where, deviceTemplate{})
-	for i := range 3 * maxNumbers {
-		names.number(fmt.Appendf(nil, "CustomPresence:%d", i))
-	}
-	if n := len(names.numbers); n > maxNumbers {
-		t.Errorf("%d names are remembered", n)
-	}
-	if got := names.number([]byte("CustomPresence:1001")); got != "1001" {
-		t.Errorf("1001 is %q", got)
-	}
 }

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/presencebridge/presencebridge/pkg/connector"
 	"github.com/presencebridge/presencebridge/pkg/connector/asterisk"
 	"github.com/presencebridge/presencebridge/pkg/connector/connectortest"
 	"github.com/presencebridge/presencebridge/pkg/pbxsim"
@@ -22,7 +23,7 @@ func TestAUserEventOfTheDialplanIsAHint(t *testing.T) {
 		c, w := connect(t, pbx, asterisk.Times{Poll: time.Hour}, withoutAMI, func(cfg *asterisk.Config) {
 			cfg.ARI = overARI(pbx, "hints", &connectortest.Network{})
 		})
-		c.Follow(numbers(2))
+		c.Follow(connector.NewNumbers(numbers(2)))
 		w.Ready()
 		for _, tc := range []struct {
 			state presence.State

@@ -41,16 +41,16 @@ func (o *outlet) note(r *connector.Report) {
 	defer o.mu.Unlock()
 	switch r.Kind {
 	case connector.Changed:
-		if _, ok := follows.has[r.Extension.Number]; ok {
+		if follows.Has(r.Extension.Number) {
 			o.shows(r.Extension.Number, r.Presence)
 		}
 	case connector.Snapshot:
 		for number := range o.known {
-			if _, ok := follows.has[number]; !ok {
+			if !follows.Has(number) {
 				delete(o.known, number)
 			}
 		}
-		for _, number := range follows.numbers {
+		for _, number := range follows.List() {
 			if p, ok := r.Shows[number]; ok || !r.Partial {
 				o.shows(number, p)
 			}

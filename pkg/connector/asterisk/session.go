@@ -66,7 +66,7 @@ func (c *Connector) session(ctx context.Context) (opened bool, err error) {
 		lists:     make(chan struct{}, 1),
 		canaries:  make(chan struct{}, 1),
 		underWay:  make(chan struct{}, maxUnderWay),
-		translate: newTranslator(c.where, c.device),
+		translate: newTranslator(c.where, c.device, &c.follows),
 	}
 	conn, err := ami.Open(ctx, c.cfg.AMI, ami.Handler{Event: s.event, Malformed: s.refuse})
 	if err != nil {

@@ -49,7 +49,7 @@ type standIn struct {
 
 	// Its goroutine only.
 	opened  bool
-	follows *followed                    // what was read last
+	follows *connector.Numbers           // what was read last
 	numbers []string                     // of it
 	next    int                          // of numbers: where the poll goes on
 	shows   map[string]presence.Presence // as reported
@@ -161,8 +161,8 @@ func (s *standIn) due() time.Time {
 func (s *standIn) readAll(ctx context.Context) error {
 	f := s.c.follows.Load()
 	s.follows = f
-	maps.DeleteFunc(s.shows, func(number string, _ presence.Presence) bool { _, ok := f.has[number]; return !ok })
-	s.numbers, s.next = f.numbers, 0
+	maps.DeleteFunc(s.shows, func(number string, _ presence.Presence) bool { return !f.Has(number) })
+	s.numbers, s.next = f.List(), 0
 	for len(s.numbers) > 0 {
 		if err := s.obey(ctx); err != nil {
 			return err

@@ -179,7 +179,7 @@ func TestAChangedMappingIsFollowed(t *testing.T) {
 		w.Ready()
 		o.set("2001", "dnd")
 		o.pass(5 * time.Second)
-		c.Follow([]string{"1001", "2001"})
+		c.Follow(connector.NewNumbers([]string{"1001", "2001"}))
 		c.Resync()
 		got := w.AwaitKind(connector.Snapshot)
 		if got.First || len(got.Shows) != 2 || got.Shows["2001"].State != presence.DND {
@@ -189,7 +189,7 @@ func TestAChangedMappingIsFollowed(t *testing.T) {
 		o.set("2001", "xa")
 		w.Await("the new one", changedTo("2001", presence.XA))
 		o.pass(5 * time.Second)
-		c.Follow(nil)
+		c.Follow(connector.NewNumbers(nil))
 		c.Resync()
 		if got := w.AwaitKind(connector.Snapshot); len(got.Shows) != 0 {
 			t.Errorf("snapshot %+v", got)
@@ -334,7 +334,7 @@ func TestAReloadDuringTheFirstReadingIsNotLost(t *testing.T) {
 			nc, err := o.web.Dial(ctx, network, address)
 			return &reworder{nc, func(p []byte) []byte {
 				if bytes.Contains(p, []byte("PRESENCE_STATE")) && !once.Swap(true) {
-					c.Follow(numbers(10))
+					c.Follow(connector.NewNumbers(numbers(10)))
 					c.Resync()
 				}
 				return p

@@ -165,7 +165,7 @@ func (s *standIn) put(ctx context.Context, o connector.Order) error {
 // keep notes what an extension shows. Of one that left the mapping meanwhile there
 // is nothing to keep.
 func (s *standIn) keep(number string, p presence.Presence) {
-	if _, follows := s.c.follows.Load().has[number]; follows {
+	if s.c.follows.Load().Has(number) {
 		s.shows[number] = p
 	}
 }
@@ -198,7 +198,7 @@ func (s *standIn) hearDialplan(ctx context.Context) error {
 // hint notes that somebody says that a presence has changed.
 func (s *standIn) hint(presentity string) {
 	number := string(s.c.where.number([]byte(presentity)))
-	if _, follows := s.c.follows.Load().has[number]; !follows {
+	if !s.c.follows.Load().Has(number) {
 		return
 	}
 	s.mu.Lock()

@@ -93,7 +93,7 @@ func (s *standIn) listPhones(ctx context.Context) error {
 	if err := s.conn.Subscribe(ctx, ari.AllDevices); err != nil {
 		return err
 	}
-	does, err := s.readPhones(ctx, s.c.follows.Load().numbers)
+	does, err := s.readPhones(ctx, s.c.follows.Load().List())
 	if err != nil {
 		return err
 	}
@@ -141,7 +141,7 @@ func (s *standIn) readPhones(ctx context.Context, numbers []string) (map[string]
 func (s *standIn) deviceChanged(device, state string) {
 	number := string(s.c.device.number([]byte(device)))
 	does, ok := phoneStates[state]
-	if _, follows := s.c.follows.Load().has[number]; !ok || !follows {
+	if !ok || !s.c.follows.Load().Has(number) {
 		return
 	}
 	s.phones.mu.Lock()

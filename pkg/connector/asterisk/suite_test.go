@@ -11,6 +11,7 @@ import (
 
 	"github.com/presencebridge/presencebridge/pkg/ami"
 	"github.com/presencebridge/presencebridge/pkg/ari"
+	"github.com/presencebridge/presencebridge/pkg/connector"
 	"github.com/presencebridge/presencebridge/pkg/connector/asterisk"
 	"github.com/presencebridge/presencebridge/pkg/connector/connectortest"
 	"github.com/presencebridge/presencebridge/pkg/pbxsim/pbxtest"
@@ -64,7 +65,7 @@ func testContract(t *testing.T, options pbxtest.Options, polls bool, reach func(
 			if err != nil {
 				t.Fatal(err)
 			}
-			c.Follow(numbers(9))
+			c.Follow(connector.NewNumbers(numbers(9)))
 			return connectortest.System{
 				Connector: c,
 				Network:   network,

@@ -69,7 +69,7 @@ func connect(ctx context.Context, path string) (store.Config, error) {
 	if err := check(ctx, write, path); err != nil {
 		return store.Config{}, errors.Join(err, write.Close())
 	}
-	read, err := sql.Open("sqlite", dsn(path, url.Values{"_pragma": {busyTimeout, "query_only(1)"}}))
+	read, err := sql.Open("sqlite", dsn(path, url.Values{"_pragma": {busyTimeout, "query_only(1)", "cache_size(-256)"}}))
 	if err != nil {
 		return store.Config{}, errors.Join(err, write.Close())
 	}

@@ -1,0 +1,78 @@
+package bridge
+
+import (
+	"iter"
+	"slices"
+
+	"github.com/presencebridge/presencebridge/pkg/connector"
+	"github.com/presencebridge/presencebridge/pkg/presence"
+)
+
+// owners are the extensions of one PBX and whose they are. They are never changed: a
+// mapping brings others.
+type owners struct {
+	numbers *connector.Numbers
+	users   []*user // of each number, in the same order
+}
+
+// of returns whose extension a number is, nil if it is nobody's.
+func (o *owners) of(number string) *user {
+	i := o.numbers.Find(number)
+	if i < 0 {
+		return nil
+	}
+	return o.users[i]
+}
+
+// all yields everybody with an extension there. Those of one user stand together.
+func (o *owners) all() iter.Seq[*user] {
+	return func(yield func(*user) bool) {
+		for i, u := range o.users {
+			if (i == 0 || o.users[i-1] != u) && !yield(u) {
+				return
+			}
+		}
+	}
+}
+
+// distribute gives the extensions of a mapping to its users, who are there already, and
+// takes them from others. Connectors that want to know it are told which there are.
+func (b *Bridge) distribute(m *presence.Mapping) {
+	numbers, users := map[*pbx][]string{}, map[*pbx][]*user{}
+	for i := range m.Users {
+		for _, x := range m.Users[i].Rules.Extensions {
+			p := b.pbxs[x.PBX]
+			numbers[p], users[p] = append(numbers[p], x.Number), append(users[p], b.users[m.Users[i].ID])
+		}
+	}
+	for _, p := range b.pbxs {
+		before := p.owners // clones, since append leaves room that would never be used
+		p.owners = owners{connector.NewNumbers(slices.Clone(numbers[p])), slices.Clone(users[p])}
+		for i, number := range before.numbers.List() {
+			if u := before.users[i]; p.owners.of(number) != u {
+				b.disown(p, number, u)
+			}
+		}
+		if f, wants := p.connector.(connector.Follower); wants {
+			f.Follow(p.owners.numbers)
+		}
+	}
+}
+
+// disown takes an extension from u. Its next owner numbers writes behind those of
+// u that are under way, so as not to take their answers for its own.
+func (b *Bridge) disown(p *pbx, number string, u *user) {
+	id := presence.ExtensionID{PBX: p.name, Number: number}
+	p.outbox.drop(id)
+	b.inbox.expect(id, nil)
+	next := p.owners.of(number)
+	if next != nil {
+		next.view.Asks = max(next.view.Asks, u.view.Asks)
+	}
+	if next == nil || !next.mapped.Rules.Sync {
+		if u.lit != 0 {
+			p.unlight(number)
+		}
+		p.unpause(number)
+	}
+}
