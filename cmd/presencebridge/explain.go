@@ -44,7 +44,7 @@ func (m *Main) explain(ctx context.Context, user string) error {
 		m.printf("%s\n", text)
 	}
 	if e.Pauses != nil {
-		m.printf("With %s the members of queues that they are get no calls.\n", plain(e.Pauses.Name))
+		m.printf("%s pauses the members of queues that they are, where the PBX has queue_members.\n", plain(e.Pauses.Name))
 	}
 	m.printf("%s\n%s\n", why(&e), target(&e))
 	for i := range e.Extensions {

@@ -42,7 +42,7 @@ func TestQueuesSendNoCallsAtLunch(t *testing.T) {
 		p.set("1001", "away", "lunch", "Back at 2")
 		p.member("support", desk, "presencebridge: Lunch")
 		p.member("sales", agent, "presencebridge: Lunch")
-		r.says(0, "explain alice", "With Lunch the members of queues that they are get no calls.")
+		r.says(0, "explain alice", "Lunch pauses the members of queues that they are")
 		r.set("alice", "training", "") // of which phones know nothing
 		p.member("support", desk, "presencebridge: In training")
 		p.set("1002", "available", "", "")

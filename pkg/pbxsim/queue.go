@@ -63,6 +63,21 @@ func (p *PBX) PauseMember(queue, iface string, paused bool, reason string) bool 
 	return p.pauseMembers(queue, iface, paused, reason)
 }
 
+// ReloadQueues reads a queues.conf that was changed: who stands there keeps a pause and
+// loses its reason, and no event tells (transcripts 16-queues and 22-queues).
+func (p *PBX) ReloadQueues() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, m := range p.members {
+		if !m.Dynamic {
+			m.Reason = ""
+		}
+		if !m.Dynamic && m.Paused {
+			m.pausedAt = time.Now()
+		}
+	}
+}
+
 // bootQueues reads queues.conf, where nobody is paused, and what the AstDB has of others.
 func (p *PBX) bootQueues() {
 	for _, m := range p.members {

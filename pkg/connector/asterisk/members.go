@@ -75,16 +75,17 @@ func (s *session) followQueues(ctx context.Context) {
 			n.found[id] = listed{number: number, paused: paused, reason: reason}
 		}
 	})
+	n.partial = bad > 0 || errors.Is(err, ami.ErrIncomplete)
 	switch {
 	case ctx.Err() != nil || errors.Is(err, ami.ErrClosed):
 		return
-	case err == nil && bad > 0:
+	case n.partial:
+		s.c.queues.deliver(n) // what it says is true, and nobody shall stay paused for another's name
 		err = errMembersForged
-	case err == nil:
-		s.c.queues.deliver(n)
-		if s.idle.Load() {
-			return // what keeps members from being paused is known
-		}
+	case err == nil && s.c.queues.deliver(n):
+		err = s.c.deafToMembers()
+	case err == nil && s.idle.Load():
+		return // what keeps members from being paused is known
 	}
 	s.c.queueTrouble(s.c.unpausable(err))
 }
@@ -98,7 +99,8 @@ func (s *session) memberTold(e ami.Event) {
 	id, number, paused, reason, ok := s.memberFields(e, "Interface")
 	switch {
 	case !ok:
-		s.refuse(errMembersForged)
+		s.c.malformed()
+		s.c.queueTrouble(errMembersForged)
 	case number == "":
 	case e.Is("QueueMemberRemoved"):
 		q.removed(number, id)
@@ -138,7 +140,7 @@ func (s *session) memberFields(e ami.Event, location string) (id memberID, numbe
 	if reason == "" && !paused {
 		reason = e.Get("Reason")
 	}
-	return id, s.c.queues.number([]byte(id.location)), paused, reason, true
+	return id, s.c.queues.number(id.location), paused, reason, true
 }
 
 var (
@@ -149,6 +151,15 @@ var (
 		"find it with 'queue show' in the Asterisk CLI and remove it with 'queue remove member', and find out what names members so",
 	}
 )
+
+// deafToMembers explains why nothing is heard of members.
+func (c *Connector) deafToMembers() error {
+	return &problem{
+		fmt.Errorf("%w as it should be: events about them do not come, so that who logs in is paused late, and who is let go on by somebody is paused again", errMembers),
+		fmt.Sprintf("set read = system,call,agent for [%s] in manager.conf, add eventfilter(action(include),name(QueueMemberPause)) = , the same for QueueMemberAdded and "+
+			"QueueMemberRemoved if it has eventfilter lines, run 'manager reload' and restart the bridge", c.cfg.AMI.Username),
+	}
+}
 
 // unpausable explains why members are not paused.
 func (c *Connector) unpausable(err error) error {

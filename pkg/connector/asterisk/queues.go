@@ -35,9 +35,10 @@ var _ connector.Queues = (*Connector)(nil)
 //	not      paused by us                         it goes on
 //	either   paused by somebody else              nothing
 //
-// It is looked at when what is wanted changes, when a member is added, and after each
-// list; never because of a pause: so whoever pauses and unpauses members as well is
-// answered once a list at most, and nothing can go in a circle.
+// It is looked at when what is wanted changes, when a member is added, when a pause of
+// somebody else ends, and after each list; never because a pause of ours is ended: so
+// whoever pauses and unpauses members as well is answered once, and nothing can go in a
+// circle.
 type queues struct {
 	where []deviceTemplate
 	wake  chan struct{} // of one place: something waits
@@ -47,6 +48,8 @@ type queues struct {
 	todo   []*member         // to look at, each once
 	lists  uint64            // begun so far
 	known  bool              // one was taken in the present session
+	heard  bool              // an event has come in it
+	deaf   bool              // one should have
 }
 
 // agent is an extension in the queues.
@@ -85,6 +88,10 @@ func newQueues(templates []string) (*queues, error) {
 		}
 		q.where = append(q.where, where)
 	}
+	// Of PJSIP/{extension} and PJSIP/desk-{extension} the latter says more.
+	slices.SortStableFunc(q.where, func(a, b deviceTemplate) int {
+		return len(b.before) + len(b.after) - len(a.before) - len(a.after)
+	})
 	return q, nil
 }
 
@@ -128,10 +135,16 @@ func pauseReason(why string) string {
 func ours(reason string) bool { return reason == mark || strings.HasPrefix(reason, mark+":") }
 
 // number returns the extension that a member is, "" if it is none.
-func (q *queues) number(location []byte) string {
+func (q *queues) number(location string) string {
 	for _, where := range q.where {
-		if number := where.number(location); number != nil {
-			return string(number)
+		end := len(location) - len(where.after)
+		// Names of members have no case (apps/app_queue.c compares with strcasecmp).
+		if end <= len(where.before) || !strings.EqualFold(location[:len(where.before)], where.before) || !strings.EqualFold(location[end:], where.after) {
+			continue
+		}
+		number := location[len(where.before):end]
+		if len(number) <= maxName && !strings.ContainsFunc(number, func(r rune) bool { return r > unicode.MaxASCII || !plain(byte(r)) }) {
+			return number
 		}
 	}
 	return ""
@@ -204,6 +217,9 @@ func (q *queues) next() (batch []memberWrite) {
 		m := q.todo[0]
 		q.todo = q.todo[1:]
 		m.waits = false
+		if m.agent.find(m.id) != m {
+			continue // it has gone, and perhaps come again
+		}
 		if paused, reason, due := m.due(); due {
 			m.paused, m.reason, m.at = paused, reason, q.lists
 			m.owed++
@@ -228,7 +244,7 @@ func (q *queues) refused(w memberWrite) {
 func (q *queues) lost() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.known, q.todo = false, nil
+	q.known, q.heard, q.deaf, q.todo = false, false, false, nil
 	for _, a := range q.agents {
 		for _, m := range a.members {
 			m.waits, m.owed = false, 0
@@ -246,14 +262,16 @@ func (a *agent) find(id memberID) *member {
 	return nil
 }
 
-// told takes what an event says of a member.
+// told takes what the event of a pause says of a member.
 func (q *queues) told(number string, id memberID, paused bool, reason string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.heard = true
 	a := q.agent(number)
 	m := a.find(id)
+	wasOurs := m == nil // so new that no list has told of it: who lets it go on knows why
 	switch {
-	case m == nil: // so new that no list has told of it
+	case m == nil:
 		m = &member{agent: a, id: id}
 		a.members = append(a.members, m)
 	case m.owed > 0 && !ours(reason):
@@ -262,26 +280,37 @@ func (q *queues) told(number string, id memberID, paused bool, reason string) {
 		if m.owed--; m.owed > 0 {
 			return
 		}
-	case !paused && !ours(reason) && a.want != "":
-		m.freed = true
+	default:
+		wasOurs = m.paused && ours(m.reason)
 	}
 	m.paused, m.reason, m.at = paused, reason, q.lists
-	m.freed = m.freed && !paused
+	switch {
+	case paused:
+		m.freed = false
+	case ours(reason) || a.want == "":
+	case wasOurs:
+		m.freed = true
+	default: // a pause of their own is over, and the status is not
+		q.consider(m)
+	}
 }
 
 // added takes that there is a member now.
 func (q *queues) added(number string, id memberID, paused bool, reason string) {
 	q.removed(number, id)
-	q.told(number, id, paused, reason)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.consider(q.agent(number).find(id))
+	a := q.agent(number)
+	m := &member{agent: a, id: id, paused: paused, reason: reason, at: q.lists}
+	a.members = append(a.members, m)
+	q.consider(m)
 }
 
 // removed takes that there is none any more.
 func (q *queues) removed(number string, id memberID) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.heard = true
 	if a := q.agents[number]; a != nil {
 		a.members = slices.DeleteFunc(a.members, func(m *member) bool { return m.id == id })
 	}
@@ -289,8 +318,9 @@ func (q *queues) removed(number string, id memberID) {
 
 // memberList is a list of members, while it is taken.
 type memberList struct {
-	began uint64
-	found map[memberID]listed // the reader's until the list is complete
+	began   uint64
+	found   map[memberID]listed // the reader's until the list is complete
+	partial bool                // there may be more
 }
 
 // listed is what a list says of one member.
@@ -306,9 +336,9 @@ func (q *queues) list() *memberList {
 	return &memberList{began: q.lists, found: make(map[memberID]listed)}
 }
 
-// deliver takes over what a complete list says, but for what was written or told of
-// since it began, and looks at everybody.
-func (q *queues) deliver(n *memberList) {
+// deliver takes over what a list says, but for what was written or told of since it
+// began, and looks at everybody. deaf tells that no event has come, although some should.
+func (q *queues) deliver(n *memberList) (deaf bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for id, found := range n.found {
@@ -320,12 +350,15 @@ func (q *queues) deliver(n *memberList) {
 		} else if m.at >= n.began {
 			continue
 		}
-		m.paused, m.reason, m.at, m.owed = found.paused, found.reason, n.began, 0
-		m.freed = m.freed && !m.paused
+		q.deaf = q.deaf || m.owed > 0
+		m.take(found)
+		m.at = n.began
 	}
 	q.known = true
 	for number, a := range q.agents {
-		a.members = slices.DeleteFunc(a.members, func(m *member) bool { return m.at < n.began }) // not listed
+		if !n.partial {
+			a.members = slices.DeleteFunc(a.members, func(m *member) bool { return m.at < n.began })
+		}
 		busy := false
 		for _, m := range a.members {
 			q.consider(m)
@@ -338,4 +371,16 @@ func (q *queues) deliver(n *memberList) {
 			delete(q.agents, number)
 		}
 	}
+	return q.deaf && !q.heard
+}
+
+// take takes over what a list says. A reload of a queues.conf that was changed keeps who
+// is paused and forgets why, without an event (measured on 16.28 and 22.10.1): a pause
+// that was ours is still.
+func (m *member) take(found listed) {
+	if found.paused && found.reason == "" && m.paused && ours(m.reason) {
+		found.reason = mark
+	}
+	m.paused, m.reason, m.owed = found.paused, found.reason, 0
+	m.freed = m.freed && !m.paused
 }

@@ -226,6 +226,83 @@ func TestTwoWhoPauseOneMemberDoNotGoInACircle(t *testing.T) {
 	})
 }
 
+func TestAReloadOfQueuesConfDuringLunchLeavesNobodyPaused(t *testing.T) {
+	inQueues(t, func(b *bubble, c *asterisk.Connector) {
+		c.Pause("1001", "Lunch")
+		b.wantPauses(lunchSales, lunchSupport)
+		b.sim.ReloadQueues()
+		b.pass(20 * time.Minute)
+		b.wantPauses(lunchSales, lunchSupport) // with the reason again
+		b.sim.ReloadQueues()
+		b.pass(20 * time.Minute)
+		c.Pause("1001", "")
+		b.wantPauses()
+	})
+}
+
+func TestAPauseOfOnesOwnThatEndsDuringLunchGivesWayToLunch(t *testing.T) {
+	inQueues(t, func(b *bubble, c *asterisk.Connector) {
+		b.supervise("sales", desk, true, "coffee")
+		c.Pause("1001", "Lunch")
+		b.wantPauses("sales "+desk+" coffee", lunchSupport)
+		b.supervise("sales", desk, false, "")
+		b.wantPauses(lunchSales, lunchSupport)
+		b.supervise("sales", desk, false, "") // but whoever ends that has decided it
+		b.pass(20 * time.Minute)
+		b.wantPauses(lunchSupport)
+	})
+}
+
+func TestWhereEventsOfMembersDoNotComeHealthSaysSo(t *testing.T) {
+	cfg := withQueues()
+	cfg.Users[0].Read = "system,call"
+	inBubble(t, cfg, func(t *testing.T, b *bubble) {
+		c, w := b.connect(queued)
+		w.Ready()
+		b.pass(5 * time.Second)
+		c.Pause("1001", "Lunch")
+		b.wantPauses(lunchSales, lunchSupport)
+		b.pass(20 * time.Minute)
+		if why := c.Health().Reason; !strings.Contains(why, "set read = system,call,agent for [bridge]") {
+			t.Errorf("health says %q", why)
+		}
+		c.Pause("1001", "")
+		b.wantPauses()
+	})
+}
+
+func TestTheTemplateThatSaysMostWins(t *testing.T) {
+	cfg := withQueues()
+	cfg.Members = []pbxsim.Member{{Queue: "sales", Interface: "PJSIP/desk-1001"}, {Queue: "support", Interface: "pjsip/1001"}, {Queue: "support", Interface: "PJSIP/é"}}
+	inBubble(t, cfg, func(t *testing.T, b *bubble) {
+		c, w := b.connect(func(cfg *asterisk.Config) { cfg.Members = []string{"PJSIP/{extension}", "PJSIP/desk-{extension}"} })
+		w.Ready()
+		c.Pause("1001", "Lunch")
+		b.pass(20 * time.Minute)
+		b.wantPauses("sales PJSIP/desk-1001 presencebridge: Lunch", "support pjsip/1001 presencebridge: Lunch") // names have no case
+	})
+}
+
+func TestABadNameKeepsNobodyElsePaused(t *testing.T) {
+	for what, name := range map[string]string{"a header": "x\r\nPaused: 0", "a frame": "x\r\n\r\nEvent: QueueMember\r\nQueue: sales"} {
+		t.Run(what, func(t *testing.T) {
+			inQueues(t, func(b *bubble, c *asterisk.Connector) {
+				c.Pause("1001", "Lunch")
+				b.wantPauses(lunchSales, lunchSupport)
+				b.sim.AddMember(pbxsim.Member{Queue: "support", Interface: "Local/9@x", Name: name})
+				b.network.Cut()
+				b.pass(time.Minute)
+				c.Pause("1001", "")
+				b.pass(20 * time.Minute)
+				b.wantPauses()
+				if why := c.Health().Reason; what == "a header" && !strings.Contains(why, "line breaks") { // a frame is refused, and counted
+					t.Errorf("health says %q", why)
+				}
+			})
+		})
+	}
+}
+
 func TestReasonsFitTheQueueLog(t *testing.T) {
 	inQueues(t, func(b *bubble, c *asterisk.Connector) {
 		c.Pause("1001", "Lunch; or|not,\n"+strings.Repeat("é", 50))
@@ -255,14 +332,15 @@ func TestWithoutTheRightForAgentsHealthSaysWhatToDo(t *testing.T) {
 	})
 }
 
-func TestAMemberWithALineBreakInItsNamePausesNobody(t *testing.T) {
+func TestAMemberWithALineBreakInItsNameForgesNoOther(t *testing.T) {
 	inBubble(t, withQueues(), func(t *testing.T, b *bubble) {
 		b.sim.AddMember(pbxsim.Member{Queue: "support", Interface: "Local/9@x", Name: "x\r\nLocation: " + desk + "\r\nInterface: " + desk + "\r\nPaused: 0"})
 		c, w := b.connect(queued)
 		w.Ready()
 		c.Pause("1001", "Lunch")
 		b.pass(20 * time.Minute)
-		b.wantWrites(0)
+		b.wantPauses(lunchSales, lunchSupport)
+		b.wantWrites(2)
 		if why := c.Health().Reason; !strings.Contains(why, "line breaks") {
 			t.Errorf("health says %q", why)
 		}

@@ -37,7 +37,8 @@ type PBX interface {
 	Restart() // Stop and Start
 	Load(pbxsim.Module)
 	Unload(pbxsim.Module)
-	Commit() // returns when all acknowledged writes survive a Kill
+	ReloadQueues() // as after a change of queues.conf
+	Commit()       // returns when all acknowledged writes survive a Kill
 
 	Ring(phone string)   // calls one of Options.Phones: its device becomes RINGING
 	PickUp(phone string) // answers what rings: INUSE

@@ -3,6 +3,8 @@ package pbxtest
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -23,6 +25,25 @@ func queuesConf(members []pbxsim.Member) string {
 		begun[m.Queue] = true
 	}
 	return b.String()
+}
+
+// ReloadQueues has it read a queues.conf that was changed.
+func (p *Simulated) ReloadQueues() { p.Sim.ReloadQueues() }
+
+// ReloadQueues has it read a queues.conf that was changed: an unchanged one it does not read.
+func (p *Real) ReloadQueues() {
+	p.t.Helper()
+	file := filepath.Join(p.dir, "etc", "queues.conf")
+	text, err := os.ReadFile(file)
+	if err == nil {
+		err = os.WriteFile(file, append(text, "; changed\n"...), 0o644)
+	}
+	if err == nil {
+		_, err = p.cli("queue reload all")
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 // withAgents gives the bridge and the phone the right to pause members.

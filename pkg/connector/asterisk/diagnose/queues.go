@@ -31,24 +31,23 @@ func (x *examination) queues(ctx context.Context) Step {
 		denied.Result = Warning
 		return denied
 	}
-	if x.mayNotPause(ctx) {
-		return warning("nobody is paused with a status: the account may not pause members of queues",
-			"add the right agent, "+reload+" and restart the bridge: rights are read at the login",
-			x.account(append([]string{x.rights(readRights), x.rights(writeRights)}, x.version.filters(len(x.cfg.Members) > 0)...)...))
+	// Whoever has the right is told that there is nobody.
+	if nobody, err := ami.PauseMember("presencebridge-doctor", "Custom/presencebridge-nobody", false, ""); err == nil {
+		if _, err = x.conn.Do(ctx, nobody); err != nil && (!errors.As(err, &answer) || strings.EqualFold(answer.Message, "Permission denied")) {
+			return x.mayNotPause(err)
+		}
 	}
 	return x.members(members)
 }
 
-// mayNotPause asks for somebody who is in no queue to go on: whoever has the right is
-// told that there is nobody.
-func (x *examination) mayNotPause(ctx context.Context) bool {
-	nobody, err := ami.PauseMember("presencebridge-doctor", "Custom/presencebridge-nobody", false, "")
-	if err != nil {
-		return false // cannot be
+// mayNotPause says why a pause was not taken.
+func (x *examination) mayNotPause(err error) Step {
+	denied := x.denied(err, "pause members of queues")
+	denied.Result = Warning
+	if len(denied.Fix) > 0 {
+		denied.Fix = []Fix{x.account(append([]string{x.rights(readRights), x.rights(writeRights)}, x.version.filters(true)...)...)}
 	}
-	_, err = x.conn.Do(ctx, nobody)
-	var answer *ami.ResponseError
-	return errors.As(err, &answer) && strings.EqualFold(answer.Message, "Permission denied")
+	return denied
 }
 
 // members tells how many of them are extensions of the mapping.
@@ -74,5 +73,6 @@ func (x *examination) members(found []string) Step {
 		return warning(fmt.Sprintf("none of %d members of queues is an extension of the mapping: one is %q", len(found), stranger),
 			"write into queue_members of presencebridge.yaml what `queue show` calls them, with {extension} where the number stands")
 	}
-	return ok(fmt.Sprintf("the account may pause members of queues; %d of %d are extensions of the mapping", theirs, len(found)))
+	return ok(fmt.Sprintf("the account may pause members of queues; %d of %d are extensions of the mapping. Whether it is told of them (read = agent, and the eventfilter lines) "+
+		"cannot be tried without pausing somebody: the bridge says so in presencebridge status", theirs, len(found)))
 }
