@@ -28,6 +28,7 @@ type Daemon struct {
 	Mapping string
 	PBX     []PBX // at least one; the first is the one that a plain extension is on
 	Store   Store
+	Panel   Panel // no Table: there is none
 	HTTP    HTTP
 	Log     Log
 }
@@ -126,6 +127,7 @@ func Load(path string, overrides Overrides) (*Config, Faults) {
 	}
 	daemon := readDaemon(root)
 	mapping, faults := loadMapping(daemon.Mapping, daemon.PBX)
+	daemon.Panel.warn(root, mapping)
 	faults = append(doc.faults, faults...).sorted()
 	if len(faults.Errors()) > 0 {
 		return nil, faults
@@ -144,7 +146,10 @@ func (c *Config) absolute() error {
 	if c.Daemon.Store.Driver == "sqlite" {
 		paths = append(paths, &c.Daemon.Store.DSN)
 	}
-	optional := []*string{&c.Daemon.HTTP.TLS.CertFile, &c.Daemon.HTTP.TLS.KeyFile, &c.Daemon.Store.TLS.CAFile}
+	if c.Daemon.Panel.Store.Driver == "sqlite" {
+		paths = append(paths, &c.Daemon.Panel.Store.DSN)
+	}
+	optional := []*string{&c.Daemon.Panel.Store.TLS.CAFile, &c.Daemon.HTTP.TLS.CertFile, &c.Daemon.HTTP.TLS.KeyFile, &c.Daemon.Store.TLS.CAFile}
 	for i := range c.Daemon.PBX {
 		optional = append(optional, &c.Daemon.PBX[i].AMI.TLS.CAFile, &c.Daemon.PBX[i].ARI.TLS.CAFile)
 	}

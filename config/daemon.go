@@ -20,12 +20,13 @@ const (
 
 // readDaemon reads presencebridge.yaml.
 func readDaemon(root value) Daemon {
-	top := root.object("mapping", "pbx", "store", "http", "log")
+	top := root.object("mapping", "pbx", "store", "panel", "http", "log")
 	p := pathsFor(root.doc.file)
 	return Daemon{
 		Mapping: p.beside(top.at("mapping").unempty(defaultMapping)),
 		PBX:     readPBXs(top.at("pbx"), p),
 		Store:   readStore(top.at("store"), p),
+		Panel:   readPanel(top.at("panel"), p),
 		HTTP:    readHTTP(top.at("http"), p),
 		Log:     readLog(top.at("log")),
 	}

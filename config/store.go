@@ -58,10 +58,10 @@ func (s *Store) readServer(o object, kind serverKind, p paths) {
 	s.Password = s.readPassword(o, u, p)
 	switch insecure := o.at("insecure").boolean(false); {
 	case s.Unix() && s.TLS.Enabled:
-		o.at("tls").fault("a unix socket is not encrypted, and never leaves this machine", "remove it, or name the server's host in store.dsn")
+		o.at("tls").fault("a unix socket is not encrypted, and never leaves this machine", "remove it, or name the server's host in "+o.path+".dsn")
 	case !s.Unix() && !s.TLS.Enabled && !insecure && !loopback(s.Address):
 		o.at("dsn").fault("statuses, messages and the rights of the account would cross the network in clear",
-			"enable store.tls, or write insecure: true if that network is yours alone")
+			"enable "+o.path+".tls, or write insecure: true if that network is yours alone")
 	}
 }
 
@@ -82,7 +82,7 @@ func (s *Store) readDSN(dsn value, kind serverKind) *url.URL {
 	query.Del("socket")
 	switch {
 	case err != nil || len(query) > 0:
-		dsn.fault("has options after its ? that are not known here", "leave none but socket; encryption is set under store.tls")
+		dsn.fault("has options after its ? that are not known here", "leave none but socket; encryption is set under "+strings.TrimSuffix(dsn.path, "dsn")+"tls")
 		return nil
 	case (u.Hostname() == "") == (socket == "") || socket != "" && (!strings.HasPrefix(socket, "/") || len(socket) > maxSocket):
 		dsn.fault("has to name either a host or the path of a socket", "write "+kind.examples)
@@ -121,7 +121,7 @@ func (s *Store) readPassword(o object, u *url.URL, p paths) Secret {
 	case ok && elsewhere:
 		o.at("dsn").fault("a password stands in it, and another is given beside it", "remove the one in the address")
 	case ok:
-		o.at("dsn").warn("everybody who may read this learns the password", "move it to a file of its own and name that as store.password_file")
+		o.at("dsn").warn("everybody who may read this learns the password", "move it to a file of its own and name that as "+o.path+".password_file")
 		return NewSecret(inline)
 	case elsewhere || !s.Unix():
 		return storeSecret.read(o, p)

@@ -25,6 +25,7 @@ type daemon struct {
 	bridge  *bridge.Bridge
 	store   *store.SQL
 	tokens  *api.Tokens
+	panel   *panelTable // nil: there is none
 	servers []*api.Server
 	log     *zap.Logger
 }
@@ -69,7 +70,11 @@ func openDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Co
 	if err != nil {
 		return nil, errors.Join(err, st.Close(ctx, false), closeAll(servers))
 	}
-	return &daemon{bridge: b, store: st, tokens: tokens, servers: servers, log: log}, nil
+	table, err := openPanel(ctx, cfg.Daemon.Panel, b, st, log)
+	if err != nil {
+		return nil, errors.Join(err, st.Close(ctx, false), closeAll(servers))
+	}
+	return &daemon{bridge: b, store: st, tokens: tokens, panel: table, servers: servers, log: log}, nil
 }
 
 // openServers opens the listeners that are configured: the socket first, which tells
@@ -156,11 +161,14 @@ func (d *daemon) run(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	})
+	var table sync.WaitGroup
+	table.Go(func() { d.panel.run(ctx) })
 	serveErr := d.serve(ctx)
 	cancel()
+	table.Wait() // it makes choices, and remembers in the store
 	stop()
 	wait.Wait()
-	err := errors.Join(serveErr, bridgeErr)
+	err := errors.Join(serveErr, bridgeErr, d.panel.close())
 	if errors.Is(d.store.MayAct(), store.ErrLost) {
 		d.log.Warn("stopped for another bridge", zap.Error(err)) // what could not be saved
 		return fmt.Errorf("%w; start it again, to wait for that one", store.ErrLost)
@@ -230,11 +238,17 @@ func sameSettings(a, b *config.Config) bool {
 		return x.AMI.Secret.Equal(y.AMI.Secret) && x.ARI.Password.Equal(y.ARI.Password)
 	}
 	return slices.EqualFunc(a.Daemon.PBX, b.Daemon.PBX, samePBX) && slices.EqualFunc(a.Daemon.PBX, b.Daemon.PBX, sameSecret) &&
-		sameStore(a.Daemon.Store, b.Daemon.Store) && a.Daemon.HTTP == b.Daemon.HTTP && a.Daemon.Log == b.Daemon.Log
+		sameStore(a.Daemon.Store, b.Daemon.Store) && samePanel(a.Daemon.Panel, b.Daemon.Panel) && a.Daemon.HTTP == b.Daemon.HTTP && a.Daemon.Log == b.Daemon.Log
 }
 
 func sameStore(a, b config.Store) bool {
 	same := a.Password.Equal(b.Password)
 	a.Password, b.Password = config.Secret{}, config.Secret{}
 	return same && a == b
+}
+
+func samePanel(a, b config.Panel) bool {
+	same := sameStore(a.Store, b.Store)
+	a.Store, b.Store = config.Store{}, config.Store{}
+	return same && reflect.DeepEqual(a, b)
 }

@@ -29,6 +29,7 @@ var mayImport = map[string][]string{
 	"pkg/store/postgres":              {"pkg/store"},
 	"pkg/store/mysql":                 {"pkg/store"},
 	"pkg/bridge":                      {"pkg/presence", "pkg/connector", "pkg/store"},
+	"pkg/panel":                       {"pkg/presence", "pkg/bridge"},
 	"pkg/api":                         {"pkg/presence", "pkg/connector", "pkg/store", "pkg/bridge"},
 	"cmd/presencebridge":              {"*"},
 	// For tests only; nothing that ships imports them.

@@ -135,13 +135,16 @@ func (m *Main) secretFiles(file string) ([]string, error) {
 		Store struct {
 			PasswordFile string `yaml:"password_file"`
 		} `yaml:"store"`
+		Panel struct {
+			PasswordFile string `yaml:"password_file"`
+		} `yaml:"panel"`
 	}
 	if err := yaml.Unmarshal(text, &c); err != nil {
 		return nil, errors.New("its form has changed") // the text may hold a secret
 	}
 	seen := map[string]bool{"": true}
 	var paths []string
-	names := []string{c.Store.PasswordFile}
+	names := []string{c.Store.PasswordFile, c.Panel.PasswordFile}
 	for _, p := range c.PBX {
 		names = append(names, p.AMI.SecretFile, p.ARI.PasswordFile)
 	}

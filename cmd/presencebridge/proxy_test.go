@@ -96,17 +96,17 @@ func (p *proxy) open() {
 	p.shut = false
 }
 
-// panel is another program that uses ARI.
-type panel struct {
+// ariProgram is another program that uses ARI.
+type ariProgram struct {
 	t      *testing.T
 	conn   *ari.Conn
 	events chan any
 }
 
 // listen registers an application with the account "full".
-func listen(t *testing.T, pbx pbxtest.PBX, app string) *panel {
+func listen(t *testing.T, pbx pbxtest.PBX, app string) *ariProgram {
 	t.Helper()
-	p := &panel{t: t, events: make(chan any, 100)}
+	p := &ariProgram{t: t, events: make(chan any, 100)}
 	account := pbx.User("full")
 	conn, err := ari.Open(t.Context(), ari.Config{
 		URL: pbx.ARI(), Username: account.Name, Password: ari.NewSecret(account.Secret), App: app, Timeout: patience,
@@ -124,7 +124,7 @@ func listen(t *testing.T, pbx pbxtest.PBX, app string) *panel {
 }
 
 // next is the next event that reaches it.
-func (p *panel) next() any {
+func (p *ariProgram) next() any {
 	p.t.Helper()
 	select {
 	case e := <-p.events:
@@ -136,7 +136,7 @@ func (p *panel) next() any {
 }
 
 // hint tells the bridge that a presence may have changed.
-func (p *panel) hint(app, presentity string) {
+func (p *ariProgram) hint(app, presentity string) {
 	p.t.Helper()
 	if err := p.conn.UserEvent(p.t.Context(), app, "PresenceStateChange", map[string]string{"Presentity": presentity}); err != nil {
 		p.t.Fatal(err)

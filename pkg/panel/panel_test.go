@@ -167,7 +167,7 @@ func newRig(t *testing.T, rows ...string) *rig {
 	r := &rig{t: t, db: db, bridge: newFakeBridge("alice", "bob"), store: &memories{rows: make(map[string][]byte)}, wake: make(chan struct{})}
 	r.cfg = Config{
 		Table:  Table{Name: "people", User: "login", Status: "state", Message: "note"},
-		Flavor: Flavor{Quote: '"'}, In: true, Out: true, Poll: time.Hour, Wake: r.wake,
+		Flavor: SQLite(), In: true, Out: true, Poll: time.Hour, Wake: r.wake,
 	}
 	r.exec(`CREATE TABLE people (login TEXT PRIMARY KEY, state TEXT, note TEXT, changed INTEGER, other TEXT DEFAULT 'x')`)
 	for _, row := range rows {

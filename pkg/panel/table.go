@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -14,6 +15,22 @@ type Flavor struct {
 	Quote byte                // around identifiers
 	Param func(n int) string  // the n-th parameter, from 1; nil: ?
 	Text  func(string) string // a column as text; nil: as it is
+}
+
+// SQLite, Postgres and MySQL are the flavors there are. Everything is compared as text,
+// since a status may be a number there.
+func SQLite() Flavor { return Flavor{Quote: '"', Text: castTo("TEXT")} }
+
+// Postgres is PostgreSQL.
+func Postgres() Flavor {
+	return Flavor{Quote: '"', Text: castTo("TEXT"), Param: func(n int) string { return "$" + strconv.Itoa(n) }}
+}
+
+// MySQL is MariaDB as well.
+func MySQL() Flavor { return Flavor{Quote: '`', Text: castTo("CHAR")} }
+
+func castTo(t string) func(string) string {
+	return func(column string) string { return "CAST(" + column + " AS " + t + ")" }
 }
 
 // Table says where the panel keeps statuses. Message and Changed may be empty.

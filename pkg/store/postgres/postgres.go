@@ -107,9 +107,50 @@ func connect(ctx context.Context, at store.Server, l store.Lease, log *zap.Logge
 	}, nil
 }
 
+// Connect makes a pool of connections to any database: not for a store.
+func Connect(at store.Server, connections int) (*sql.DB, error) { return open(at, connections) }
+
+// Listen calls news whenever somebody says NOTIFY channel, and once when it begins to
+// hear, until the connection breaks or ctx ends. The error is never nil.
+func Listen(ctx context.Context, at store.Server, channel string, news func()) error {
+	c, err := config(at)
+	if err != nil {
+		return err
+	}
+	conn, err := pgx.ConnectConfig(ctx, c)
+	if err != nil {
+		return explain(at, err)
+	}
+	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // what it could say, it has said
+	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{channel}.Sanitize()); err != nil {
+		return explain(at, err)
+	}
+	for {
+		news() // what was before has gone by unheard
+		if _, err := conn.WaitForNotification(ctx); err != nil {
+			return explain(at, err)
+		}
+	}
+}
+
+// Explain says what to do about an error of a database of at.
+func Explain(at store.Server, err error) error { return explain(at, err) }
+
 // open makes a pool; it connects when it is used. Nothing of libpq's environment
 // or files counts.
 func open(at store.Server, connections int) (*sql.DB, error) {
+	c, err := config(at)
+	if err != nil {
+		return nil, err
+	}
+	db := stdlib.OpenDB(*c)
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	db.SetConnMaxIdleTime(idleTime)
+	return db, nil
+}
+
+func config(at store.Server) (*pgx.ConnConfig, error) {
 	c, err := pgx.ParseConfig("host=127.0.0.1 sslmode=disable passfile=/dev/null")
 	if err != nil {
 		return nil, fmt.Errorf("the environment has settings of PostgreSQL that cannot be read: unset the variables that begin with PG: %w", err)
@@ -124,11 +165,7 @@ func open(at store.Server, connections int) (*sql.DB, error) {
 	for name, value := range session {
 		c.RuntimeParams[name] = value
 	}
-	db := stdlib.OpenDB(*c)
-	db.SetMaxOpenConns(connections)
-	db.SetMaxIdleConns(connections)
-	db.SetConnMaxIdleTime(idleTime)
-	return db, nil
+	return c, nil
 }
 
 func address(a string) (host string, port uint16, err error) {

@@ -49,6 +49,17 @@ func Open(ctx context.Context, path string, log *zap.Logger) (*store.SQL, error)
 	return store.Open(ctx, c)
 }
 
+// Connect opens the file of another program, which stays as it is but for what is
+// written into it: not for a store.
+func Connect(path string) (*sql.DB, error) {
+	db, err := sql.Open("sqlite", dsn(path, url.Values{"mode": {"rw"}, "_txlock": {"immediate"}, "_pragma": {busyTimeout}}))
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	return db, nil
+}
+
 // connect opens the file, which is ours alone by now.
 func connect(ctx context.Context, path string) (store.Config, error) {
 	if err := create(path); err != nil {

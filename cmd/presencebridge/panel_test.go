@@ -1,0 +1,160 @@
+package main
+
+import (
+	"database/sql"
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/presencebridge/presencebridge/pkg/pbxsim/pbxtest"
+	"github.com/presencebridge/presencebridge/pkg/store/servertest"
+)
+
+// thePanel is the database of an existing panel, as its administrator sees it.
+type thePanel struct {
+	t  *testing.T
+	db *sql.DB
+}
+
+func (p *thePanel) exec(statement string, args ...any) {
+	p.t.Helper()
+	if _, err := p.db.ExecContext(p.t.Context(), statement, args...); err != nil {
+		p.t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+// row waits until a row says something: "meeting Room 5".
+func (p *thePanel) row(query, want string) {
+	p.t.Helper()
+	var got string
+	pbxtest.Eventually(p.t, patience, fmt.Sprintf("the panel says %q", want), func() bool {
+		err := p.db.QueryRowContext(p.t.Context(), query).Scan(&got)
+		return err == nil && got == want
+	})
+}
+
+// withPanel adds a block to the configuration.
+func (r *running) withPanel(block string) {
+	r.t.Helper()
+	text, err := os.ReadFile(filepath.Join(r.dir, "presencebridge.yaml"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.write("presencebridge.yaml", string(text)+block)
+}
+
+// livePanel is what is the same with every database. query tells what a user's row
+// says; choose is a choice in the panel.
+func livePanel(t *testing.T, r *running, pbx pbxtest.PBX, p *thePanel, query func(user string) string, choose func(user, status, message string)) {
+	t.Helper()
+	f := phone{t, pbxtest.Observe(t, pbx)}
+	r.startReady()
+	p.row(query("bob"), "3 ") // as the panel had it: taken for bob's choice
+	r.shows("bob", "lunch")
+	f.set("1001", "xa", "meeting", "Room 5")
+	p.row(query("alice"), "meeting Room 5")
+	choose("alice", "3", "Back at 2")
+	r.showsMessage("alice", "lunch", "Back at 2")
+	f.sees("1001", "away", "lunch", "Back at 2")
+	f.sees("1002", "away", "lunch", "Back at 2")
+	if by := r.user("alice").Status.By; by != "panel alice" {
+		t.Errorf("set by %q", by)
+	}
+	r.set("alice", "dnd", "")
+	p.row(query("alice"), "dnd ")
+
+	// Downtime: who has changed what is known.
+	r.settled("alice")
+	r.kill()
+	f.set("1003", "dnd", "", "")
+	choose("alice", "available", "")
+	r.startReady()
+	r.shows("alice", "available")
+	r.shows("bob", "dnd")
+	p.row(query("bob"), "dnd ")
+	p.row(query("alice"), "available ")
+}
+
+const panelValues = "values: [{status: lunch, value: '3'}]"
+
+func TestAPanelInASQLiteFile(t *testing.T) {
+	pbxtest.Run(t, pbxtest.Options{}, func(t *testing.T, pbx pbxtest.PBX) {
+		r := configure(t, threeMethods, pbx)
+		db, err := sql.Open("sqlite", "file:"+filepath.Join(r.dir, "panel.db")+"?_pragma=busy_timeout(10000)")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		p := &thePanel{t, db}
+		// As FreePBX has it: statuses are numbers.
+		p.exec(`CREATE TABLE people (login TEXT PRIMARY KEY, state TEXT, note TEXT, changed INTEGER NOT NULL DEFAULT 0)`)
+		p.exec(`INSERT INTO people (login, state, note) VALUES ('alice', NULL, NULL), ('bob', '3', ''), ('somebody else', '3', '')`)
+		r.withPanel("panel: {driver: sqlite, dsn: panel.db, table: people, columns: {user: login, status: state, message: note, changed: changed}, clock: unix, poll: 100ms, " + panelValues + "}\n")
+		livePanel(t, r, pbx, p,
+			func(user string) string {
+				return "SELECT COALESCE(state, '') || ' ' || COALESCE(note, '') FROM people WHERE login = '" + user + "'"
+			},
+			func(user, status, message string) {
+				p.exec(`UPDATE people SET state = ?, note = ?, changed = unixepoch() + 1 WHERE login = ?`, status, message, user)
+			})
+		p.row("SELECT state FROM people WHERE login = 'somebody else'", "3")
+	})
+}
+
+// TestAPanelOnAServer uses accounts that may do no more than SELECT and UPDATE on the
+// columns that are named.
+func TestAPanelOnAServer(t *testing.T) {
+	onEachServer(t, func(t *testing.T, driver string, server *servertest.Server) {
+		pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
+		at := server.NewDatabase()
+		db, err := server.Panel(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		p := &thePanel{t, db}
+		notify := ""
+		if driver == "postgres" {
+			p.exec(`CREATE TABLE people (login TEXT PRIMARY KEY, state TEXT, note TEXT, changed TIMESTAMPTZ NOT NULL DEFAULT now(), salary INTEGER)`)
+			server.Exec(`CREATE ROLE narrow LOGIN PASSWORD 'narrow-secret'`)
+			p.exec(`GRANT SELECT (login, state, note, changed), UPDATE (state, note, changed) ON people TO narrow`)
+			notify = "notify: people, poll: 1h, "
+		} else {
+			p.exec(`CREATE TABLE people (login VARCHAR(64) PRIMARY KEY, state CHAR(20), note TEXT, changed TIMESTAMP(6) NOT NULL DEFAULT CURRENT_TIMESTAMP(6), salary INTEGER)`)
+			server.Exec(`CREATE USER narrow IDENTIFIED BY 'narrow-secret'`)
+			server.Exec(`GRANT SELECT (login, state, note, changed), UPDATE (state, note, changed) ON ` + at.Database + `.people TO narrow`)
+			notify = "poll: 100ms, "
+		}
+		p.exec(`INSERT INTO people (login, state, note) VALUES ('alice', NULL, NULL), ('bob', '3', '')`)
+		r := configure(t, threeMethods, pbx)
+		r.write("panel-password", "narrow-secret\n")
+		r.secrets = append(r.secrets, "narrow-secret")
+		r.withPanel(fmt.Sprintf("panel: {driver: %s, dsn: %q, password_file: panel-password, table: people, "+
+			"columns: {user: login, status: state, message: note, changed: changed}, %s%s}\n",
+			driver, driver+"://narrow@"+at.Address+"/"+at.Database, notify, panelValues))
+		livePanel(t, r, pbx, p,
+			func(user string) string {
+				return "SELECT CONCAT(COALESCE(state, ''), ' ', COALESCE(note, '')) FROM people WHERE login = '" + user + "'"
+			},
+			func(user, status, message string) {
+				if driver == "postgres" {
+					p.exec(`UPDATE people SET state = $1, note = $2, changed = clock_timestamp() WHERE login = $3`, status, message, user)
+					p.exec(`NOTIFY people`)
+				} else {
+					p.exec(`UPDATE people SET state = ?, note = ?, changed = NOW(6) WHERE login = ?`, status, message, user)
+				}
+			})
+		deadServer(t, r, p, server)
+	})
+}
+
+// deadServer ends the panel's database in the middle of it.
+func deadServer(t *testing.T, r *running, p *thePanel, server *servertest.Server) {
+	t.Helper()
+	server.Kill()
+	r.set("alice", "meeting", "while it was away")
+	server.Start()
+	p.row("SELECT CONCAT(state, ' ', note) FROM people WHERE login = 'alice'", "meeting while it was away")
+}
+
