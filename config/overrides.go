@@ -29,7 +29,7 @@ type Overrides struct {
 func overridable() []string {
 	return []string{
 		"mapping",
-		"store.driver", "store.dsn", "store.history_days",
+		"store.driver", "store.dsn", "store.password_file", "store.insecure", "store.history_days",
 		"http.socket", "http.listen", "http.metrics",
 		"log.level", "log.format",
 	}
