@@ -2,6 +2,7 @@ package config
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -43,5 +44,22 @@ func TestAStoreOnAServerIsTakenApart(t *testing.T) {
 				t.Errorf("read %+v, want %+v", got, tc.want)
 			}
 		})
+	}
+}
+
+func TestAStoreOnAServerCanComeFromTheEnvironment(t *testing.T) {
+	folder(t)
+	for name, value := range map[string]string{
+		"DRIVER": "mysql", "DSN": "mysql://u@db.example/d", "PASSWORD_FILE": "ami-secret", "INSECURE": "true",
+	} {
+		t.Setenv("PRESENCEBRIDGE_STORE_"+name, value)
+	}
+	got := mustLoad(t, Overrides{}).Daemon.Store
+	if got.Address != "db.example:3306" || got.Password.Reveal() != "hunter2" {
+		t.Errorf("read %+v", got)
+	}
+	t.Setenv("PRESENCEBRIDGE_STORE_DSN", "mysql://u:hunter3@db.example/d")
+	if cfg, faults := Load("presencebridge.yaml", Overrides{}); cfg != nil || strings.Contains(faults.Error(), "hunter") {
+		t.Errorf("two passwords: %v, %v", cfg, faults)
 	}
 }

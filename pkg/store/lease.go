@@ -21,18 +21,24 @@ import (
 // its own. The token is checked within every transaction that writes, so that a
 // bridge that was paused or cut off cannot write after another has taken over.
 type Lease struct {
-	DB      *sql.DB                                        // one connection, used for nothing else; closed with the store
-	Holder  string                                         // who we are, for the others' messages
-	Term    time.Duration                                  // 0: 8 s
-	Waiting func(ctx context.Context, holder string) error // is told who has the store, again when that changes; its error ends the wait; nil: ErrInUse instead
-	Retry   func(error) (again bool)                       // tells while waiting whether an error may pass; nil: never
+	DB     *sql.DB       // one connection, used for nothing else; closed with the store
+	Holder string        // who we are, for the others' messages
+	Term   time.Duration // 0: 8 s
+
+	// Waiting is told who has the store, and again when that changes. Its error ends
+	// the wait. nil: ErrInUse instead of a wait.
+	Waiting func(ctx context.Context, holder string) error
+	// Retry tells whether an error may pass while this bridge waits. nil: none does.
+	Retry func(error) bool
 }
 
 const (
-	defaultTerm   = 8 * time.Second
-	beatsPerTerm  = 4 // of the holder
-	looksPerTerm  = 8 // of who waits
-	leaseStanding = `SELECT token, beat, holder FROM lease WHERE id = 1`
+	defaultTerm  = 8 * time.Second
+	beatsPerTerm = 4 // of the holder
+	looksPerTerm = 8 // of who waits
+
+	// A name of a host has 64 signs at most.
+	leaseStanding = `SELECT token, beat, LEFT(holder, 64) FROM lease WHERE id = 1`
 	leaseTake     = `UPDATE lease SET token = token + 1, beat = 0, holder = ? WHERE id = 1 AND token = ? AND beat = ?`
 	leaseBeat     = `UPDATE lease SET beat = beat + 1 WHERE id = 1 AND token = ?`
 	leaseRelease  = `UPDATE lease SET beat = beat + 1, holder = '' WHERE id = 1 AND token = ?`
@@ -172,6 +178,13 @@ func (l *lease) confirm(at time.Time) {
 	if at.After(l.confirmed) {
 		l.confirmed = at
 	}
+}
+
+// isLost tells whether another bridge is known to have the lease.
+func (l *lease) isLost() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.over
 }
 
 func (l *lease) lose() {

@@ -213,6 +213,9 @@ func (s *SQL) release() error {
 // inTx runs do in one transaction: all of it happens, or nothing, and nothing if
 // another bridge has taken over.
 func (s *SQL) inTx(ctx context.Context, do func(*sql.Tx) error) error {
+	if s.lease != nil && s.lease.isLost() {
+		return ErrLost
+	}
 	tx, err := s.write.BeginTx(ctx, nil)
 	if err != nil {
 		return err

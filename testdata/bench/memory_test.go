@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/presencebridge/presencebridge/pkg/store/servertest"
 )
 
 const memoryUsers = 100_000
@@ -45,12 +47,29 @@ func BenchmarkRestart(b *testing.B) {
 	if err != nil {
 		b.Fatalf("%v: %s", err, out)
 	}
+	on := func(driver string, server *servertest.Server) func() string {
+		return func() string {
+			at := server.NewDatabase()
+			return fmt.Sprintf("{driver: %s, dsn: \"%s://%s@%s/%s\", password_file: secret}", driver, driver, at.User, at.Address, at.Database)
+		}
+	}
+	ends := map[string]syscall.Signal{"stopped": syscall.SIGTERM, "killed": syscall.SIGKILL}
+	b.Run("sqlite", func(b *testing.B) {
+		restart(b, program, ends, func() string { return "{driver: sqlite, dsn: bench.db}" })
+	})
+	delete(ends, "killed") // the next start would wait for the lease
+	b.Run("postgres", func(b *testing.B) { restart(b, program, ends, on("postgres", servertest.Postgres(b))) })
+	b.Run("mariadb", func(b *testing.B) { restart(b, program, ends, on("mysql", servertest.MariaDB(b))) })
+}
+
+// restart measures on stores that newStore makes, each as it stands in the configuration.
+func restart(b *testing.B, program string, ends map[string]syscall.Signal, newStore func() string) {
 	figures := map[string]samples{}
 	note := func(what string, f float64) { figures[what] = append(figures[what], f) }
 	for _, users := range []int{1, memoryUsers} {
 		sim := startChild(b, fmt.Sprint("sim ", perUser*users))
 		dir := b.TempDir()
-		writeFiles(b, dir, sim.addr, users)
+		writeFiles(b, dir, sim.addr, users, newStore())
 		d := startDaemon(b, program, dir)
 		d.ready()
 		d.idle()
@@ -61,7 +80,7 @@ func BenchmarkRestart(b *testing.B) {
 		}
 		note("rss after the first start, MB", d.rss)
 		for b.Loop() {
-			for name, how := range map[string]syscall.Signal{"stopped": syscall.SIGTERM, "killed": syscall.SIGKILL} {
+			for name, how := range ends {
 				d := startDaemon(b, program, dir)
 				note("ready when started, s; then "+name, d.ready())
 				note("processor until then, s", d.cpu())
@@ -87,7 +106,7 @@ type daemon struct {
 	rss, peak float64 // MB
 }
 
-func writeFiles(b *testing.B, dir, addr string, users int) {
+func writeFiles(b *testing.B, dir, addr string, users int, store string) {
 	var m strings.Builder
 	m.WriteString(`sync: {enabled: true, incoming: latest, outgoing: all}
 statuses:
@@ -103,7 +122,7 @@ users:
 		"mapping.yaml": m.String(),
 		"secret":       "bridge-secret\n",
 		"presencebridge.yaml": fmt.Sprintf("pbx:\n  - name: main\n    ami: {address: %q, username: bridge, secret_file: secret}\n"+
-			"http: {socket: s}\nstore: {driver: sqlite, dsn: bench.db}\nlog: {level: error}\n", addr),
+			"http: {socket: s}\nstore: %s\nlog: {level: error}\n", addr, store),
 	} {
 		check(b, os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600))
 	}

@@ -45,9 +45,9 @@ func advice(at store.Server, code uint16) string {
 		return "MariaDB does not let " + at.User + " in: correct the file that store.password_file names, " +
 			"or make the user with: CREATE USER '" + at.User + "'@'%' IDENTIFIED BY '...'"
 	case 1049:
-		return "there is no such database; make it with: CREATE DATABASE " + at.Database + " CHARACTER SET utf8mb4"
+		return "there is no such database; make it with: CREATE DATABASE `" + at.Database + "` CHARACTER SET utf8mb4"
 	case 1044, 1142, 1143, 1227:
-		return at.User + " lacks rights in this database; give them with: GRANT ALL ON " + at.Database + ".* TO '" + at.User + "'@'%'"
+		return at.User + " lacks rights in this database; give them with: GRANT ALL ON `" + at.Database + "`.* TO '" + at.User + "'@'%'"
 	case 1290, 1792, 1836:
 		return "this server is read-only: name the primary in store.dsn"
 	case 1040, 1203, 1226:

@@ -67,7 +67,8 @@ ON DUPLICATE KEY UPDATE incarnation = VALUES(incarnation), heard = VALUES(heard)
 )
 
 // lease is made before anything else, since who holds it may migrate. It never
-// changes, as an older bridge has to understand it.
+// changes, as an older bridge has to understand it. The first token is the time, so
+// that it is new even where somebody has emptied the table.
 const (
 	lease = `CREATE TABLE IF NOT EXISTS lease (
     id     INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
@@ -75,7 +76,7 @@ const (
     beat   BIGINT NOT NULL, -- rises while the holder lives
     holder VARCHAR(255) NOT NULL -- '': nobody
 ) ENGINE = InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`
-	leaseRow = `INSERT INTO lease (id, token, beat, holder) VALUES (1, 0, 0, '') ON DUPLICATE KEY UPDATE id = VALUES(id)`
+	leaseRow = `INSERT INTO lease (id, token, beat, holder) VALUES (1, ROUND(UNIX_TIMESTAMP(NOW(6)) * 1000000), 0, '') ON DUPLICATE KEY UPDATE id = VALUES(id)`
 )
 
 // Open opens, and if need be makes, the store in a database of at. It returns when

@@ -16,12 +16,12 @@ func TestOpenSaysWhatToDo(t *testing.T) {
 		at.User, at.Password = "reader", func() string { return "reader-secret" }
 	}
 	storetest.RunRefusals(t, storetest.Servers{Start: servertest.MariaDB, Open: Open}, append(storetest.Unreachable(),
-		storetest.Refusal{Name: "no such database", Do: []string{"CREATE OR REPLACE USER all_rights IDENTIFIED BY 'full-secret'", "GRANT ALL ON *.* TO all_rights"}, Want: "CREATE DATABASE nowhere CHARACTER SET utf8mb4",
+		storetest.Refusal{Name: "no such database", Do: []string{"CREATE OR REPLACE USER all_rights IDENTIFIED BY 'full-secret'", "GRANT ALL ON *.* TO all_rights"}, Want: "CREATE DATABASE `nowhere` CHARACTER SET utf8mb4",
 			Change: func(_ *servertest.Server, at *store.Server) {
 				at.User, at.Password, at.Database = "all_rights", func() string { return "full-secret" }, "nowhere"
 			}},
-		storetest.Refusal{Name: "no right to the database", Do: []string{reader}, Want: "GRANT ALL ON db_", Change: asReader},
-		storetest.Refusal{Name: "no right to make tables", Do: []string{reader, "GRANT SELECT ON DATABASE_NAME.* TO reader"}, Want: "GRANT ALL ON db_", Change: asReader},
+		storetest.Refusal{Name: "no right to the database", Do: []string{reader}, Want: "GRANT ALL ON `db_", Change: asReader},
+		storetest.Refusal{Name: "no right to make tables", Do: []string{reader, "GRANT SELECT ON DATABASE_NAME.* TO reader"}, Want: "GRANT ALL ON `db_", Change: asReader},
 		storetest.Refusal{Name: "read-only", Do: []string{"SET GLOBAL read_only = 1"}, Want: "this server is read-only"},
 	))
 }

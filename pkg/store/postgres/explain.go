@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"errors"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -12,6 +13,9 @@ import (
 
 // Codes of PostgreSQL, appendix A of its manual.
 const uniqueViolation = "23505"
+
+// plainName needs no quotes.
+var plainName = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)
 
 // code returns the code of an error that comes from PostgreSQL itself; "": it does not.
 func code(err error) string {
@@ -41,15 +45,16 @@ func explain(at store.Server, err error) error {
 }
 
 func advice(at store.Server, code string) string {
+	user, database := name(at.User), name(at.Database)
 	switch code {
 	case "28P01", "28000":
 		return "PostgreSQL does not let " + at.User + " in: correct the file that store.password_file names, see that pg_hba.conf has a line for it, " +
-			"or make it with: CREATE ROLE " + at.User + " LOGIN PASSWORD '...'"
+			"or make it with: CREATE ROLE " + user + " LOGIN PASSWORD '...'"
 	case "3D000":
-		return "there is no such database; make it with: CREATE DATABASE " + at.Database + " OWNER " + at.User + " ENCODING 'UTF8' TEMPLATE template0"
+		return "there is no such database; make it with: CREATE DATABASE " + database + " OWNER " + user + " ENCODING 'UTF8' TEMPLATE template0"
 	case "42501":
-		return at.User + " lacks rights in this database; give them with: ALTER DATABASE " + at.Database + " OWNER TO " + at.User +
-			"; GRANT ALL ON SCHEMA public TO " + at.User
+		return at.User + " lacks rights in this database; give them with: ALTER DATABASE " + database + " OWNER TO " + user +
+			"; GRANT ALL ON SCHEMA public TO " + user
 	case "25006":
 		return "this server or database is read-only: name the primary in store.dsn, or see default_transaction_read_only"
 	case "53300":
@@ -64,6 +69,14 @@ func advice(at store.Server, code string) string {
 		return "PostgreSQL at " + at.Address + " is stopping or starting; it is tried again"
 	}
 	return ""
+}
+
+// name writes a name as a statement needs it. It has no quotes itself.
+func name(s string) string {
+	if plainName.MatchString(s) {
+		return s
+	}
+	return `"` + s + `"`
 }
 
 // passing tells whether an error may be gone the next time: the network's, or that

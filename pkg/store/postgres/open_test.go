@@ -49,3 +49,10 @@ func TestTheEnvironmentOfPostgreSQLDoesNotCount(t *testing.T) {
 		t.Errorf("open = %v", err)
 	}
 }
+
+func TestAdviceQuotesNamesThatNeedIt(t *testing.T) {
+	at := store.Server{User: "presence-bridge", Database: "panel"}
+	if got := advice(at, "3D000"); !strings.Contains(got, `CREATE DATABASE panel OWNER "presence-bridge" ENCODING`) {
+		t.Errorf("advice %q", got)
+	}
+}

@@ -53,14 +53,15 @@ var session = map[string]string{
 }
 
 // lease is made before anything else, since who holds it may migrate. It never
-// changes, as an older bridge has to understand it.
+// changes, as an older bridge has to understand it. The first token is the time, so
+// that it is new even where somebody has emptied the table.
 const lease = `CREATE TABLE IF NOT EXISTS lease (
     id     INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
     token  BIGINT NOT NULL, -- rises whenever another bridge takes over
     beat   BIGINT NOT NULL, -- rises while the holder lives
     holder TEXT NOT NULL    -- '': nobody
 );
-INSERT INTO lease (id, token, beat, holder) VALUES (1, 0, 0, '') ON CONFLICT DO NOTHING`
+INSERT INTO lease (id, token, beat, holder) VALUES (1, (extract(epoch FROM now()) * 1000000)::bigint, 0, '') ON CONFLICT DO NOTHING`
 
 // Open opens, and if need be makes, the store in a database of at. It returns when
 // this bridge may act; l says how long it waits for another, and needs no DB.
@@ -195,10 +196,14 @@ func prepare(ctx context.Context, db *sql.DB, at store.Server) error {
 		return err
 	}
 	var there bool
-	if err := db.QueryRowContext(ctx, `SELECT to_regclass('lease') IS NOT NULL`).Scan(&there); err != nil || there {
+	err := db.QueryRowContext(ctx, `SELECT to_regclass('lease') IS NOT NULL`).Scan(&there)
+	if err == nil && there {
+		err = db.QueryRowContext(ctx, `SELECT EXISTS (SELECT FROM lease)`).Scan(&there)
+	}
+	if err != nil || there {
 		return err
 	}
-	_, err := db.ExecContext(ctx, lease)
+	_, err = db.ExecContext(ctx, lease)
 	if code(err) == uniqueViolation { // two bridges made it at the same moment
 		_, err = db.ExecContext(ctx, lease)
 	}
@@ -265,7 +270,7 @@ SELECT current_setting('server_version_num')::int, current_setting('server_encod
 		return at.Refuse(fmt.Sprintf("this is PostgreSQL %d.%d", version/10000, version%10000), "use PostgreSQL 13 or newer")
 	case encoding != "UTF8":
 		return at.Refuse("its encoding is "+encoding+", which cannot hold every message",
-			"make the database anew with: CREATE DATABASE "+at.Database+" OWNER "+at.User+" ENCODING 'UTF8' TEMPLATE template0")
+			"make the database anew with: CREATE DATABASE "+name(at.Database)+" OWNER "+name(at.User)+" ENCODING 'UTF8' TEMPLATE template0")
 	case replica:
 		return at.Refuse("this server is a replica, which cannot be written", "name the primary in store.dsn")
 	}
@@ -276,7 +281,7 @@ FROM pg_tables WHERE schemaname = current_schema()`).Scan(&tables, &ours)
 		return err
 	}
 	if tables > 0 && ours == 0 {
-		return at.Refuse("this is the database of another program", "make one for the bridge alone: CREATE DATABASE presencebridge OWNER "+at.User)
+		return at.Refuse("this is the database of another program", "make one for the bridge alone: CREATE DATABASE presencebridge OWNER "+name(at.User))
 	}
 	return nil
 }

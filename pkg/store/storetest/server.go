@@ -45,6 +45,7 @@ func RunServers(t *testing.T, d Servers) {
 		{"a lock of somebody else is told", locked},
 		{"another program's database is left alone", foreign},
 		{"a newer schema is left alone", newerSchema},
+		{"a lease that somebody has deleted ends who held it", deletedLease},
 	} {
 		t.Run(tc.name, func(t *testing.T) { tc.test(t, d, server) })
 	}
@@ -344,6 +345,18 @@ func newerSchema(t *testing.T, d Servers, server *servertest.Server) {
 		}
 	}
 	same(t, "clean", panelRow(t, panelOf(server, at), `SELECT value FROM meta WHERE name = 'clean'`, 1), []string{"true"})
+}
+
+func deletedLease(t *testing.T, d Servers, server *servertest.Server) {
+	at := server.NewDatabase()
+	first := d.first(t, at)
+	panelExec(t, server, at, `DELETE FROM lease`)
+	await(t, "the end of Lost", first.Lost())
+	second := d.first(t, at)
+	if err := first.Save(t.Context(), &store.Batch{Users: []store.User{user("alice", 1)}}); !errors.Is(err, store.ErrLost) {
+		t.Errorf("save = %v, want ErrLost", err)
+	}
+	save(t, second, &store.Batch{Users: []store.User{user("alice", 2)}})
 }
 
 func panelOf(server *servertest.Server, at store.Server) Opener {
