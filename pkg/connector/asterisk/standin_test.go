@@ -366,6 +366,25 @@ func TestLostEventsMakePhonesBeReadAgain(t *testing.T) {
 	})
 }
 
+func TestAFloodOfEventsMakesPhonesBeReadNowAndThen(t *testing.T) {
+	inOffice(t, pbxsim.Config{Devices: map[string]string{"PJSIP/1001": "UNAVAILABLE"}, WriteTimeout: time.Minute}, func(t *testing.T, o *office) {
+		_, w := o.open(followed, withoutAMI, func(cfg *asterisk.Config) { cfg.ARI.Queue = 1 })
+		w.Ready()
+		phones(w)
+		before := count(w, connector.PhonesListed)
+		for range 50 { // ten seconds
+			o.sim.FloodARI(1000)
+			o.pass(200 * time.Millisecond)
+		}
+		if n := count(w, connector.PhonesListed) - before; n < 2 || n > 11 {
+			t.Errorf("phones were listed %d times", n)
+		}
+		if n := strings.Count(o.log.String(), `"level":"warn"`); n != 1 {
+			t.Errorf("warned %d times:\n%s", n, o.log.String())
+		}
+	})
+}
+
 func TestMessagesThatNoAsteriskSendsAreCounted(t *testing.T) {
 	inOffice(t, pbxsim.Config{}, func(t *testing.T, o *office) {
 		c, w := o.open(withoutAMI)
