@@ -198,6 +198,30 @@ func TestAChangedMappingIsFollowed(t *testing.T) {
 	})
 }
 
+func TestWithoutExtensionsThePBXIsAskedNowAndThenWhetherItIsThere(t *testing.T) {
+	inOffice(t, pbxsim.Config{}, func(t *testing.T, o *office) {
+		c, w := o.open(withoutAMI)
+		w.Ready()
+		c.Follow(nil)
+		c.Resync()
+		w.AwaitKind(connector.Snapshot)
+		o.pass(time.Second)
+		before, alive := o.sim.Stats().Requests, count(w, connector.Alive)
+		o.pass(10 * time.Minute)
+		after, all := o.sim.Stats().Requests, 0
+		for path, n := range after {
+			all += n - before[path]
+		}
+		if n := count(w, connector.Alive) - alive; n < 19 || n > 21 || all != n {
+			t.Errorf("%d requests, and said %d times that it lives", all, n)
+		}
+		c.Follow(numbers(1))
+		c.Resync()
+		o.set("1001", "away")
+		w.Await("one that came", func(r connector.Report) bool { return r.Shows["1001"].State == presence.Away })
+	})
+}
+
 func TestAMissingModuleOfPresenceEndsTheSession(t *testing.T) {
 	inOffice(t, pbxsim.Config{}, func(t *testing.T, o *office) {
 		c, w := o.open(withoutAMI)
