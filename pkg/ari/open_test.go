@@ -65,7 +65,13 @@ func TestAnAsteriskWithoutFiltersIsFine(t *testing.T) {
 		}
 		return false
 	}}
-	enter(t, p.start(t), Handler{})
+	if enter(t, p.start(t), Handler{}).Filtered() {
+		t.Error("it is said to filter")
+	}
+	var newer peer
+	if !enter(t, newer.start(t), Handler{}).Filtered() {
+		t.Error("one that filters is said not to")
+	}
 }
 
 func TestWhatOpenIsRefusedIsTyped(t *testing.T) {
