@@ -113,8 +113,8 @@ var (
 	AllEndpoints = Source{"endpoint:"}
 
 	// AllChannels are the events of all channels. Of these Config.Events should name
-	// few: a call makes dozens. ChannelUserevent is what the dialplan's application
-	// UserEvent makes.
+	// few, and the Conn be Filtered: a call makes dozens. ChannelUserevent is what the
+	// dialplan's application UserEvent makes.
 	AllChannels = Source{"channel:"}
 )
 
@@ -166,6 +166,7 @@ func (c *Conn) filter(ctx context.Context, types []string) error {
 	if errors.Is(err, ErrNotFound) {
 		return nil
 	}
+	c.filtered = err == nil
 	return err
 }
 

@@ -51,6 +51,7 @@ type Conn struct {
 	http          *http.Client
 	ws            *websocket.Conn
 	nc            net.Conn // under ws, for its deadline
+	filtered      bool     // Asterisk sends Config.Events alone; since Open
 	queue         *queue
 	over          chan struct{} // closed by run as its last deed
 
@@ -94,6 +95,10 @@ func (c *Conn) Err() error {
 	defer c.mu.Unlock()
 	return c.err
 }
+
+// Filtered tells whether Asterisk sends only the events of Config.Events. One before
+// 13.26 and 16.3 sends all that the application follows.
+func (c *Conn) Filtered() bool { return c.filtered }
 
 // Counters returns what came so far.
 func (c *Conn) Counters() Counters {

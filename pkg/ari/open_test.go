@@ -16,6 +16,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -64,7 +65,13 @@ func TestAnAsteriskWithoutFiltersIsFine(t *testing.T) {
 		}
 		return false
 	}}
-	enter(t, p.start(t), Handler{})
+	if enter(t, p.start(t), Handler{}).Filtered() {
+		t.Error("it is said to filter")
+	}
+	var newer peer
+	if !enter(t, newer.start(t), Handler{}).Filtered() {
+		t.Error("one that filters is said not to")
+	}
 }
 
 func TestWhatOpenIsRefusedIsTyped(t *testing.T) {
@@ -358,6 +365,31 @@ func TestNoErrorHasASecret(t *testing.T) {
 			_, err := Open(t.Context(), cfg, Handler{})
 			if err == nil {
 				t.Fatal("no error")
+			}
+			wantNoSecret(t, err)
+		})
+	}
+}
+
+func TestAnErrorThatIsCutKeepsItsCauseUnlessThatHasASecret(t *testing.T) {
+	for _, tc := range []struct {
+		name, text string
+		keeps      bool
+	}{
+		{"short", "no way", true},
+		{"long", strings.Repeat("no way ", 100), true},
+		{"with a secret", "no way to " + testSecret, false},
+		{"long, with a secret behind", strings.Repeat("no way ", 100) + testSecret, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var p peer
+			cfg := p.start(t)
+			cfg.Dial = func(context.Context, string, string) (net.Conn, error) {
+				return nil, fmt.Errorf("%s: %w", tc.text, syscall.ECONNREFUSED)
+			}
+			_, err := Open(t.Context(), cfg, Handler{})
+			if errors.Is(err, syscall.ECONNREFUSED) != tc.keeps || len(err.Error()) > 2*maxShown {
+				t.Errorf("error = %v", err)
 			}
 			wantNoSecret(t, err)
 		})

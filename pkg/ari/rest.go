@@ -140,14 +140,32 @@ func (c *Conn) cause(err error) error {
 		err = outer.Err
 	}
 	text := err.Error()
-	if safe := c.printable(text); safe != text {
-		return errors.New(safe)
+	switch shown := c.printable(text); {
+	case shown == text:
+		return err
+	case c.redact(text) != text: // nobody is to get at it, by whatever way
+		return errors.New(shown)
+	default:
+		return &brief{shown, err}
 	}
-	return err
 }
+
+// brief is an error with a shorter text.
+type brief struct {
+	text  string
+	cause error
+}
+
+func (b *brief) Error() string { return b.text }
+func (b *brief) Unwrap() error { return b.cause }
 
 // printable takes the secrets out and cuts to a length for people.
 func (c *Conn) printable(text string) string {
+	text = c.redact(text)
+	return strings.ToValidUTF8(text[:min(len(text), maxShown)], "\uFFFD")
+}
+
+func (c *Conn) redact(text string) string {
 	basic, password := strings.TrimPrefix(c.authorization.reveal(), "Basic "), c.password.reveal()
 	quoted := strconv.Quote(password) // as net/http shows what it does not understand
 	for _, secret := range []string{basic, password, quoted[1 : len(quoted)-1]} {
@@ -155,5 +173,5 @@ func (c *Conn) printable(text string) string {
 			text = strings.ReplaceAll(text, secret, redacted)
 		}
 	}
-	return strings.ToValidUTF8(text[:min(len(text), maxShown)], "\uFFFD")
+	return text
 }

@@ -41,19 +41,31 @@ func TestAUserEventOfTheDialplanIsAHint(t *testing.T) {
 	})
 }
 
-func TestWhereAMIIsConfiguredCallsAreNotFollowedForHints(t *testing.T) {
-	inOffice(t, pbxsim.Config{}, func(t *testing.T, o *office) {
-		_, w := o.open(func(cfg *asterisk.Config) { cfg.Times.Poll = time.Hour })
-		w.Ready()
-		o.noAMI(true)
-		w.Ready()
-		before := o.sim.Stats()
-		o.sim.UserEvent("PresenceStateChange,Presentity: CustomPresence:1001")
-		o.pass(time.Second)
-		if after := o.sim.Stats(); after.Requests[readings] != before.Requests[readings] || after.ARIEvents != before.ARIEvents {
-			t.Errorf("before %+v, after %+v", before, after)
-		}
-	})
+func TestCallsAreFollowedForHintsOnlyWhereItIsWorthIt(t *testing.T) {
+	for _, tc := range []struct {
+		name, version string
+		change        func(*asterisk.Config)
+		want          int // events
+	}{
+		{"without AMI", "22.10.1", withoutAMI, 1},
+		{"AMI is away", "22.10.1", func(*asterisk.Config) {}, 0},
+		{"an Asterisk that cannot filter", "16.2.1", withoutAMI, 0},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			inOffice(t, pbxsim.Config{Version: tc.version}, func(t *testing.T, o *office) {
+				o.away.Store(true)
+				_, w := o.open(tc.change, func(cfg *asterisk.Config) { cfg.Times.Poll = time.Hour })
+				w.Ready()
+				before := o.sim.Stats()
+				o.sim.UserEvent("PresenceStateChange,Presentity: CustomPresence:1001")
+				o.pass(time.Second)
+				after := o.sim.Stats()
+				if n, m := after.ARIEvents-before.ARIEvents, after.Requests[readings]-before.Requests[readings]; n != tc.want || m != tc.want {
+					t.Errorf("%d events and %d readings, want %d", n, m, tc.want)
+				}
+			})
+		})
+	}
 }
 
 func TestWithoutTheHintsOfTheDialplanPresenceIsPolled(t *testing.T) {

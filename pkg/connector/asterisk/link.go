@@ -30,6 +30,7 @@ type link struct {
 	startedAt string                  // of the PBX, as AMI tells it
 	session   atomic.Pointer[standIn] // nil: none is open or about to be
 	refused   atomic.Bool             // a message was, and it was logged
+	flooded   atomic.Bool             // events were lost, and it was logged
 	end       context.CancelCauseFunc // ends the connection; the first cause counts
 }
 
@@ -113,7 +114,9 @@ func (l *link) event(e ari.Event) {
 
 // lost tells that events were: presence is read anyway, phones have to be.
 func (l *link) lost(n int) {
-	l.c.log.Warn("events of ARI came too fast, phones are read again", zap.Int("lost", n))
+	if !l.flooded.Swap(true) {
+		l.c.log.Warn("events of ARI came too fast, phones are read again, each time that this connection loses some", zap.Int("lost", n))
+	}
 	if s := l.session.Load(); s != nil {
 		s.rephone()
 	}

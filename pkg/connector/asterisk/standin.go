@@ -197,6 +197,11 @@ func (s *standIn) poll(ctx context.Context) error {
 	if err := s.readSome(ctx, some); err != nil {
 		return err
 	}
+	if len(s.numbers) == 0 { // nothing was asked: is it there at all?
+		if _, err := s.conn.Info(ctx); err != nil {
+			return err
+		}
+	}
 	s.schedule(len(some))
 	if now := time.Now(); !now.Before(s.alive) {
 		s.alive = now.Add(s.c.cfg.Times.Canary)
@@ -205,9 +210,14 @@ func (s *standIn) poll(ctx context.Context) error {
 	return nil
 }
 
-// schedule says when the next part is due, behind one of n.
+// schedule says when the next part is due, behind one of n. Without extensions the
+// PBX is only asked whether it lives.
 func (s *standIn) schedule(n int) {
-	s.polled = time.Now().Add(pause(n, len(s.numbers), s.c.cfg.Times.Poll))
+	every := s.c.cfg.Times.Poll
+	if len(s.numbers) == 0 {
+		every = s.c.cfg.Times.Canary
+	}
+	s.polled = time.Now().Add(pause(n, len(s.numbers), every))
 }
 
 // pause is how long to wait behind having read n of all.

@@ -198,6 +198,30 @@ func TestAChangedMappingIsFollowed(t *testing.T) {
 	})
 }
 
+func TestWithoutExtensionsThePBXIsAskedNowAndThenWhetherItIsThere(t *testing.T) {
+	inOffice(t, pbxsim.Config{}, func(t *testing.T, o *office) {
+		c, w := o.open(withoutAMI)
+		w.Ready()
+		c.Follow(nil)
+		c.Resync()
+		w.AwaitKind(connector.Snapshot)
+		o.pass(time.Second)
+		before, alive := o.sim.Stats().Requests, count(w, connector.Alive)
+		o.pass(10 * time.Minute)
+		after, all := o.sim.Stats().Requests, 0
+		for path, n := range after {
+			all += n - before[path]
+		}
+		if n := count(w, connector.Alive) - alive; n < 19 || n > 21 || all != n {
+			t.Errorf("%d requests, and said %d times that it lives", all, n)
+		}
+		c.Follow(numbers(1))
+		c.Resync()
+		o.set("1001", "away")
+		w.Await("one that came", func(r connector.Report) bool { return r.Shows["1001"].State == presence.Away })
+	})
+}
+
 func TestAMissingModuleOfPresenceEndsTheSession(t *testing.T) {
 	inOffice(t, pbxsim.Config{}, func(t *testing.T, o *office) {
 		c, w := o.open(withoutAMI)
@@ -362,6 +386,25 @@ func TestLostEventsMakePhonesBeReadAgain(t *testing.T) {
 		o.pass(time.Minute)
 		if n := count(w, connector.Down); n != 0 {
 			t.Errorf("the session ended %d times", n)
+		}
+	})
+}
+
+func TestAFloodOfEventsMakesPhonesBeReadNowAndThen(t *testing.T) {
+	inOffice(t, pbxsim.Config{Devices: map[string]string{"PJSIP/1001": "UNAVAILABLE"}, WriteTimeout: time.Minute}, func(t *testing.T, o *office) {
+		_, w := o.open(followed, withoutAMI, func(cfg *asterisk.Config) { cfg.ARI.Queue = 1 })
+		w.Ready()
+		phones(w)
+		before := count(w, connector.PhonesListed)
+		for range 50 { // ten seconds
+			o.sim.FloodARI(1000)
+			o.pass(200 * time.Millisecond)
+		}
+		if n := count(w, connector.PhonesListed) - before; n < 2 || n > 11 {
+			t.Errorf("phones were listed %d times", n)
+		}
+		if n := strings.Count(o.log.String(), `"level":"warn"`); n != 1 {
+			t.Errorf("warned %d times:\n%s", n, o.log.String())
 		}
 	})
 }

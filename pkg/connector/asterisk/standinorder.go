@@ -181,9 +181,9 @@ func (s *standIn) answer(ctx context.Context, o connector.Order) error {
 
 // hearDialplan asks for hints that a dialplan gives with UserEvent(). Where AMI is
 // configured ARI stands in for moments, and the PBX is spared: it makes every event
-// of a channel before it looks who wants it.
+// of a channel before it looks who wants it. One that cannot filter would send them all.
 func (s *standIn) hearDialplan(ctx context.Context) error {
-	if s.c.hasAMI() {
+	if s.c.hasAMI() || !s.conn.Filtered() {
 		return nil
 	}
 	err := s.conn.Subscribe(ctx, ari.AllChannels)

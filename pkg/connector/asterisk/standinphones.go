@@ -37,6 +37,7 @@ func (s *standIn) rephone() {
 func (s *standIn) followPhones(ctx context.Context) {
 	var unheard uint // how often in a row they could not be listed
 	for ctx.Err() == nil {
+		began := time.Now()
 		err := s.listPhones(ctx)
 		if ctx.Err() != nil {
 			return
@@ -47,6 +48,8 @@ func (s *standIn) followPhones(ctx context.Context) {
 		case err == nil: // events tell all that follows
 			unheard = 0
 			s.c.phoneTrouble(nil)
+			// Whoever floods us with events must not make the PBX be asked without a pause.
+			sleep(ctx, max(s.c.cfg.Times.Retry, restFactor*time.Since(began)))
 		case unheard < maxUnheard && !errors.As(err, &refused):
 			wait = s.c.cfg.Times.Retry << unheard // what is known of calls need not be forgotten for that
 		default:
