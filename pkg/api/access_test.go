@@ -233,6 +233,11 @@ func TestARefusedTokenLearnsWhy(t *testing.T) {
 	if w := o.ask(good, "GET", "/api/v1/users", ""); w.Code != http.StatusOK {
 		t.Errorf("the good one: %d %s", w.Code, w.Body)
 	}
+	r := request("GET", "/api/v1/users", "")
+	r.Header.Set("Authorization", "bearer "+good) // RFC 9110, 11.1: schemes have no case
+	if w := do(o.api.Network(), r); w.Code != http.StatusOK {
+		t.Errorf("in small letters: %d %s", w.Code, w.Body)
+	}
 	o.pass(2 * time.Hour)
 	if w := o.ask(good, "GET", "/api/v1/users", ""); w.Code != http.StatusUnauthorized || !strings.Contains(detail(t, w), "ran out at 2026-11-22T12:00:00Z") {
 		t.Errorf("ran out: %d %s", w.Code, w.Body)

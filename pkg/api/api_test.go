@@ -196,6 +196,7 @@ func TestHostileInputIsRefusedWithAProblem(t *testing.T) {
 		{name: "no type", method: "PUT", path: put, body: `{"message":"x"}`, status: 422, detail: "type is missing"},
 		{name: "until that is no time", method: "PUT", path: put, body: `{"type":"dnd","until":"tomorrow"}`, status: 422, detail: "until has to be"},
 		{name: "until in the past", method: "PUT", path: put, body: `{"type":"dnd","until":"2026-11-22T10:30:00Z"}`, status: 422, detail: "over already"},
+		{name: "a token until then", method: "POST", path: "/api/v1/tokens", body: `{"name":"x","scope":"read","expires":"9999-12-31T23:00:00-05:00"}`, status: 422, detail: "10 years ahead"},
 		{name: "too long", method: "PUT", path: put, body: `{"message":"` + strings.Repeat("x", 64<<10) + `"}`, status: 413, detail: "65536"},
 		{name: "a form", method: "PUT", path: put, body: `type=dnd`, contentType: "application/x-www-form-urlencoded", status: 415, detail: "application/json"},
 		{name: "plain text", method: "PUT", path: put, body: `{"type":"dnd"}`, contentType: "text/plain", status: 415, detail: "application/json"},
