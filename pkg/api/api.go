@@ -72,6 +72,7 @@ type Handler struct {
 	deadline  time.Duration
 	local     http.Handler
 	encoded   encodings
+	buffers   sync.Pool // of *[]byte, for what streams send
 
 	stop     chan struct{} // closed: event streams end
 	stopOnce sync.Once

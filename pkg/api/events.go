@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -21,7 +20,6 @@ const (
 	// person does not see it, and a thousand readers have it 20 times a second.
 	gatherFor      = 50 * time.Millisecond
 	piece          = 32 << 10 // bytes that are sent at once, about
-	smallBuffer    = 4 << 10  // bytes that a reader keeps between two changes
 	encodedChanges = 512
 	// reconnect is what a reader is told to wait before it does.
 	reconnect = 2 * time.Second
@@ -60,6 +58,9 @@ func (h *Handler) events(w http.ResponseWriter, r *request) error {
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx holds events back otherwise
+	// Without chunks, for net/http writes to the connection for each of a chunk's
+	// three parts. The end of a stream says nothing anyway.
+	w.Header().Set("Transfer-Encoding", "identity")
 	h.stream(ctx, &sender{w, rc}, feed)
 	return nil
 }
@@ -83,22 +84,20 @@ func (s *sender) send(text []byte) error {
 // stream sends the feed until ctx ends, the bridge stops or the client does not
 // take it. Whichever it is, the client comes back by itself.
 func (h *Handler) stream(ctx context.Context, out *sender, feed Feed) {
-	buf := fmt.Appendf(nil, "retry: %d\n\n", reconnect.Milliseconds())
-	for wait := time.Duration(0); ; wait = gatherFor {
-		if out.send(buf) != nil || rest(ctx, wait) != nil {
-			return
-		}
+	if out.send(fmt.Appendf(nil, "retry: %d\n\n", reconnect.Milliseconds())) != nil {
+		return
+	}
+	for {
 		items, err := h.next(ctx, feed)
-		buf = buf[:0]
 		switch {
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, context.DeadlineExceeded):
-			buf = append(buf, ": nothing new\n\n"...)
-		case err != nil:
-			return
+			err = out.send([]byte(": nothing new\n\n"))
+		case err == nil:
+			err = h.sendEvents(items, out)
 		}
-		if buf, err = h.appendEvents(buf, items, out); err != nil {
+		if err != nil || rest(ctx) != nil {
 			return
 		}
 	}
@@ -106,35 +105,39 @@ func (h *Handler) stream(ctx context.Context, out *sender, feed Feed) {
 
 // rest lets changes come together: many readers of a busy bridge cost by how often
 // they are written to.
-func rest(ctx context.Context, wait time.Duration) error {
+func rest(ctx context.Context) error {
 	select {
-	case <-time.After(wait):
+	case <-time.After(gatherFor):
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}
 }
 
-// appendEvents appends items, and sends what is longer than one piece meanwhile.
-func (h *Handler) appendEvents(buf []byte, items []bridge.FeedItem, out *sender) ([]byte, error) {
+// sendEvents sends items, in pieces. A stream keeps no buffer: most of them are
+// silent most of the time.
+func (h *Handler) sendEvents(items []bridge.FeedItem, out *sender) error {
+	buf, ok := h.buffers.Get().(*[]byte)
+	if !ok {
+		buf = new([]byte)
+	}
+	defer h.buffers.Put(buf)
+	text := (*buf)[:0]
 	everybody := len(items) > 0 && items[0].Reset
 	for i := range items {
 		if everybody {
-			buf = appendEvent(buf, &items[i])
+			text = appendEvent(text, &items[i])
 		} else {
-			buf = append(buf, h.encoded.event(&items[i])...)
+			text = append(text, h.encoded.event(&items[i])...)
 		}
-		if len(buf) >= piece {
-			if err := out.send(buf); err != nil {
-				return nil, err
+		if len(text) >= piece || i == len(items)-1 {
+			if err := out.send(text); err != nil {
+				return err
 			}
-			buf = buf[:0]
+			*buf, text = text, text[:0]
 		}
 	}
-	if cap(buf) > smallBuffer { // there are many readers, and few of them need much again
-		buf = slices.Clip(slices.Clone(buf))
-	}
-	return buf, nil
+	return nil
 }
 
 // next waits for items for as long as the stream may be silent.

@@ -221,6 +221,9 @@ func (s *Subscription) poll() (entries []feedEntry, news <-chan struct{}) {
 		s.known, s.seen = true, bd.newest
 		return entries, bd.news
 	}
+	if n := bd.newest - s.seen; n > 0 {
+		entries = make([]feedEntry, 0, n)
+	}
 	for id := s.seen + 1; id <= bd.newest; id++ {
 		e := bd.ring[id%feedLength]
 		u := bd.users[e.user.user.ID]
