@@ -25,7 +25,7 @@ fuzz: ## every fuzz target for an hour: FUZZ_SECONDS=3600 make fuzz
 	.ci/fuzz $${FUZZ_SECONDS:-3600}
 
 bench: ## measure against floors and peers, as in BENCHMARKS.md
-	$(GO) test -run '^$$' -bench 'Ingest|Wire|Commit|Snapshot|Heap|Restart' -benchtime 3x -timeout 30m ./testdata/bench
+	$(GO) test -run '^$$' -bench 'Ingest|Wire|Commit|Snapshot|Heap|Restart|Feed' -benchtime 3x -timeout 30m ./testdata/bench
 	$(GO) test -run '^$$' -bench Stall -benchtime 1x -timeout 10m ./testdata/bench
 
 lint: ## gofmt, vet, golangci-lint, a tidy go.mod

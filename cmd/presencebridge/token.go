@@ -80,7 +80,7 @@ done with it shows in the history as "api NAME".`,
 			return m.tokenNew(c.Context(), wish, expires)
 		},
 	})
-	c.Flags().StringVar(&wish.Scope, "scope", string(api.ScopeRead), "what it may do: read, own, set or admin")
+	c.Flags().StringVar(&wish.Scope, "scope", string(api.ScopeRead), "what it may do: a `SCOPE` of read, own, set or admin")
 	c.Flags().StringVar(&wish.User, "user", "", "with --scope own: the `USER` whose status it may set")
 	c.Flags().StringVar(&expires, "expires", "", "after this `TIME` it is refused: 90d, 12h, 2026-12-31T00:00:00Z (default never)")
 	return c

@@ -71,6 +71,8 @@ type Handler struct {
 	heartbeat time.Duration
 	deadline  time.Duration
 	local     http.Handler
+	encoded   encodings
+	buffers   sync.Pool // of *[]byte, for what streams send
 
 	stop     chan struct{} // closed: event streams end
 	stopOnce sync.Once
@@ -161,7 +163,11 @@ func (h *Handler) serve(routes map[string]methods, in access) http.Handler {
 		handle(path, methods.serve)
 	}
 	handle("/", func(_ http.ResponseWriter, r *request) error {
-		return problem(http.StatusNotFound, "There is nothing at "+r.URL.Path+"; GET /api/v1/openapi.json lists what there is.")
+		list := "GET /api/v1/openapi.json lists what there is"
+		if _, ok := routes["/api/v1/openapi.json"]; !ok {
+			list = "there are " + strings.Join(slices.Sorted(maps.Keys(routes)), ", ")
+		}
+		return problem(http.StatusNotFound, "There is nothing at "+r.URL.Path+"; "+list+".")
 	})
 	return harmless(mux)
 }

@@ -196,6 +196,7 @@ func TestHostileInputIsRefusedWithAProblem(t *testing.T) {
 		{name: "no type", method: "PUT", path: put, body: `{"message":"x"}`, status: 422, detail: "type is missing"},
 		{name: "until that is no time", method: "PUT", path: put, body: `{"type":"dnd","until":"tomorrow"}`, status: 422, detail: "until has to be"},
 		{name: "until in the past", method: "PUT", path: put, body: `{"type":"dnd","until":"2026-11-22T10:30:00Z"}`, status: 422, detail: "over already"},
+		{name: "a token until then", method: "POST", path: "/api/v1/tokens", body: `{"name":"x","scope":"read","expires":"9999-12-31T23:00:00-05:00"}`, status: 422, detail: "10 years ahead"},
 		{name: "too long", method: "PUT", path: put, body: `{"message":"` + strings.Repeat("x", 64<<10) + `"}`, status: 413, detail: "65536"},
 		{name: "a form", method: "PUT", path: put, body: `type=dnd`, contentType: "application/x-www-form-urlencoded", status: 415, detail: "application/json"},
 		{name: "plain text", method: "PUT", path: put, body: `{"type":"dnd"}`, contentType: "text/plain", status: 415, detail: "application/json"},
@@ -261,6 +262,15 @@ func TestHeadIsAnsweredLikeGet(t *testing.T) {
 			t.Errorf("%s: status %d", path, w.Code)
 		}
 	}
+	c := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
+	answer, err := c.Head(serve(t, handler(apitest.New())) + "/api/v1/users")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = answer.Body.Close() }()
+	if text, err := io.ReadAll(answer.Body); len(text) > 0 || err != nil || answer.ContentLength <= 0 || answer.Header.Get("ETag") == "" {
+		t.Errorf("%d bytes, %v, length %d", len(text), err, answer.ContentLength)
+	}
 }
 
 func TestAChoiceNamesWhoAsked(t *testing.T) {
@@ -306,5 +316,30 @@ func TestAClientThatLeftGetsNoAnswer(t *testing.T) {
 	b.ExplainErr = context.Canceled
 	if w := do(handler(b), request("GET", "/api/v1/users/alice/explain", "").WithContext(ctx)); w.Body.Len() > 0 {
 		t.Errorf("answered %s", w.Body)
+	}
+}
+
+func TestWhoHasTheSameAlreadyGetsNothing(t *testing.T) {
+	for _, path := range []string{"/api/v1/users", "/api/v1/users?limit=2", "/api/v1/users/alice", "/api/v1/statuses", "/api/v1/pbxs"} {
+		b := apitest.New()
+		h := handler(b)
+		first := do(h, request("GET", path, ""))
+		tag := first.Header().Get("ETag")
+		for _, sent := range []string{tag, "W/" + tag, `"x", ` + tag, "*"} {
+			r := request("GET", path, "")
+			r.Header.Set("If-None-Match", sent)
+			if w := do(h, r); w.Code != http.StatusNotModified || w.Body.Len() > 0 || w.Header().Get("ETag") != tag {
+				t.Errorf("%s with %s: %d %s", path, sent, w.Code, w.Body)
+			}
+		}
+		u := apitest.Users()[0]
+		u.Version++
+		b.Put(u)
+		b.StatusTypes, b.Conditions = b.StatusTypes[1:], b.Conditions[1:]
+		r := request("GET", path, "")
+		r.Header.Set("If-None-Match", tag)
+		if w := do(h, r); w.Code != http.StatusOK || w.Header().Get("ETag") == tag || w.Body.Len() == 0 {
+			t.Errorf("%s after a change: %d", path, w.Code)
+		}
 	}
 }

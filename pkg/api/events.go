@@ -1,13 +1,12 @@
 package api
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/presencebridge/presencebridge/pkg/bridge"
@@ -17,6 +16,11 @@ const (
 	// writeWait is how long a reader of events may stand still. After that the
 	// connection is closed; the reader comes back with its Last-Event-ID.
 	writeWait = 10 * time.Second
+	// gatherFor is how long a reader waits for more after it was sent something. A
+	// person does not see it, and a thousand readers have it 20 times a second.
+	gatherFor      = 50 * time.Millisecond
+	piece          = 32 << 10 // bytes that are sent at once, about
+	encodedChanges = 512
 	// reconnect is what a reader is told to wait before it does.
 	reconnect = 2 * time.Second
 )
@@ -54,39 +58,86 @@ func (h *Handler) events(w http.ResponseWriter, r *request) error {
 	}
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("X-Accel-Buffering", "no") // nginx holds events back otherwise
-	h.stream(ctx, w, rc, feed)
+	// Without chunks, for net/http writes to the connection for each of a chunk's
+	// three parts. The end of a stream says nothing anyway.
+	w.Header().Set("Transfer-Encoding", "identity")
+	h.stream(ctx, &sender{w, rc}, feed)
 	return nil
 }
 
-// stream writes the feed until ctx ends, the bridge stops or the client does not
+// sender writes to a reader of events who may stand still for a while only.
+type sender struct {
+	w  http.ResponseWriter
+	rc *http.ResponseController
+}
+
+func (s *sender) send(text []byte) error {
+	if err := s.rc.SetWriteDeadline(time.Now().Add(writeWait)); err != nil {
+		return err
+	}
+	if _, err := s.w.Write(text); err != nil {
+		return err
+	}
+	return s.rc.Flush()
+}
+
+// stream sends the feed until ctx ends, the bridge stops or the client does not
 // take it. Whichever it is, the client comes back by itself.
-func (h *Handler) stream(ctx context.Context, w http.ResponseWriter, rc *http.ResponseController, feed Feed) {
-	var buf bytes.Buffer
-	fmt.Fprintf(&buf, "retry: %d\n\n", reconnect.Milliseconds())
+func (h *Handler) stream(ctx context.Context, out *sender, feed Feed) {
+	if out.send(fmt.Appendf(nil, "retry: %d\n\n", reconnect.Milliseconds())) != nil {
+		return
+	}
 	for {
-		if err := rc.SetWriteDeadline(time.Now().Add(writeWait)); err != nil {
-			return
-		}
-		if _, err := w.Write(buf.Bytes()); err != nil {
-			return
-		}
-		if err := rc.Flush(); err != nil {
-			return
-		}
-		buf.Reset()
 		items, err := h.next(ctx, feed)
 		switch {
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, context.DeadlineExceeded):
-			buf.WriteString(": nothing new\n\n")
-		case err != nil:
+			err = out.send([]byte(": nothing new\n\n"))
+		case err == nil:
+			err = h.sendEvents(items, out)
+		}
+		if err != nil || rest(ctx) != nil {
 			return
 		}
-		for _, item := range items {
-			writeEvent(&buf, item)
+	}
+}
+
+// rest lets changes come together: many readers of a busy bridge cost by how often
+// they are written to.
+func rest(ctx context.Context) error {
+	select {
+	case <-time.After(gatherFor):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// sendEvents sends items, in pieces. A stream keeps no buffer: most of them are
+// silent most of the time.
+func (h *Handler) sendEvents(items []bridge.FeedItem, out *sender) error {
+	buf, ok := h.buffers.Get().(*[]byte)
+	if !ok {
+		buf = new([]byte)
+	}
+	defer h.buffers.Put(buf)
+	text := (*buf)[:0]
+	everybody := len(items) > 0 && items[0].Reset
+	for i := range items {
+		if everybody {
+			text = appendEvent(text, &items[i])
+		} else {
+			text = append(text, h.encoded.event(&items[i])...)
+		}
+		if len(text) >= piece || i == len(items)-1 {
+			if err := out.send(text); err != nil {
+				return err
+			}
+			*buf, text = text, text[:0]
 		}
 	}
+	return nil
 }
 
 // next waits for items for as long as the stream may be silent.
@@ -96,9 +147,9 @@ func (h *Handler) next(ctx context.Context, feed Feed) ([]bridge.FeedItem, error
 	return feed.Next(ctx)
 }
 
-// writeEvent writes one item: a user, that a user is gone, or that everybody follows.
-func writeEvent(buf *bytes.Buffer, item bridge.FeedItem) {
-	var data any = item.User
+// appendEvent writes one item: a user, that a user is gone, or that everybody follows.
+func appendEvent(text []byte, item *bridge.FeedItem) []byte {
+	var data any = &item.User
 	event := "user"
 	switch {
 	case item.Reset:
@@ -106,11 +157,37 @@ func writeEvent(buf *bytes.Buffer, item bridge.FeedItem) {
 	case item.Gone:
 		event, data = "gone", map[string]any{"id": item.User.ID}
 	}
-	fmt.Fprintf(buf, "id: %d\nevent: %s\ndata: ", item.ID, event)
-	e := json.NewEncoder(buf) // writes one line: JSON has no line breaks of its own
-	e.SetEscapeHTML(false)
-	_ = e.Encode(data) // a buffer takes everything, and a User can always be written
-	buf.WriteByte('\n')
+	text = fmt.Appendf(text, "id: %d\nevent: %s\ndata: ", item.ID, event)
+	return append(append(text, encode(data)...), '\n')
+}
+
+// encodings are the last changes as they are sent, for the many streams that send the
+// same. The zero value is empty.
+type encodings struct {
+	mu   sync.RWMutex
+	last [encodedChanges]encoding // by id modulo the length
+}
+
+type encoding struct {
+	id   uint64
+	text []byte // nobody changes it
+}
+
+// event returns what appendEvent makes of a change. It must not be given what comes
+// behind a reset: there, everybody has the same id.
+func (e *encodings) event(item *bridge.FeedItem) []byte {
+	at := item.ID % encodedChanges
+	e.mu.RLock()
+	known := e.last[at]
+	e.mu.RUnlock()
+	if known.id == item.ID && known.text != nil {
+		return known.text
+	}
+	text := appendEvent(nil, item)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.last[at] = encoding{item.ID, text}
+	return text
 }
 
 func lastEventID(r *request) (uint64, error) {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/presencebridge/presencebridge/pkg/api"
 	"github.com/presencebridge/presencebridge/pkg/api/apitest"
+	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
 // patience is how long a test waits for what must come.
@@ -232,5 +233,50 @@ func waitFor(t *testing.T, done func() bool) {
 		if time.Now().After(end) {
 			t.Fatal("it did not happen")
 		}
+	}
+}
+
+// The last users of a snapshot and the first changes after it have ids that others
+// had before them.
+func TestEveryStreamSendsTheSameOfOneChange(t *testing.T) {
+	b := apitest.New()
+	url := serve(t, handler(b))
+	var all []*bufio.Scanner
+	for _, last := range []string{"", "5", "3", ""} {
+		lines, done := events(t, url, last)
+		defer done()
+		all = append(all, lines)
+	}
+	for i, n := range []int{5, 0, 2, 5} {
+		ids(t, all[i], n)
+	}
+	for change := range 3 {
+		u := apitest.Users()[change]
+		u.Version += 100
+		b.Put(u)
+		want := fmt.Sprintf("[%d %s]", 6+change, u.ID)
+		for i := range all {
+			if got := fmt.Sprint(ids(t, all[i], 1)); got != want {
+				t.Errorf("stream %d: %s, want %s", i, got, want)
+			}
+		}
+	}
+}
+
+func TestALongSnapshotComesInPiecesAndWhole(t *testing.T) {
+	b := apitest.New()
+	for i := range 300 { // several times what is sent at once
+		u := apitest.Users()[0]
+		u.ID = presence.UserID(fmt.Sprint("more-", i))
+		b.Put(u)
+	}
+	lines, done := events(t, serve(t, handler(b)), "")
+	defer done()
+	if got := ids(t, lines, 305); got[304] != "305 more-299" {
+		t.Errorf("the last is %s", got[304])
+	}
+	b.Put(apitest.Users()[1])
+	if got := fmt.Sprint(ids(t, lines, 1)); got != "[306 bob]" {
+		t.Errorf("then %s", got)
 	}
 }

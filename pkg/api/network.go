@@ -3,7 +3,9 @@ package api
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"sync"
 	"time"
@@ -52,8 +54,11 @@ func ListenHealth(ctx context.Context, address string, log *zap.Logger) (*Server
 
 func listenTCP(ctx context.Context, setting, address string, most int, log *zap.Logger) (net.Listener, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("%s: %w: choose a port above 1023, and let a proxy or a firewall lead there from a lower one", setting, err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w: end the program that has the address, or choose another one", setting, err)
+		return nil, fmt.Errorf("%s: %w: end the program that has the address, or choose another one of this machine", setting, err)
 	}
 	return &bounded{Listener: l, taken: make(chan struct{}, most), log: log.With(zap.String("listener", setting))}, nil
 }

@@ -1,11 +1,15 @@
 package api
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"maps"
 	"net/http"
+	"strconv"
 	"strings"
 
 	"go.uber.org/zap"
@@ -94,14 +98,50 @@ func answer(w http.ResponseWriter, v any) error {
 	return nil
 }
 
+// answerTagged is answer with a tag, so that who has the same already gets 304 and
+// nothing else: a page that polls costs little.
+func answerTagged(w http.ResponseWriter, r *request, v any) error {
+	text := encode(v)
+	sum := sha256.Sum256(text)
+	tag := `"` + hex.EncodeToString(sum[:12]) + `"`
+	header := w.Header()
+	header.Set("Cache-Control", "private, no-cache") // to be kept, and asked for again
+	header.Set("ETag", tag)
+	if matches(r.Header.Values("If-None-Match"), tag) {
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
+	header.Set("Content-Type", "application/json")
+	header.Set("Content-Length", strconv.Itoa(len(text)))
+	_, _ = w.Write(text)
+	return nil
+}
+
+// matches tells whether If-None-Match names a tag, strong or weak (RFC 9110, 13.1.2).
+func matches(lists []string, tag string) bool {
+	for _, one := range strings.Split(strings.Join(lists, ","), ",") {
+		if one = strings.TrimPrefix(strings.TrimSpace(one), "W/"); one == "*" || one == tag {
+			return true
+		}
+	}
+	return false
+}
+
 // write ends a request. Whether the client is still there to read it is not our
 // business.
 func write(w http.ResponseWriter, status int, contentType string, v any) {
 	w.Header().Set("Content-Type", contentType)
 	w.WriteHeader(status)
-	e := json.NewEncoder(w)
+	_, _ = w.Write(encode(v))
+}
+
+// encode writes v as one line of JSON.
+func encode(v any) []byte {
+	var buf bytes.Buffer
+	e := json.NewEncoder(&buf)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(v)
+	_ = e.Encode(v) // a buffer takes everything, and what is answered can always be written
+	return buf.Bytes()
 }
 
 // list is how every list is sent. Next is the cursor of the following page.

@@ -93,6 +93,9 @@ func (h *Handler) tokenAsked(w http.ResponseWriter, r *request) (t store.Token, 
 	return t, h.sensible(&t)
 }
 
+// mostYears keeps times to years that can be written and read again.
+const mostYears = 10
+
 // sensible tells what is wrong about a token that shall be made.
 func (h *Handler) sensible(t *store.Token) error {
 	refuse := func(what string) error { return problem(http.StatusUnprocessableEntity, what) }
@@ -109,6 +112,8 @@ func (h *Handler) sensible(t *store.Token) error {
 		return refuse("user goes with the scope own alone; leave it out, or take that scope.")
 	case !t.Expires.IsZero() && !t.Expires.After(h.now()):
 		return refuse("expires is over already; give a time in the future, or leave it out.")
+	case t.Expires.After(h.now().AddDate(mostYears, 0, 0)):
+		return refuse(fmt.Sprintf("expires is more than %d years ahead; leave it out, so that the token never ends.", mostYears))
 	case own:
 		_, err := h.bridge.User(t.User)
 		return err

@@ -34,7 +34,7 @@ const (
 	// usedEvery is how exact it is known when a token was last used, so that using
 	// one is no write.
 	usedEvery = time.Minute
-	usedWait  = 5 * time.Second // for one write of it
+	storeWait = 5 * time.Second // for a write that nobody waits for
 )
 
 // The pace of requests with one token, and of sign-ins that fail from one address.
@@ -59,10 +59,10 @@ type Tokens struct {
 
 // grant is a token that somebody has.
 type grant struct {
-	store.Token
-	bucket  bucket
-	written time.Time     // Used as the store has it
-	revoked chan struct{} // closed when it is
+	store.Token // of which only Used changes
+	bucket      bucket
+	written     time.Time     // Used as the store has it
+	revoked     chan struct{} // closed when it is
 }
 
 // OpenTokens reads the tokens. log may be nil, now too.
@@ -117,7 +117,7 @@ func (t *Tokens) writeUsed(ctx context.Context) {
 	if len(used) == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, usedWait)
+	ctx, cancel := context.WithTimeout(ctx, storeWait)
 	defer cancel()
 	if err := t.store.UseTokens(ctx, used); err != nil {
 		t.log.Warn("it was not written when tokens were last used", zap.Error(err))
@@ -134,24 +134,34 @@ func (t *Tokens) writeUsed(ctx context.Context) {
 
 // access is the access of the network: by a token.
 func (t *Tokens) access(r *http.Request) (caller, error) {
-	token, sent := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !sent {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if !strings.EqualFold(scheme, "Bearer") {
 		return caller{}, unauthorized("Send a token, as the header Authorization: Bearer pbt_...; presencebridge token new NAME makes one where the bridge runs.")
 	}
+	now := t.now()
+	g, wait := t.use(hashOf(token), now)
+	switch {
+	case g == nil || g.expired(now):
+		return caller{}, t.refuse(r, token, g, now)
+	case wait > 0:
+		return caller{}, tooMany("This token has sent too many requests; wait, and use GET /api/v1/events instead of asking again and again.", wait)
+	}
+	return caller{by: "api " + g.Name, scope: Scope(g.Scope), user: g.User, expires: g.Expires, revoked: g.revoked}, nil
+}
+
+// use finds the token of a hash, nil if there is none, and counts a request with it.
+// wait is 0, or for how long it may not be used yet.
+func (t *Tokens) use(hash string, now time.Time) (g *grant, wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := t.now()
-	g := t.byHash[hashOf(token)]
+	g = t.byHash[hash]
 	if g == nil || g.expired(now) {
-		return caller{}, t.refuse(r, token, g, now)
+		return g, 0
 	}
 	if now.Sub(g.Used) >= usedEvery {
 		g.Used = now.UTC().Truncate(time.Microsecond)
 	}
-	if wait := g.bucket.take(now, tokenPace); wait > 0 {
-		return caller{}, tooMany("This token has sent too many requests; wait, and use GET /api/v1/events instead of asking again and again.", wait)
-	}
-	return caller{by: "api " + g.Name, scope: Scope(g.Scope), user: g.User, expires: g.Expires, revoked: g.revoked}, nil
+	return g, g.bucket.take(now, tokenPace)
 }
 
 func (g *grant) expired(now time.Time) bool { return !g.Expires.IsZero() && !now.Before(g.Expires) }
@@ -161,24 +171,28 @@ func (g *grant) expired(now time.Time) bool { return !g.Expires.IsZero() && !now
 // in with a good token, for it may be a proxy with many people behind it, and a token
 // cannot be guessed.
 func (t *Tokens) refuse(r *http.Request, token string, g *grant, now time.Time) error {
-	if wait := t.failed.take(peerOf(r.RemoteAddr), now, failurePace); wait > 0 {
+	if wait := t.fail(r.RemoteAddr, now); wait > 0 {
 		p := tooMany("Too many tokens from this address were refused; correct the token, then wait.", wait)
 		p.headers.Set("Connection", "close")
 		return p
 	}
-	why := "It is unknown, or was revoked; presencebridge token list, where the bridge runs, shows those there are."
+	name, why := "", "It is unknown, or was revoked; presencebridge token list, where the bridge runs, shows those there are."
 	switch {
 	case g != nil:
-		why = "It ran out at " + g.Expires.UTC().Format(time.RFC3339) + "; presencebridge token new NAME makes another one."
+		name, why = g.Name, "It ran out at "+g.Expires.UTC().Format(time.RFC3339)+"; presencebridge token new NAME makes another one."
 	case !wellFormed(token):
 		why = "It is mistyped or not complete: a token is " + tokenPrefix + " and 48 characters."
 	}
-	name := ""
-	if g != nil {
-		name = g.Name
-	}
 	t.log.Warn("sign-in refused", zap.String("peer", r.RemoteAddr), zap.String("token", name), zap.String("why", why))
 	return unauthorized("The token was refused. " + why)
+}
+
+// fail counts a sign-in that failed. wait is 0, or for how long no more of its peer
+// are listened to.
+func (t *Tokens) fail(remote string, now time.Time) (wait time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.failed.take(peerOf(remote), now, failurePace)
 }
 
 // unauthorized is the answer to who has to sign in first. The connection is closed:
@@ -223,6 +237,8 @@ func (t *Tokens) NoteReload(ctx context.Context, by string, err error) {
 	if err != nil {
 		act.Did = "mapping refused"
 	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeWait) // it is done already
+	defer cancel()
 	if err := t.store.Note(ctx, &act); err != nil {
 		t.log.Error("the store did not take a line of the audit log", zap.String("by", by), zap.String("did", act.Did), zap.Error(err))
 	}

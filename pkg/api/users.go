@@ -44,11 +44,11 @@ func (h *Handler) users(w http.ResponseWriter, r *request) error {
 			continue
 		}
 		if len(page) == limit {
-			return answer(w, listOf(page, string(page[limit-1].ID)))
+			return answerTagged(w, r, listOf(page, string(page[limit-1].ID)))
 		}
 		page = append(page, u)
 	}
-	return answer(w, listOf(page, ""))
+	return answerTagged(w, r, listOf(page, ""))
 }
 
 // filter reads ?status, ?base and ?q. Any status type will do: somebody may still
@@ -109,7 +109,7 @@ func (h *Handler) user(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	return answer(w, u)
+	return answerTagged(w, r, u)
 }
 
 func (h *Handler) explain(w http.ResponseWriter, r *request) error {
@@ -158,16 +158,16 @@ type statusType struct {
 	QueuePause bool  `json:"queue_pause,omitempty"`
 }
 
-func (h *Handler) statuses(w http.ResponseWriter, _ *request) error {
+func (h *Handler) statuses(w http.ResponseWriter, r *request) error {
 	var list []statusType
 	for _, t := range h.bridge.Types() {
 		list = append(list, statusType{t, int64(t.Lasts / time.Second), t.QueuePause})
 	}
-	return answer(w, listOf(list, ""))
+	return answerTagged(w, r, listOf(list, ""))
 }
 
-func (h *Handler) pbxs(w http.ResponseWriter, _ *request) error {
-	return answer(w, listOf(h.bridge.PBXs(), ""))
+func (h *Handler) pbxs(w http.ResponseWriter, r *request) error {
+	return answerTagged(w, r, listOf(h.bridge.PBXs(), ""))
 }
 
 // reload answers with every fault, for it is people who correct them.

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/presencebridge/presencebridge/pkg/presence"
@@ -12,17 +13,21 @@ import (
 // everybody instead.
 const feedLength = 8192
 
+// keptItems is how many of the last changes are rendered once for all readers.
+const keptItems = 256
+
 // board is what the API reads: the owner loop puts users up, anyone may look.
 type board struct {
 	mu       sync.RWMutex
 	users    map[presence.UserID]*user // the owner loop's; only shown is for anyone
 	order    []*user                   // as in the mapping
 	types    *presence.Types
-	ring     [feedLength]feedEntry // by id modulo its length
-	newest   uint64                // id of the last change
-	oldest   uint64                // id of the oldest change in ring
-	news     chan struct{}         // closed by announce
-	fresh    bool                  // something was put up since announce
+	ring     [feedLength]feedEntry               // by id modulo its length
+	newest   uint64                              // id of the last change
+	oldest   uint64                              // id of the oldest change in ring
+	news     chan struct{}                       // closed by announce
+	fresh    bool                                // something was put up since announce
+	items    [keptItems]atomic.Pointer[FeedItem] // by id modulo the length
 	storeErr error
 	// committing is since when a commit is under way, by the wall clock; zero: none is.
 	committing time.Time
@@ -157,12 +162,13 @@ func (b *Bridge) Subscribe(last uint64) *Subscription {
 }
 
 // Next waits until somebody changes and returns the newest of each who did, or
-// everybody if the reader has fallen behind. A slow reader costs no memory.
+// everybody if the reader has fallen behind. A slow reader costs no memory. What the
+// items point to is shared with other readers and must not be changed.
 func (s *Subscription) Next(ctx context.Context) ([]FeedItem, error) {
 	for {
 		entries, news := s.poll()
 		if len(entries) > 0 {
-			return rendered(entries), nil
+			return s.board.rendered(entries), nil
 		}
 		select {
 		case <-ctx.Done():
@@ -172,12 +178,23 @@ func (s *Subscription) Next(ctx context.Context) ([]FeedItem, error) {
 	}
 }
 
-func rendered(entries []feedEntry) []FeedItem {
+// rendered makes items of entries. Of single changes, which every reader asks for, the
+// last are kept; everybody, which is a lot for one reader, is not.
+func (bd *board) rendered(entries []feedEntry) []FeedItem {
 	list := make([]FeedItem, len(entries))
+	everybody := entries[0].user == nil
 	for i, e := range entries {
+		kept := &bd.items[e.id%keptItems]
+		if known := kept.Load(); !everybody && known != nil && known.ID == e.id {
+			list[i] = *known
+			continue
+		}
 		list[i] = FeedItem{ID: e.id, Gone: e.gone, Reset: e.user == nil}
 		if e.user != nil {
 			list[i].User = e.user.render()
+		}
+		if !everybody {
+			kept.Store(&FeedItem{ID: e.id, Gone: e.gone, User: list[i].User})
 		}
 	}
 	return list
@@ -201,6 +218,9 @@ func (s *Subscription) poll() (entries []feedEntry, news <-chan struct{}) {
 		entries[len(entries)-1].id = bd.newest
 		s.known, s.seen = true, bd.newest
 		return entries, bd.news
+	}
+	if n := bd.newest - s.seen; n > 0 {
+		entries = make([]feedEntry, 0, n)
 	}
 	for id := s.seen + 1; id <= bd.newest; id++ {
 		e := bd.ring[id%feedLength]

@@ -34,7 +34,7 @@ func (p *page) read(b *Bridge, limit int) (items []FeedItem) {
 		if len(more) == 0 {
 			break
 		}
-		items = append(items, rendered(more)...)
+		items = append(items, b.board.rendered(more)...)
 	}
 	items = items[:min(limit, len(items))]
 	for _, item := range items {

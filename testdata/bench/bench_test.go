@@ -35,6 +35,8 @@ func TestMain(m *testing.M) {
 		err = serveEvents()
 	case "sim":
 		err = serveSim(argument)
+	case "readers":
+		err = serveReaders()
 	default:
 		err = fmt.Errorf("%s=%q is nothing this binary can be", childVariable, kind)
 	}
