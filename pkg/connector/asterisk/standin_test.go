@@ -215,7 +215,7 @@ func TestWithoutExtensionsThePBXIsAskedNowAndThenWhetherItIsThere(t *testing.T) 
 		if n := count(w, connector.Alive) - alive; n < 19 || n > 21 || all != n {
 			t.Errorf("%d requests, and said %d times that it lives", all, n)
 		}
-		c.Follow(numbers(1))
+		c.Follow(connector.NewNumbers(numbers(1)))
 		c.Resync()
 		o.set("1001", "away")
 		w.Await("one that came", func(r connector.Report) bool { return r.Shows["1001"].State == presence.Away })
