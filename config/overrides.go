@@ -30,7 +30,6 @@ func overridable() []string {
 	return []string{
 		"mapping",
 		"store.driver", "store.dsn", "store.password_file", "store.insecure", "store.history_days",
-		"panel.driver", "panel.dsn", "panel.password_file", "panel.insecure",
 		"http.socket", "http.listen", "http.metrics", "http.insecure", "http.max_connections", "http.tls.cert_file", "http.tls.key_file",
 		"log.level", "log.format",
 	}

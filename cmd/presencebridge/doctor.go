@@ -22,8 +22,8 @@ directions, the modules, the event filter and the clock, and with dnd whether th
 AstDB, by which FreePBX decides about calls, agrees. For what is wrong it prints the
 lines to write, and into which file.
 
-Where the store is on a server it logs in there, and tries to make a table. It
-logs in once to each PBX and sets the presence of a presentity of its own. A
+Where the store is on a server it logs in there, and tries to make a table. With
+panel it reads that table, and tries whether it may write to it. It logs in once to each PBX and sets the presence of a presentity of its own. A
 running bridge is not disturbed. Run it as the user of the bridge; of a service, as root.
 
 Exit codes: 0 all is well, 1 warnings only, 2 something does not work.`,
@@ -57,6 +57,9 @@ func (m *Main) doctor(ctx context.Context) error {
 	d := diagnosis{Subjects: []examined{{"files", steps}}}
 	if cfg != nil {
 		d.Subjects = append(d.Subjects, m.examinePBXs(ctx, cfg)...)
+		if cfg.Daemon.Panel.Table != "" {
+			d.Subjects = append(d.Subjects, examined{"panel", m.examinePanel(ctx, cfg)})
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return err

@@ -42,15 +42,17 @@ func openPanel(ctx context.Context, cfg config.Panel, b *bridge.Bridge, st *stor
 		t.listen = func(ctx context.Context) { hearPanel(ctx, at, cfg.Notify, wake, log) }
 	}
 	t.panel, err = panel.Open(ctx, panel.Config{
-		Table: panel.Table{
-			Name: cfg.Table, User: cfg.User, Status: cfg.Status, Message: cfg.Message, Changed: cfg.Changed, Clock: panel.Clock(cfg.Clock),
-		},
-		Flavor: flavor, By: panel.By(cfg.By), Values: cfg.Values, In: cfg.In, Out: cfg.Out, Poll: cfg.Poll, Wake: wake,
+		Table: tableOf(cfg), Flavor: flavor, By: panel.By(cfg.By), Values: cfg.Values, In: cfg.In, Out: cfg.Out, Poll: cfg.Poll, Wake: wake,
+		Explain: func(err error) error { return panelAdvice(cfg, at, err) },
 	}, db, b, b.Subscribe(0), st, log)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return t, nil
+}
+
+func tableOf(cfg config.Panel) panel.Table {
+	return panel.Table{Name: cfg.Table, User: cfg.User, Status: cfg.Status, Message: cfg.Message, Changed: cfg.Changed, Clock: panel.Clock(cfg.Clock)}
 }
 
 // connectPanel makes the pool of one writer and one reader.
@@ -63,6 +65,7 @@ func connectPanel(s config.Store) (db *sql.DB, flavor panel.Flavor, at store.Ser
 	if at, err = storeServer(s); err != nil {
 		return nil, flavor, at, err
 	}
+	at.Setting = "panel"
 	switch s.Driver {
 	case "postgres":
 		db, err = postgres.Connect(at, connections)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/presencebridge/presencebridge/pkg/pbxsim/pbxtest"
@@ -32,6 +34,17 @@ func (p *thePanel) row(query, want string) {
 		err := p.db.QueryRowContext(p.t.Context(), query).Scan(&got)
 		return err == nil && got == want
 	})
+}
+
+// openFile opens, and if need be makes, a file of SQLite.
+func openFile(t *testing.T, path string) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+path+"?_pragma=busy_timeout(10000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	return db
 }
 
 // withPanel adds a block to the configuration.
@@ -81,12 +94,7 @@ const panelValues = "values: [{status: lunch, value: '3'}]"
 func TestAPanelInASQLiteFile(t *testing.T) {
 	pbxtest.Run(t, pbxtest.Options{}, func(t *testing.T, pbx pbxtest.PBX) {
 		r := configure(t, threeMethods, pbx)
-		db, err := sql.Open("sqlite", "file:"+filepath.Join(r.dir, "panel.db")+"?_pragma=busy_timeout(10000)")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { _ = db.Close() })
-		p := &thePanel{t, db}
+		p := &thePanel{t, openFile(t, filepath.Join(r.dir, "panel.db"))}
 		// As FreePBX has it: statuses are numbers.
 		p.exec(`CREATE TABLE people (login TEXT PRIMARY KEY, state TEXT, note TEXT, changed INTEGER NOT NULL DEFAULT 0)`)
 		p.exec(`INSERT INTO people (login, state, note) VALUES ('alice', NULL, NULL), ('bob', '3', ''), ('somebody else', '3', '')`)
@@ -158,3 +166,40 @@ func deadServer(t *testing.T, r *running, p *thePanel, server *servertest.Server
 	p.row("SELECT CONCAT(state, ' ', note) FROM people WHERE login = 'alice'", "meeting while it was away")
 }
 
+// TestThePanelsOfTheGuideWork takes tables and blocks from the guide as they stand, with a
+// file of SQLite in place of the server.
+func TestThePanelsOfTheGuideWork(t *testing.T) {
+	guide, err := os.ReadFile("../../config/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?s)```yaml\n(panel:\n.*?)```").FindAllSubmatch(guide, -1)
+	if len(blocks) != 2 {
+		t.Fatalf("the guide has %d panels", len(blocks))
+	}
+	server := regexp.MustCompile(`(?m)^  (driver|dsn|password_file): .*\n`)
+	for i, tc := range []struct{ table, alice, bob string }{
+		{"isymphony-like", "SELECT status_name || ' ' || status_message FROM panel_users WHERE username = 'alice'", "SELECT status_name FROM panel_users WHERE username = 'bob'"},
+		{"freepbx-like", "SELECT item_id || ' ' || note FROM presence_current WHERE extension = '1002'", "SELECT CAST(item_id AS TEXT) FROM presence_current WHERE extension = '1003'"},
+	} {
+		t.Run(tc.table, func(t *testing.T) {
+			pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
+			r := configure(t, threeMethods, pbx)
+			p := &thePanel{t, openFile(t, filepath.Join(r.dir, "panel.db"))}
+			table, err := os.ReadFile("../../testdata/panel/" + tc.table + ".sql")
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.exec(string(table))
+			r.withPanel(strings.Replace(server.ReplaceAllString(string(blocks[i][1]), ""), "panel:\n", "panel:\n  driver: sqlite\n  dsn: panel.db\n  poll: 100ms\n", 1))
+			f := phone{t, pbxtest.Observe(t, pbx)}
+			r.startReady()
+			r.showsMessage("bob", "lunch", "Back at 2")
+			f.sees("1003", "away", "lunch", "Back at 2")
+			f.set("1001", "xa", "meeting", "Room 5")
+			p.row(tc.alice, map[string]string{"isymphony-like": "In a meeting Room 5", "freepbx-like": "4 Room 5"}[tc.table])
+			r.set("bob", "dnd", "")
+			p.row(tc.bob, map[string]string{"isymphony-like": "Do not disturb", "freepbx-like": "5"}[tc.table])
+		})
+	}
+}

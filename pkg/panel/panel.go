@@ -54,6 +54,8 @@ type Config struct {
 	Wait time.Duration    // how long reading, or writing a batch, may take; 0: 30 s
 	Wake <-chan struct{}  // read at once; nil: nobody says so
 	Now  func() time.Time // nil: time.Now
+
+	Explain func(error) error // says what to do about an error of the database; nil: nothing
 }
 
 // By is what the column of users holds.
@@ -115,6 +117,9 @@ func Open(ctx context.Context, cfg Config, db *sql.DB, b Bridge, feed Feed, s St
 	}
 	if cfg.Now == nil {
 		cfg.Now = time.Now
+	}
+	if cfg.Explain == nil {
+		cfg.Explain = func(err error) error { return err }
 	}
 	memory, err := remembered(ctx, s)
 	if err != nil {
@@ -222,6 +227,9 @@ func (p *Panel) pause() time.Duration {
 
 // tell logs a trouble once, and that it is over.
 func (p *Panel) tell(err error) {
+	if err != nil {
+		err = p.cfg.Explain(err)
+	}
 	switch {
 	case err == nil && p.trouble != "":
 		p.log.Info("the panel's table is reached again")

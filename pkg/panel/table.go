@@ -18,8 +18,9 @@ type Flavor struct {
 }
 
 // SQLite, Postgres and MySQL are the flavors there are. Everything is compared as text,
-// since a status may be a number there.
-func SQLite() Flavor { return Flavor{Quote: '"', Text: castTo("TEXT")} }
+// since a status may be a number there. SQLite takes a column between double quotes that
+// is not there for a text (https://sqlite.org/quirks.html), and not one between others.
+func SQLite() Flavor { return Flavor{Quote: '`', Text: castTo("TEXT")} }
 
 // Postgres is PostgreSQL.
 func Postgres() Flavor {

@@ -18,6 +18,14 @@ type Server struct {
 	User     string
 	Password func() string // a function, so that it does not print; nil: none
 	TLS      *tls.Config   // nil: not encrypted; its ServerName is set
+	Setting  string        // where the configuration says all this; "": store
+}
+
+func (s *Server) setting(key string) string {
+	if s.Setting != "" {
+		return s.Setting + "." + key
+	}
+	return "store." + key
 }
 
 // Unix tells whether the address is the path of a unix socket.
@@ -53,13 +61,13 @@ func (s *Server) Unreachable(name string, err error) error {
 	var do string
 	switch {
 	case errors.As(err, &unknown):
-		do = "nobody whom this machine trusts has signed the certificate of " + s.Address + ": name who has in store.tls.ca_file"
+		do = "nobody whom this machine trusts has signed the certificate of " + s.Address + ": name who has in " + s.setting("tls.ca_file")
 	case errors.As(err, &wrongName):
-		do = "the certificate of " + s.Address + " is for another name: set store.tls.server_name to the one in it, or correct store.dsn"
+		do = "the certificate of " + s.Address + " is for another name: set " + s.setting("tls.server_name") + " to the one in it, or correct " + s.setting("dsn")
 	case errors.As(err, &invalid):
 		do = "the certificate of " + s.Address + " is not valid: renew it, or correct the clock of this machine"
 	case errors.As(err, &resolve):
-		do = "the host of " + s.Address + " is not known: correct store.dsn"
+		do = "the host of " + s.Address + " is not known: correct " + s.setting("dsn")
 	case errors.Is(err, os.ErrPermission) && s.Unix():
 		do = "let the user that runs presencebridge open " + s.Address
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):

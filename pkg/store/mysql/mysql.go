@@ -125,8 +125,8 @@ func connect(ctx context.Context, at store.Server, l store.Lease, log *zap.Logge
 // Connect makes a pool of connections to any database: not for a store.
 func Connect(at store.Server, connections int) (*sql.DB, error) { return open(at, connections) }
 
-// Explain says what to do about an error of a database of at.
-func Explain(at store.Server, err error) error { return explain(at, err) }
+// Code returns the number of an error that comes from the server itself; 0: it does not.
+func Code(err error) uint16 { return code(err) }
 
 // open makes a pool; it connects when it is used.
 func open(at store.Server, connections int) (*sql.DB, error) {

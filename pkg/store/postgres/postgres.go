@@ -134,8 +134,8 @@ func Listen(ctx context.Context, at store.Server, channel string, news func()) e
 	}
 }
 
-// Explain says what to do about an error of a database of at.
-func Explain(at store.Server, err error) error { return explain(at, err) }
+// Code returns the SQLSTATE of an error that comes from PostgreSQL itself; "": it does not.
+func Code(err error) string { return code(err) }
 
 // open makes a pool; it connects when it is used. Nothing of libpq's environment
 // or files counts.
