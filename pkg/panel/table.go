@@ -17,17 +17,17 @@ type Flavor struct {
 	Text  func(string) string // a column as text; nil: as it is
 }
 
-// SQLite, Postgres and MySQL are the flavors there are. Everything is compared as text,
-// since a status may be a number there. SQLite takes a column between double quotes that
-// is not there for a text (https://sqlite.org/quirks.html), and not one between others.
+// SQLite compares everything as text, since a status may be a number there. It takes a
+// column between double quotes that is not there for a text (https://sqlite.org/quirks.html),
+// and not one between others.
 func SQLite() Flavor { return Flavor{Quote: '`', Text: castTo("TEXT")} }
 
-// Postgres is PostgreSQL.
+// Postgres is PostgreSQL, and compares as text, too.
 func Postgres() Flavor {
 	return Flavor{Quote: '"', Text: castTo("TEXT"), Param: func(n int) string { return "$" + strconv.Itoa(n) }}
 }
 
-// MySQL is MariaDB as well.
+// MySQL is MariaDB as well, and compares as text, too.
 func MySQL() Flavor { return Flavor{Quote: '`', Text: castTo("CHAR")} }
 
 func castTo(t string) func(string) string {
