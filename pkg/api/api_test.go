@@ -309,13 +309,18 @@ func TestTheOperatorLearnsWhatTheClientDoesNot(t *testing.T) {
 	}
 }
 
-func TestAClientThatLeftGetsNoAnswer(t *testing.T) {
+func TestAClientThatLeftIsNoFaultOfOursAndNotToldThatAllIsWell(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
+	core, logged := observer.New(zap.InfoLevel)
 	b := apitest.New()
 	b.ExplainErr = context.Canceled
-	if w := do(handler(b), request("GET", "/api/v1/users/alice/explain", "").WithContext(ctx)); w.Body.Len() > 0 {
-		t.Errorf("answered %s", w.Body)
+	h := api.New(b, api.Options{Log: zap.New(core)})
+	if w := do(h, request("GET", "/api/v1/users/alice/explain", "").WithContext(ctx)); w.Code != http.StatusRequestTimeout {
+		t.Errorf("answered %d %s", w.Code, w.Body)
+	}
+	if logged.Len() > 0 {
+		t.Errorf("logged %v", logged.All())
 	}
 }
 
