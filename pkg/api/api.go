@@ -47,7 +47,7 @@ type Bridge interface {
 // Feed is a subscription to changes of users. A slow reader costs no memory: of
 // several changes of one user it gets the last.
 type Feed interface {
-	// Next waits for items. One that ctx cuts short loses nothing.
+	// Next waits for items and returns some of them. One that ctx cuts short loses nothing.
 	Next(ctx context.Context) ([]bridge.FeedItem, error)
 	Close()
 }

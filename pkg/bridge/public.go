@@ -82,6 +82,9 @@ type FeedItem struct {
 	User  User
 	Gone  bool // the mapping no longer has the user
 	Reset bool // no user: everybody follows, and whoever does not is gone
+
+	// Listed says that it tells of everybody, not of a change: such items share an ID.
+	Listed bool
 }
 
 // Errors that the API tells apart. Each wraps, or is, a sentence for people.
