@@ -384,3 +384,30 @@ func TestTheWatchersAddressServesNothingElse(t *testing.T) {
 		t.Errorf("open are %s, want %s", got, want)
 	}
 }
+
+func TestRefusalsAreAsTheGoldenFiles(t *testing.T) {
+	o := newOffice(t)
+	reader, owner := o.of(api.ScopeRead), o.of(api.ScopeOwn)
+	for range 200 {
+		o.ask(owner, "GET", "/healthz", "")
+	}
+	busy := o.ask(owner, "GET", "/healthz", "")
+	o.pass(time.Minute)
+	for _, tc := range []struct {
+		name   string
+		w      *httptest.ResponseRecorder
+		status int
+	}{
+		{"no-token", o.ask("", "GET", "/api/v1/users", ""), http.StatusUnauthorized},
+		{"bad-token", o.ask("pbt_x", "GET", "/api/v1/users", ""), http.StatusUnauthorized},
+		{"small-scope", o.ask(reader, "POST", "/api/v1/reload", ""), http.StatusForbidden},
+		{"somebody-else", o.ask(owner, "PUT", "/api/v1/users/bob/status", `{"type":"dnd"}`), http.StatusForbidden},
+		{"too-many", busy, http.StatusTooManyRequests},
+	} {
+		if tc.w.Code != tc.status {
+			t.Errorf("%s: %d", tc.name, tc.w.Code)
+		}
+		conforms(t, "Problem", tc.w.Body.Bytes())
+		compare(t, tc.name, tc.w.Body.Bytes())
+	}
+}

@@ -139,6 +139,7 @@ func (t *Tokens) access(r *http.Request) (caller, error) {
 		return caller{}, unauthorized("Send a token, as the header Authorization: Bearer pbt_...; presencebridge token new NAME makes one where the bridge runs.")
 	}
 	now := t.now()
+	token = strings.TrimSpace(token)
 	g, wait := t.use(hashOf(token), now)
 	switch {
 	case g == nil || g.expired(now):
