@@ -301,6 +301,9 @@ func TestWhoGuessesIsSlowedDownAndLocksNobodyOut(t *testing.T) {
 	if n := o.logs.FilterMessage("sign-in refused").Len(); n != 10 {
 		t.Errorf("%d refusals are logged", n)
 	}
+	if text := do(o.api.Health(), request("GET", "/metrics", "")).Body.String(); !strings.Contains(text, "\npresencebridge_sign_ins_refused_total 1000\n") {
+		t.Errorf("the metrics are %s", text)
+	}
 	// From the same address, as behind a proxy.
 	if w := o.ask(good, "GET", "/api/v1/users", ""); w.Code != http.StatusOK {
 		t.Errorf("the good token: %d %s", w.Code, w.Body)
@@ -332,6 +335,9 @@ func TestRevokedAndExpiredTokensEndTheirStreams(t *testing.T) {
 			others, otherDone := stream(t, s.URL, other)
 			defer otherDone()
 			ids(t, others, 5)
+			if text := do(o.api, request("GET", "/metrics", "")).Body.String(); name == "revoked" && !strings.Contains(text, "\npresencebridge_event_streams 2\n") {
+				t.Errorf("the metrics are %s", text)
+			}
 			end(o)
 			for lines.Scan() { // until it ends
 			}

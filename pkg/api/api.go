@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -71,6 +72,7 @@ type Handler struct {
 	heartbeat time.Duration
 	deadline  time.Duration
 	local     http.Handler
+	streams   atomic.Int64 // that are open
 	encoded   encodings
 	buffers   sync.Pool // of *[]byte, for what streams send
 

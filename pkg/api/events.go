@@ -49,6 +49,8 @@ func (h *Handler) events(w http.ResponseWriter, r *request) error {
 	}()
 	defer func() { cancel(); <-watched }()
 
+	h.streams.Add(1)
+	defer h.streams.Add(-1)
 	feed := h.bridge.Subscribe(last)
 	defer feed.Close()
 	rc := http.NewResponseController(w)
