@@ -301,6 +301,9 @@ func TestWhoGuessesIsSlowedDownAndLocksNobodyOut(t *testing.T) {
 	if n := o.logs.FilterMessage("sign-in refused").Len(); n != 10 {
 		t.Errorf("%d refusals are logged", n)
 	}
+	if text := do(o.api.Health(), request("GET", "/metrics", "")).Body.String(); !strings.Contains(text, "\npresencebridge_sign_ins_refused_total 1000\n") {
+		t.Errorf("the metrics are %s", text)
+	}
 	// From the same address, as behind a proxy.
 	if w := o.ask(good, "GET", "/api/v1/users", ""); w.Code != http.StatusOK {
 		t.Errorf("the good token: %d %s", w.Code, w.Body)
@@ -332,6 +335,9 @@ func TestRevokedAndExpiredTokensEndTheirStreams(t *testing.T) {
 			others, otherDone := stream(t, s.URL, other)
 			defer otherDone()
 			ids(t, others, 5)
+			if text := do(o.api, request("GET", "/metrics", "")).Body.String(); name == "revoked" && !strings.Contains(text, "\npresencebridge_event_streams 2\n") {
+				t.Errorf("the metrics are %s", text)
+			}
 			end(o)
 			for lines.Scan() { // until it ends
 			}
@@ -382,5 +388,32 @@ func TestTheWatchersAddressServesNothingElse(t *testing.T) {
 	slices.Sort(open)
 	if got, want := fmt.Sprint(open), "[GET /healthz GET /metrics GET /readyz]"; got != want {
 		t.Errorf("open are %s, want %s", got, want)
+	}
+}
+
+func TestRefusalsAreAsTheGoldenFiles(t *testing.T) {
+	o := newOffice(t)
+	reader, owner := o.of(api.ScopeRead), o.of(api.ScopeOwn)
+	for range 200 {
+		o.ask(owner, "GET", "/healthz", "")
+	}
+	busy := o.ask(owner, "GET", "/healthz", "")
+	o.pass(time.Minute)
+	for _, tc := range []struct {
+		name   string
+		w      *httptest.ResponseRecorder
+		status int
+	}{
+		{"no-token", o.ask("", "GET", "/api/v1/users", ""), http.StatusUnauthorized},
+		{"bad-token", o.ask("pbt_x", "GET", "/api/v1/users", ""), http.StatusUnauthorized},
+		{"small-scope", o.ask(reader, "POST", "/api/v1/reload", ""), http.StatusForbidden},
+		{"somebody-else", o.ask(owner, "PUT", "/api/v1/users/bob/status", `{"type":"dnd"}`), http.StatusForbidden},
+		{"too-many", busy, http.StatusTooManyRequests},
+	} {
+		if tc.w.Code != tc.status {
+			t.Errorf("%s: %d", tc.name, tc.w.Code)
+		}
+		conforms(t, "Problem", tc.w.Body.Bytes())
+		compare(t, tc.name, tc.w.Body.Bytes())
 	}
 }

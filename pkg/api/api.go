@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -47,7 +48,7 @@ type Bridge interface {
 // Feed is a subscription to changes of users. A slow reader costs no memory: of
 // several changes of one user it gets the last.
 type Feed interface {
-	// Next waits for items. One that ctx cuts short loses nothing.
+	// Next waits for items and returns some of them. One that ctx cuts short loses nothing.
 	Next(ctx context.Context) ([]bridge.FeedItem, error)
 	Close()
 }
@@ -71,6 +72,7 @@ type Handler struct {
 	heartbeat time.Duration
 	deadline  time.Duration
 	local     http.Handler
+	streams   atomic.Int64 // that are open
 	encoded   encodings
 	buffers   sync.Pool // of *[]byte, for what streams send
 

@@ -49,6 +49,8 @@ func (h *Handler) events(w http.ResponseWriter, r *request) error {
 	}()
 	defer func() { cancel(); <-watched }()
 
+	h.streams.Add(1)
+	defer h.streams.Add(-1)
 	feed := h.bridge.Subscribe(last)
 	defer feed.Close()
 	rc := http.NewResponseController(w)
@@ -97,7 +99,10 @@ func (h *Handler) stream(ctx context.Context, out *sender, feed Feed) {
 		case err == nil:
 			err = h.sendEvents(items, out)
 		}
-		if err != nil || rest(ctx) != nil {
+		if err != nil {
+			return
+		}
+		if more := len(items) > 0 && items[len(items)-1].Listed; !more && rest(ctx) != nil {
 			return
 		}
 	}
@@ -123,9 +128,8 @@ func (h *Handler) sendEvents(items []bridge.FeedItem, out *sender) error {
 	}
 	defer h.buffers.Put(buf)
 	text := (*buf)[:0]
-	everybody := len(items) > 0 && items[0].Reset
 	for i := range items {
-		if everybody {
+		if items[i].Listed {
 			text = appendEvent(text, &items[i])
 		} else {
 			text = append(text, h.encoded.event(&items[i])...)
@@ -173,8 +177,8 @@ type encoding struct {
 	text []byte // nobody changes it
 }
 
-// event returns what appendEvent makes of a change. It must not be given what comes
-// behind a reset: there, everybody has the same id.
+// event returns what appendEvent makes of a change. It must not be given an item that
+// is Listed: those share an id.
 func (e *encodings) event(item *bridge.FeedItem) []byte {
 	at := item.ID % encodedChanges
 	e.mu.RLock()

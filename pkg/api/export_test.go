@@ -25,9 +25,9 @@ func (h *Handler) Served() map[string]Scope {
 	return all
 }
 
-// RunHurried is Run for clients that have less time than usual.
+// RunHurried is Run for clients that have less time than usual to ask.
 func (s *Server) RunHurried(ctx context.Context, h *Handler, wait time.Duration) error {
 	most := standardLimits()
-	most.header, most.request, most.answer = wait, wait, wait
+	most.header, most.request = wait, wait
 	return s.run(ctx, h, most)
 }

@@ -67,6 +67,10 @@ func (h *Handler) metrics(w http.ResponseWriter, _ *request) error {
 	fmt.Fprintf(&b, "presencebridge_reloads_total{result=\"done\"} %d\npresencebridge_reloads_total{result=\"refused\"} %d\n", did.Done, did.Failed)
 	fmt.Fprintf(&b, "# HELP presencebridge_reload_refused Whether the last reload was refused and an older mapping is in force.\n# TYPE presencebridge_reload_refused gauge\npresencebridge_reload_refused %d\n", truth(did.Fault != nil))
 	fmt.Fprintf(&b, "# HELP presencebridge_changes_held_back_total Changes of statuses that phones made faster than a person could, so that they showed later or not at all.\n# TYPE presencebridge_changes_held_back_total counter\npresencebridge_changes_held_back_total %d\n", h.bridge.HeldBack())
+	fmt.Fprintf(&b, "# HELP presencebridge_event_streams Readers of events that are connected.\n# TYPE presencebridge_event_streams gauge\npresencebridge_event_streams %d\n", h.streams.Load())
+	if h.tokens != nil {
+		fmt.Fprintf(&b, "# HELP presencebridge_sign_ins_refused_total Requests whose token was refused since the start.\n# TYPE presencebridge_sign_ins_refused_total counter\npresencebridge_sign_ins_refused_total %d\n", h.tokens.refused.Load())
+	}
 	family("presencebridge_pbx_connected", "gauge", "Whether the bridge is logged in to the PBX.", func(i int) uint64 { return truth(pbxs[i].Connected) })
 	family("presencebridge_pbx_ready", "gauge", "Whether the PBX has a complete snapshot and its canary was seen.", func(i int) uint64 { return truth(pbxs[i].Ready) })
 	family("presencebridge_pbx_extensions", "gauge", "Extensions of users on the PBX.", func(i int) uint64 { return uint64(pbxs[i].Extensions) })

@@ -78,10 +78,12 @@ func sentence(err error) string {
 }
 
 func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
-	if r.Context().Err() != nil {
-		return // nobody is there to read it
-	}
 	p, expected := problemOf(err)
+	if !expected && r.Context().Err() != nil {
+		// Hardly anybody is there to read it. But to say nothing means 200, also to
+		// who was too slow to send a body and waits for an answer.
+		p, expected = problem(http.StatusRequestTimeout, "The connection ended before the answer, so it is not known whether it was done; look, then try again."), true
+	}
 	if !expected {
 		h.log.Error("request failed", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(err))
 	}

@@ -15,10 +15,12 @@ func Standby(reason func() string, log *zap.Logger) *Handler {
 	}
 	h := &Handler{log: log, stop: make(chan struct{})}
 	mux := http.NewServeMux()
-	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
+	readyz := func(w http.ResponseWriter, _ *request) error {
 		w.Header().Set("Retry-After", retryAfter)
 		write(w, http.StatusServiceUnavailable, "application/json", readiness{false, []string{reason()}, []string{}})
-	})
+		return nil
+	}
+	mux.Handle("/readyz", h.serve(map[string]methods{"/readyz": {"GET": {ScopeAdmin, readyz}}}, local))
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		h.fail(w, r, problem(http.StatusServiceUnavailable, "This bridge is a "+reason()+"; ask that one."))
 	})

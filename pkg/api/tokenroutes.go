@@ -105,7 +105,7 @@ func (h *Handler) sensible(t *store.Token) error {
 	case t.Name == "local":
 		return refuse(`The name "local" stands for programs on this machine; take another one.`)
 	case !slices.Contains(Scopes(), Scope(t.Scope)):
-		return refuse(fmt.Sprintf("scope is %q; take one of %v.", t.Scope, Scopes()))
+		return nearest(http.StatusUnprocessableEntity, fmt.Sprintf("There is no scope %q", t.Scope), fmt.Sprintf("Take one of %v.", Scopes()), Scope(t.Scope), Scopes())
 	case own && t.User == "":
 		return refuse("user is missing: a token of the scope own sets the status of one user; say of which.")
 	case !own && t.User != "":
@@ -129,10 +129,29 @@ func (h *Handler) revokeToken(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	if !ok {
-		return problem(http.StatusNotFound, fmt.Sprintf("There is no token %q; GET /api/v1/tokens lists those there are.", r.PathValue("name")))
+		var names []string
+		for _, t := range h.tokens.list() {
+			names = append(names, t.Name)
+		}
+		name := r.PathValue("name")
+		return nearest(http.StatusNotFound, fmt.Sprintf("There is no token %q", name), "GET /api/v1/tokens lists those there are.", name, names)
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
+}
+
+// nearest is a problem with a word that is not known, and tells which was meant if
+// one of those known is like it.
+func nearest[T ~string](status int, what, do string, word T, known []T) *Problem {
+	near := presence.Nearest(string(word), known)
+	if near != "" {
+		what += fmt.Sprintf(", did you mean %q?", near)
+	} else {
+		what += "."
+	}
+	p := problem(status, what+" "+do)
+	p.Near = string(near)
+	return p
 }
 
 func (h *Handler) audit(w http.ResponseWriter, r *request) error {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -49,6 +50,8 @@ type Tokens struct {
 	store Store
 	log   *zap.Logger
 	now   func() time.Time
+
+	refused atomic.Uint64 // requests whose token was refused
 
 	changing sync.Mutex // held while a token is made or revoked, the store included
 
@@ -139,6 +142,7 @@ func (t *Tokens) access(r *http.Request) (caller, error) {
 		return caller{}, unauthorized("Send a token, as the header Authorization: Bearer pbt_...; presencebridge token new NAME makes one where the bridge runs.")
 	}
 	now := t.now()
+	token = strings.TrimSpace(token)
 	g, wait := t.use(hashOf(token), now)
 	switch {
 	case g == nil || g.expired(now):
@@ -171,6 +175,7 @@ func (g *grant) expired(now time.Time) bool { return !g.Expires.IsZero() && !now
 // in with a good token, for it may be a proxy with many people behind it, and a token
 // cannot be guessed.
 func (t *Tokens) refuse(r *http.Request, token string, g *grant, now time.Time) error {
+	t.refused.Add(1)
 	if wait := t.fail(r.RemoteAddr, now); wait > 0 {
 		p := tooMany("Too many tokens from this address were refused; correct the token, then wait.", wait)
 		p.headers.Set("Connection", "close")

@@ -150,10 +150,16 @@ func (bd *board) find(id presence.UserID) *shown {
 
 // Subscription follows the feed. It belongs to one goroutine and needs no end.
 type Subscription struct {
-	board *board
-	seen  uint64
-	known bool // seen is an id of this feed
+	board     *board
+	seen      uint64
+	known     bool        // seen is an id of this feed
+	waiting   []feedEntry // that Next has not returned yet
+	everybody bool        // waiting tells of everybody
 }
+
+// feedPage is how many items Next returns at most: a user is rendered into a hundred
+// times the bytes that waiting takes for one.
+const feedPage = 256
 
 // Subscribe follows the feed behind id last, or, where that is not known any
 // more (0 never is), from everybody on.
@@ -162,13 +168,14 @@ func (b *Bridge) Subscribe(last uint64) *Subscription {
 }
 
 // Next waits until somebody changes and returns the newest of each who did, or
-// everybody if the reader has fallen behind. A slow reader costs no memory. What the
-// items point to is shared with other readers and must not be changed.
+// everybody, over several calls, if the reader has fallen behind. A slow reader costs
+// little memory. What the items point to is shared with other readers and must not be
+// changed.
 func (s *Subscription) Next(ctx context.Context) ([]FeedItem, error) {
 	for {
-		entries, news := s.poll()
-		if len(entries) > 0 {
-			return s.board.rendered(entries), nil
+		items, news := s.take()
+		if len(items) > 0 {
+			return items, nil
 		}
 		select {
 		case <-ctx.Done():
@@ -178,18 +185,33 @@ func (s *Subscription) Next(ctx context.Context) ([]FeedItem, error) {
 	}
 }
 
+// take returns what Next does if there is something, else what tells of news.
+func (s *Subscription) take() (items []FeedItem, news <-chan struct{}) {
+	if len(s.waiting) == 0 {
+		s.waiting, news = s.poll()
+	}
+	n := min(len(s.waiting), feedPage)
+	items = s.board.rendered(s.waiting[:n], s.everybody)
+	if s.waiting = s.waiting[n:]; len(s.waiting) == 0 {
+		s.waiting = nil // everybody is a lot to keep
+		if s.everybody && n > 0 {
+			items[n-1].Whole = true
+		}
+	}
+	return items, news
+}
+
 // rendered makes items of entries. Of single changes, which every reader asks for, the
 // last are kept; everybody, which is a lot for one reader, is not.
-func (bd *board) rendered(entries []feedEntry) []FeedItem {
+func (bd *board) rendered(entries []feedEntry, everybody bool) []FeedItem {
 	list := make([]FeedItem, len(entries))
-	everybody := entries[0].user == nil
 	for i, e := range entries {
 		kept := &bd.items[e.id%keptItems]
 		if known := kept.Load(); !everybody && known != nil && known.ID == e.id {
 			list[i] = *known
 			continue
 		}
-		list[i] = FeedItem{ID: e.id, Gone: e.gone, Reset: e.user == nil}
+		list[i] = FeedItem{ID: e.id, Gone: e.gone, Reset: e.user == nil, Listed: everybody}
 		if e.user != nil {
 			list[i].User = e.user.render()
 		}
@@ -207,7 +229,8 @@ func (s *Subscription) poll() (entries []feedEntry, news <-chan struct{}) {
 	bd := s.board
 	bd.mu.RLock()
 	defer bd.mu.RUnlock()
-	if !s.known || s.seen+1 < bd.oldest || s.seen > bd.newest {
+	s.everybody = !s.known || s.seen+1 < bd.oldest || s.seen > bd.newest
+	if s.everybody {
 		start := bd.oldest - 2 // whoever is cut off before the last one starts again
 		entries = append(entries, feedEntry{id: start})
 		for _, u := range bd.order {

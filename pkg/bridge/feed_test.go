@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -30,11 +31,11 @@ func (p *page) read(b *Bridge, limit int) (items []FeedItem) {
 	feed := b.Subscribe(p.last)
 	defer feed.Close()
 	for len(items) < limit {
-		more, _ := feed.poll()
+		more, _ := feed.take()
 		if len(more) == 0 {
 			break
 		}
-		items = append(items, b.board.rendered(more)...)
+		items = append(items, more...)
 	}
 	items = items[:min(limit, len(items))]
 	for _, item := range items {
@@ -128,6 +129,41 @@ func TestAnUnknownEventIDGetsEverybody(t *testing.T) {
 		w.restart()
 		if items := p.read(w.b, everything); len(items) != 2 {
 			t.Errorf("with the id of an earlier run: %d items", len(items))
+		}
+	})
+}
+
+func TestEverybodyComesInPagesAndChangesBehindThem(t *testing.T) {
+	lines := make([]string, 2*feedPage+10)
+	for i := range lines {
+		lines[i] = fmt.Sprintf("user%d %d", i, 1001+i)
+	}
+	inWorld(t, lines, func(t *testing.T, w *world) {
+		w.press("1001", away)
+		feed := w.b.Subscribe(0)
+		next := func() []FeedItem {
+			t.Helper()
+			items, err := feed.Next(t.Context())
+			if err != nil || len(items) > feedPage {
+				t.Fatalf("%d items, %v", len(items), err)
+			}
+			return items
+		}
+		all := next()
+		w.press("1001", dnd) // somebody whom the first page has told of already
+		for len(all) < len(lines)+1 {
+			all = append(all, next()...)
+		}
+		if !all[0].Reset || slices.ContainsFunc(all, func(item FeedItem) bool { return !item.Listed }) {
+			t.Error("it is not everybody")
+		}
+		p := newPage(t)
+		p.last = all[len(all)-1].ID
+		if items := p.read(w.b, everything); len(items) != 1 || typeOf(items[0].User) != "dnd" {
+			t.Errorf("who resumes behind the last gets %+v", items)
+		}
+		if items := next(); len(items) != 1 || typeOf(items[0].User) != "dnd" || items[0].Listed {
+			t.Errorf("then %+v", items)
 		}
 	})
 }

@@ -83,6 +83,10 @@ type FeedItem struct {
 	User  User
 	Gone  bool // the mapping no longer has the user
 	Reset bool // no user: everybody follows, and whoever does not is gone
+
+	// Listed says that it tells of everybody, not of a change: such items share an ID.
+	Listed bool
+	Whole  bool // with Listed: the last one, everybody has been told of
 }
 
 // Errors that the API tells apart. Each wraps, or is, a sentence for people.

@@ -85,15 +85,17 @@ type Panel struct {
 	types  map[string]presence.TypeID // by what the panel calls them, of Config.Values
 
 	// Owned by Run.
-	rows     map[string]*row            // by key
-	users    map[presence.UserID]*entry // as the feed told
-	memory   map[string]Memory          // of rows that no user of the mapping has yet
-	owing    map[string]*row            // to be written
-	outdated map[string]*row            // to be remembered
-	strange  map[string]struct{}        // values that were complained of
-	readAll  time.Time                  // when everything was read last; zero: it has to be
-	fails    int                        // in a row
-	trouble  string                     // the last one logged; "": none since all was well
+	rows     map[string]*row              // by key
+	users    map[presence.UserID]*entry   // as the feed told
+	present  map[presence.UserID]struct{} // while the feed tells of everybody: of whom it has; nil: it does not
+	whole    bool                         // it has
+	memory   map[string]Memory            // of rows that no user of the mapping has yet
+	owing    map[string]*row              // to be written
+	outdated map[string]*row              // to be remembered
+	strange  map[string]struct{}          // values that were complained of
+	readAll  time.Time                    // when everything was read last; zero: it has to be
+	fails    int                          // in a row
+	trouble  string                       // the last one logged; "": none since all was well
 }
 
 // entry is a user, as far as the panel is concerned.
@@ -167,11 +169,13 @@ func (p *Panel) Run(ctx context.Context) {
 
 	// Nothing is read before it is known what everybody's status is: a row of somebody
 	// without one is taken for their choice.
-	select {
-	case items := <-news:
-		p.take(items)
-	case <-ctx.Done():
-		return
+	for !p.whole {
+		select {
+		case items := <-news:
+			p.take(items)
+		case <-ctx.Done():
+			return
+		}
 	}
 	next := time.NewTimer(0)
 	defer next.Stop()
@@ -245,28 +249,32 @@ func (p *Panel) tell(err error) {
 
 // take notes what users' statuses are.
 func (p *Panel) take(items []bridge.FeedItem) {
-	var present map[presence.UserID]struct{} // behind a reset
 	for i := range items {
 		switch u := &items[i].User; {
 		case items[i].Reset:
-			present = make(map[presence.UserID]struct{}, len(items))
+			p.present = make(map[presence.UserID]struct{}, len(p.users))
 		case items[i].Gone:
 			p.dismiss(u.ID)
 		default:
 			p.shows(u)
-			if present != nil {
-				present[u.ID] = struct{}{}
+			if items[i].Listed && p.present != nil {
+				p.present[u.ID] = struct{}{}
 			}
 		}
+		if items[i].Whole {
+			p.dismissOthers()
+		}
 	}
-	if present == nil {
-		return
-	}
+}
+
+// dismissOthers lets go of those of whom the feed, when it told of everybody, did not tell.
+func (p *Panel) dismissOthers() {
 	for id := range p.users {
-		if _, there := present[id]; !there {
+		if _, there := p.present[id]; !there {
 			p.dismiss(id)
 		}
 	}
+	p.present, p.whole = nil, true
 }
 
 // shows notes what one user's status is, unless something newer is known.

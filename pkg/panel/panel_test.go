@@ -33,6 +33,7 @@ type fakeBridge struct {
 	version uint64
 	news    chan struct{}
 	choices []string
+	reset   bool                                  // the feed has to begin anew
 	err     error                                 // of Choose
 	rule    func(presence.TypeID) presence.TypeID // what becomes of a choice; nil: it is the status
 }
@@ -94,25 +95,44 @@ type feed struct {
 	b    *fakeBridge
 	seen uint64
 	old  bool
+	left []bridge.FeedItem // of everybody, who comes one by one
 }
 
 func (f *feed) Next(ctx context.Context) ([]bridge.FeedItem, error) {
 	for {
+		if len(f.left) > 0 {
+			first := f.left[:1]
+			f.left = f.left[1:]
+			return first, nil
+		}
+		f.b.mu.Lock()
+		if f.b.reset {
+			f.old, f.b.reset = false, false
+		}
+		f.b.mu.Unlock()
 		f.b.mu.Lock()
 		var items []bridge.FeedItem
-		if !f.old {
-			items = append(items, bridge.FeedItem{Reset: true})
+		everybody := !f.old
+		if everybody {
+			items = append(items, bridge.FeedItem{Reset: true, Listed: true})
 		}
 		for _, id := range slices.Sorted(maps.Keys(f.b.users)) {
 			if u := f.b.users[id]; !f.old || u.Version > f.seen {
-				items = append(items, bridge.FeedItem{User: u})
+				items = append(items, bridge.FeedItem{User: u, Listed: everybody})
 			}
+		}
+		if everybody {
+			items[len(items)-1].Whole = true
+			f.left, items = items, nil
 		}
 		f.old, f.seen = true, f.b.version
 		news := f.b.news
 		f.b.mu.Unlock()
 		if len(items) > 0 {
 			return items, nil
+		}
+		if len(f.left) > 0 {
+			continue
 		}
 		select {
 		case <-ctx.Done():
@@ -517,6 +537,30 @@ func TestNothingIsWrittenThatCouldNotBeRemembered(t *testing.T) {
 	r.store.mu.Unlock()
 	r.read()
 	r.says("alice", "lunch")
+}
+
+func TestWhoLeavesTheMappingIsLeftAloneAlsoWhenTheFeedBeginsAnew(t *testing.T) {
+	r := newRig(t, "alice available", "bob available")
+	r.bridge.set("alice", "lunch", "")
+	r.bridge.set("bob", "lunch", "")
+	r.start()
+	r.says("bob", "lunch")
+	r.bridge.mu.Lock()
+	delete(r.bridge.users, "bob")
+	r.bridge.reset = true
+	r.bridge.mu.Unlock()
+	r.bridge.set("alice", "meeting", "")
+	r.says("alice", "meeting")
+	r.read()
+	r.choose("bob", "meeting", "")
+	r.read()
+	r.wantChoices()
+	r.bridge.mu.Lock()
+	r.bridge.users["bob"] = bridge.User{ID: "bob"}
+	r.bridge.mu.Unlock()
+	r.bridge.set("bob", "lunch", "") // is back, and somebody has chosen meanwhile
+	r.read()
+	r.wantChoices(`bob meeting "" by panel bob`)
 }
 
 func TestNamesThatAreNoneAreRefused(t *testing.T) {

@@ -75,9 +75,12 @@ func watch(br *bridge.Bridge) *page {
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
 	sub := br.Subscribe(0)
-	first, _ := sub.Next(ctx) // everybody
-	for _, item := range first {
-		p.see(&item.User, false)
+	for told := 0; told <= br.Count(); { // everybody, and that they follow
+		items, _ := sub.Next(ctx)
+		told += len(items)
+		for i := range items {
+			p.see(&items[i].User, false)
+		}
 	}
 	p.wait.Go(func() {
 		for items, err := sub.Next(ctx); err == nil; items, err = sub.Next(ctx) {
