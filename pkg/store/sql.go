@@ -29,10 +29,6 @@ type Dialect struct {
 	// in a view, whose JSON escapes it.
 	NoNUL bool
 
-	// ForShare ends a SELECT that keeps its rows from changing until the
-	// transaction ends. Only a store with a Lease needs it.
-	ForShare string
-
 	// Bind rewrites the parameters of a statement, written ?, as the database
 	// wants them. nil: it wants them so.
 	Bind func(statement string) string
@@ -94,6 +90,9 @@ func Open(ctx context.Context, c Config) (*SQL, error) {
 
 func (s *SQL) open(ctx context.Context, log *zap.Logger) error {
 	if s.lease != nil {
+		if err := s.refuseNewer(ctx); err != nil {
+			return err
+		}
 		if err := s.lease.acquire(ctx); err != nil {
 			return err
 		}
@@ -115,10 +114,33 @@ func (s *SQL) open(ctx context.Context, log *zap.Logger) error {
 	return s.markClean(ctx, false)
 }
 
+// refuseNewer looks at the schema before the lease is taken, so that an older bridge
+// does not wait for what it cannot use, nor take it away from a newer one.
+func (s *SQL) refuseNewer(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.lease.Term)
+	defer cancel()
+	p, err := s.provider()
+	if err != nil {
+		return err
+	}
+	sources := p.ListSources() // in the order of their versions
+	var have int64
+	if err := s.write.QueryRowContext(ctx, `SELECT MAX(version_id) FROM goose_db_version`).Scan(&have); err != nil {
+		return nil // there is no such table yet; anything else shows again in a moment
+	}
+	if known := sources[len(sources)-1].Version; have > known {
+		return newer(have, known)
+	}
+	return nil
+}
+
+func (s *SQL) provider() (*goose.Provider, error) {
+	return goose.NewProvider(s.dialect.Goose, s.write, s.dialect.Migrations, goose.WithDisableGlobalRegistry(true))
+}
+
 // migrate brings the schema to the newest version, one transaction a step.
 func (s *SQL) migrate(ctx context.Context, log *zap.Logger) error {
-	p, err := goose.NewProvider(s.dialect.Goose, s.write, s.dialect.Migrations,
-		goose.WithDisableGlobalRegistry(true))
+	p, err := s.provider()
 	if err != nil {
 		return err
 	}

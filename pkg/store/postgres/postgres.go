@@ -101,7 +101,6 @@ func connect(ctx context.Context, at store.Server, l store.Lease, log *zap.Logge
 			Migrations: sub,
 			Save:       store.OnConflict(),
 			NoNUL:      true,
-			ForShare:   "FOR SHARE",
 			Bind:       store.Numbered,
 			Explain:    func(err error) error { return explain(at, err) },
 		},

@@ -372,6 +372,12 @@ func newerSchema(t *testing.T, d Servers, server *servertest.Server) {
 		}
 	}
 	same(t, "clean", panelRow(t, panelOf(server, at), `SELECT value FROM meta WHERE name = 'clean'`, 1), []string{"true"})
+	// Nor does it wait for a newer bridge that holds it.
+	panelExec(t, server, at, `UPDATE lease SET holder = 'newer'`)
+	waiting := func(context.Context, string) error { t.Error("it waits"); return errors.New("no") }
+	if _, err := d.Open(t.Context(), at, store.Lease{Holder: "first", Term: term, Waiting: waiting}, zap.NewNop()); !errors.Is(err, store.ErrNewer) {
+		t.Errorf("open = %v, want ErrNewer", err)
+	}
 }
 
 func deletedLease(t *testing.T, d Servers, server *servertest.Server) {
