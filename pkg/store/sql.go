@@ -29,6 +29,11 @@ type Dialect struct {
 	// in a view, whose JSON escapes it.
 	NoNUL bool
 
+	// Undone tells whether an error means that the database itself has undone a
+	// transaction, such as one of two that waited for each other, and takes it at the
+	// next try. nil: none does.
+	Undone func(error) bool
+
 	// Bind rewrites the parameters of a statement, written ?, as the database
 	// wants them. nil: it wants them so.
 	Bind func(statement string) string
@@ -232,9 +237,21 @@ func (s *SQL) release() error {
 	return errors.Join(err, s.unlock())
 }
 
+// tries is how often in all a transaction is tried that the database has undone.
+const tries = 5
+
 // inTx runs do in one transaction: all of it happens, or nothing, and nothing if
-// another bridge has taken over.
+// another bridge has taken over. do may run several times.
 func (s *SQL) inTx(ctx context.Context, do func(*sql.Tx) error) error {
+	for try := 1; ; try++ {
+		err := s.tryTx(ctx, do)
+		if err == nil || try == tries || ctx.Err() != nil || s.dialect.Undone == nil || !s.dialect.Undone(err) {
+			return err
+		}
+	}
+}
+
+func (s *SQL) tryTx(ctx context.Context, do func(*sql.Tx) error) error {
 	if s.lease != nil && s.lease.isLost() {
 		return ErrLost
 	}

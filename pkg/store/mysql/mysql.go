@@ -116,6 +116,7 @@ func connect(ctx context.Context, at store.Server, l store.Lease, log *zap.Logge
 			Goose:      goose.DialectMySQL,
 			Migrations: sub,
 			Save:       store.Upserts{User: saveUser, Entry: saveEntry, PBX: savePBX},
+			Undone:     func(err error) bool { return code(err) == deadlock },
 			Explain:    func(err error) error { return explain(at, err) },
 		},
 	}, nil

@@ -102,6 +102,7 @@ func connect(ctx context.Context, at store.Server, l store.Lease, log *zap.Logge
 			Save:       store.OnConflict(),
 			NoNUL:      true,
 			Bind:       store.Numbered,
+			Undone:     func(err error) bool { return code(err) == deadlock },
 			Explain:    func(err error) error { return explain(at, err) },
 		},
 	}, nil
