@@ -37,6 +37,10 @@ const (
 	beatsPerTerm = 4 // of the holder
 	looksPerTerm = 8 // of who waits
 
+	// releaseWait is how long a stop waits for the release. Without it the next
+	// bridge waits for a term, no more.
+	releaseWait = time.Second
+
 	// A name of a host has 64 signs at most.
 	leaseStanding = `SELECT token, beat, LEFT(holder, 64) FROM lease WHERE id = 1`
 	leaseTake     = `UPDATE lease SET token = token + 1, beat = 0, holder = ? WHERE id = 1 AND token = ? AND beat = ?`
@@ -237,7 +241,7 @@ func (l *lease) release() error {
 	if l.stop != nil {
 		l.stop()
 		l.beating.Wait()
-		ctx, cancel := context.WithTimeout(context.Background(), l.Term/looksPerTerm)
+		ctx, cancel := context.WithTimeout(context.Background(), releaseWait)
 		defer cancel()
 		_, err = l.exec(ctx, leaseRelease, l.token)
 	}
