@@ -2,6 +2,7 @@ package config
 
 import (
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -61,5 +62,28 @@ func TestAStoreOnAServerCanComeFromTheEnvironment(t *testing.T) {
 	t.Setenv("PRESENCEBRIDGE_STORE_DSN", "mysql://u:hunter3@db.example/d")
 	if cfg, faults := Load("presencebridge.yaml", Overrides{}); cfg != nil || strings.Contains(faults.Error(), "hunter") {
 		t.Errorf("two passwords: %v, %v", cfg, faults)
+	}
+}
+
+// TestTheSampleOfAServerIsClean takes the # away from what stands ready in the sample.
+func TestTheSampleOfAServerIsClean(t *testing.T) {
+	daemon := read(t, "presencebridge.yaml")
+	folder(t)
+	before, after, found := strings.Cut(daemon, "  driver: sqlite\n")
+	settings, rest, more := strings.Cut(after, "  # How long the history")
+	if !found || !more {
+		t.Fatal("the sample is another one")
+	}
+	// A comment has one space behind its #, a setting none, and what is below it two.
+	settings = regexp.MustCompile(`(?m)^  #(\w|  )`).ReplaceAllString(settings[strings.Index(settings, "  #password_file"):], "  $1")
+	settings = "  dsn: postgres://presencebridge@127.0.0.1:5432/presencebridge\n" + settings
+	write(t, "presencebridge.yaml", before+"  driver: postgres\n"+settings+"  # How long the history"+rest)
+	write(t, "db-password", "hunter3\n")
+	cfg, faults := Load("presencebridge.yaml", Overrides{})
+	if len(faults) > 0 || cfg == nil {
+		t.Fatalf("the sample has faults:\n%v", faults)
+	}
+	if got := cfg.Daemon.Store.Password.Reveal(); got != "hunter3" {
+		t.Errorf("password %q", got)
 	}
 }

@@ -59,3 +59,22 @@ func TestDoctorTriesTheServerOfTheStore(t *testing.T) {
 		expect(wrong, diagnose.Failed, "tls.ca_file")
 	})
 }
+
+func TestTheCertificateOfAServerIsForItsHost(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		tls  config.TLS
+		want string
+	}{
+		{"the host", config.TLS{Enabled: true}, "db.example"},
+		{"another name", config.TLS{Enabled: true, ServerName: "db"}, "db"},
+	} {
+		at, err := storeServer(config.Store{Address: "db.example:5432", TLS: tc.tls})
+		if err != nil || at.TLS == nil || at.TLS.ServerName != tc.want {
+			t.Errorf("%s: %+v, %v", tc.name, at.TLS, err)
+		}
+	}
+	if at, err := storeServer(config.Store{Address: "127.0.0.1:5432"}); err != nil || at.TLS != nil {
+		t.Errorf("without TLS: %+v, %v", at.TLS, err)
+	}
+}

@@ -97,7 +97,8 @@ func (m *Main) run(ctx context.Context) error {
 	wait := &standby{socket: cfg.Daemon.HTTP.Socket, log: log, notify: m.Notify, feed: m.feedWatchdog}
 	s, err := m.Open(ctx, setup{cfg, load, log, wait})
 	if err != nil && ctx.Err() != nil && wait.holder != "" {
-		return nil // stopped while it waited
+		log.Info("stopped while another bridge held the store")
+		return nil
 	}
 	if err != nil {
 		return &exit{exitFailed, err}

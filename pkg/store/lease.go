@@ -37,12 +37,15 @@ const (
 	beatsPerTerm = 4 // of the holder
 	looksPerTerm = 8 // of who waits
 
+	// releaseWait is how long a stop waits for the release. Without it the next
+	// bridge waits for a term, no more.
+	releaseWait = time.Second
+
 	// A name of a host has 64 signs at most.
 	leaseStanding = `SELECT token, beat, LEFT(holder, 64) FROM lease WHERE id = 1`
 	leaseTake     = `UPDATE lease SET token = token + 1, beat = 0, holder = ? WHERE id = 1 AND token = ? AND beat = ?`
 	leaseBeat     = `UPDATE lease SET beat = beat + 1 WHERE id = 1 AND token = ?`
 	leaseRelease  = `UPDATE lease SET beat = beat + 1, holder = '' WHERE id = 1 AND token = ?`
-	leaseCheck    = `SELECT token FROM lease WHERE id = 1 AND token = ? `
 )
 
 // standing is the row of the table.
@@ -64,6 +67,8 @@ type lease struct {
 	confirmed time.Time // when the last beat or check that succeeded was sent
 	lost      chan struct{}
 	over      bool // lost is closed
+
+	failing bool // of acquire: the last look or try did not succeed
 }
 
 // acquire returns once this bridge holds the lease, and keeps it up from then on.
@@ -96,11 +101,13 @@ func (l *lease) acquire(ctx context.Context) error {
 			return err
 		case err != nil:
 			since = time.Now() // its holder could not have renewed it either
+			continue
 		case now != seen && l.Waiting == nil && now.holder != "":
 			return fmt.Errorf("%w: %s holds it; stop that one, or give this one a database of its own", ErrInUse, now.holder)
 		case now != seen:
 			seen, since = now, time.Now()
 		}
+		l.failing = false
 	}
 }
 
@@ -109,7 +116,10 @@ func (l *lease) goesOn(ctx context.Context, err error) bool {
 	if ctx.Err() != nil || l.Waiting == nil || l.Retry == nil || !l.Retry(err) {
 		return false
 	}
-	l.log.Warn("the store cannot be taken over now, trying on", zap.Error(err))
+	if !l.failing {
+		l.log.Warn("the store cannot be taken over now, trying on", zap.Error(err))
+	}
+	l.failing = true
 	return true
 }
 
@@ -210,11 +220,15 @@ func (l *lease) held() error {
 }
 
 // check makes a transaction fail that another bridge's takeover came before, and
-// keeps one from coming until the transaction ends.
+// keeps one from coming until the transaction ends. It is a beat rather than a
+// locking read: servers that agree among themselves (Galera) see only writes collide.
 func (l *lease) check(ctx context.Context, tx *sql.Tx) error {
-	var token int64
-	err := tx.QueryRowContext(ctx, l.dialect.bind(leaseCheck+l.dialect.ForShare), l.token).Scan(&token)
-	if errors.Is(err, sql.ErrNoRows) {
+	r, err := tx.ExecContext(ctx, l.dialect.bind(leaseBeat), l.token)
+	if err != nil {
+		return err
+	}
+	n, err := r.RowsAffected()
+	if err == nil && n == 0 {
 		l.lose()
 		return ErrLost
 	}
@@ -227,7 +241,7 @@ func (l *lease) release() error {
 	if l.stop != nil {
 		l.stop()
 		l.beating.Wait()
-		ctx, cancel := context.WithTimeout(context.Background(), l.Term/looksPerTerm)
+		ctx, cancel := context.WithTimeout(context.Background(), releaseWait)
 		defer cancel()
 		_, err = l.exec(ctx, leaseRelease, l.token)
 	}

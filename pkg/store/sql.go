@@ -29,9 +29,10 @@ type Dialect struct {
 	// in a view, whose JSON escapes it.
 	NoNUL bool
 
-	// ForShare ends a SELECT that keeps its rows from changing until the
-	// transaction ends. Only a store with a Lease needs it.
-	ForShare string
+	// Undone tells whether an error means that the database itself has undone a
+	// transaction, such as one of two that waited for each other, and takes it at the
+	// next try. nil: none does.
+	Undone func(error) bool
 
 	// Bind rewrites the parameters of a statement, written ?, as the database
 	// wants them. nil: it wants them so.
@@ -94,6 +95,9 @@ func Open(ctx context.Context, c Config) (*SQL, error) {
 
 func (s *SQL) open(ctx context.Context, log *zap.Logger) error {
 	if s.lease != nil {
+		if err := s.refuseNewer(ctx); err != nil {
+			return err
+		}
 		if err := s.lease.acquire(ctx); err != nil {
 			return err
 		}
@@ -115,10 +119,33 @@ func (s *SQL) open(ctx context.Context, log *zap.Logger) error {
 	return s.markClean(ctx, false)
 }
 
+// refuseNewer looks at the schema before the lease is taken, so that an older bridge
+// does not wait for what it cannot use, nor take it away from a newer one.
+func (s *SQL) refuseNewer(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.lease.Term)
+	defer cancel()
+	p, err := s.provider()
+	if err != nil {
+		return err
+	}
+	sources := p.ListSources() // in the order of their versions
+	var have int64
+	if err := s.write.QueryRowContext(ctx, `SELECT MAX(version_id) FROM goose_db_version`).Scan(&have); err != nil {
+		return nil // there is no such table yet; anything else shows again in a moment
+	}
+	if known := sources[len(sources)-1].Version; have > known {
+		return newer(have, known)
+	}
+	return nil
+}
+
+func (s *SQL) provider() (*goose.Provider, error) {
+	return goose.NewProvider(s.dialect.Goose, s.write, s.dialect.Migrations, goose.WithDisableGlobalRegistry(true))
+}
+
 // migrate brings the schema to the newest version, one transaction a step.
 func (s *SQL) migrate(ctx context.Context, log *zap.Logger) error {
-	p, err := goose.NewProvider(s.dialect.Goose, s.write, s.dialect.Migrations,
-		goose.WithDisableGlobalRegistry(true))
+	p, err := s.provider()
 	if err != nil {
 		return err
 	}
@@ -210,9 +237,21 @@ func (s *SQL) release() error {
 	return errors.Join(err, s.unlock())
 }
 
+// tries is how often in all a transaction is tried that the database has undone.
+const tries = 5
+
 // inTx runs do in one transaction: all of it happens, or nothing, and nothing if
-// another bridge has taken over.
+// another bridge has taken over. do may run several times.
 func (s *SQL) inTx(ctx context.Context, do func(*sql.Tx) error) error {
+	for try := 1; ; try++ {
+		err := s.tryTx(ctx, do)
+		if err == nil || try == tries || ctx.Err() != nil || s.dialect.Undone == nil || !s.dialect.Undone(err) {
+			return err
+		}
+	}
+}
+
+func (s *SQL) tryTx(ctx context.Context, do func(*sql.Tx) error) error {
 	if s.lease != nil && s.lease.isLost() {
 		return ErrLost
 	}

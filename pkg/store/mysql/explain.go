@@ -8,6 +8,10 @@ import (
 	"github.com/presencebridge/presencebridge/pkg/store"
 )
 
+// deadlock is of a transaction that the server has undone since two waited for each
+// other. One whose bridge has gone goes on until its statement ends.
+const deadlock = 1213
+
 // code returns the number of an error that comes from the server itself; 0: it does not.
 func code(err error) uint16 {
 	var e *mysql.MySQLError
@@ -58,7 +62,7 @@ func advice(at store.Server, code uint16) string {
 		return "what is to be saved is longer than the server takes: raise max_allowed_packet to 16M or more"
 	case 1205:
 		return "another program holds a lock on the store: end its transaction; panels and backups may only read"
-	case 1213:
+	case deadlock:
 		return "two transactions waited for each other; it is tried again"
 	case 1665:
 		return "the binary log is kept by statement, which loses what is written here: set binlog_format = ROW"
@@ -72,7 +76,7 @@ func advice(at store.Server, code uint16) string {
 // of a server which restarts.
 func passing(err error) bool {
 	switch code(err) {
-	case 0, 1040, 1053, 1205, 1213, 1290, 1317, 1836, 1927:
+	case 0, 1040, 1053, 1205, deadlock, 1290, 1317, 1836, 1927:
 		return true
 	}
 	return false

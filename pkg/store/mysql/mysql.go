@@ -116,7 +116,7 @@ func connect(ctx context.Context, at store.Server, l store.Lease, log *zap.Logge
 			Goose:      goose.DialectMySQL,
 			Migrations: sub,
 			Save:       store.Upserts{User: saveUser, Entry: saveEntry, PBX: savePBX},
-			ForShare:   "LOCK IN SHARE MODE",
+			Undone:     func(err error) bool { return code(err) == deadlock },
 			Explain:    func(err error) error { return explain(at, err) },
 		},
 	}, nil
@@ -231,7 +231,7 @@ func check(ctx context.Context, db *sql.DB, at store.Server) error {
 	var tables, ours int
 	err := db.QueryRowContext(ctx, `
 SELECT COUNT(*), COUNT(CASE WHEN table_name IN ('goose_db_version', 'lease') THEN 1 END)
-FROM information_schema.tables WHERE table_schema = DATABASE()`).Scan(&tables, &ours)
+FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name <> 'presencebridge_doctor'`).Scan(&tables, &ours)
 	if err != nil {
 		return err
 	}

@@ -60,8 +60,7 @@ func TestATransactionOfAPausedBridgeEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = tx.Rollback() }()
-	var token int
-	if err := tx.QueryRowContext(t.Context(), `SELECT token FROM lease WHERE id = 1 `+paused.Dialect.ForShare).Scan(&token); err != nil {
+	if _, err := tx.ExecContext(t.Context(), `UPDATE lease SET beat = beat + 1 WHERE id = 1`); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -75,9 +74,7 @@ func TestATransactionOfAPausedBridgeEnds(t *testing.T) {
 	if err := tx.Commit(); err == nil {
 		t.Error("the transaction of the paused bridge was committed")
 	}
-	if err := s.Close(t.Context(), true); err != nil {
-		t.Error(err)
-	}
+	_ = s.Close(t.Context(), true) // its first connection was cut with a try to take over
 }
 
 // MariaDB commits after every statement that makes a table, so a kill can leave some.

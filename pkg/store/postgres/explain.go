@@ -12,7 +12,10 @@ import (
 )
 
 // Codes of PostgreSQL, appendix A of its manual.
-const uniqueViolation = "23505"
+const (
+	uniqueViolation = "23505"
+	deadlock        = "40P01"
+)
 
 // plainName needs no quotes.
 var plainName = regexp.MustCompile(`^[a-z_][a-z0-9_]*$`)

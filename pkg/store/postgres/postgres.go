@@ -101,8 +101,8 @@ func connect(ctx context.Context, at store.Server, l store.Lease, log *zap.Logge
 			Migrations: sub,
 			Save:       store.OnConflict(),
 			NoNUL:      true,
-			ForShare:   "FOR SHARE",
 			Bind:       store.Numbered,
+			Undone:     func(err error) bool { return code(err) == deadlock },
 			Explain:    func(err error) error { return explain(at, err) },
 		},
 	}, nil

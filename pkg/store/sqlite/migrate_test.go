@@ -211,3 +211,49 @@ func TestFailedMarkAtCloseIsTold(t *testing.T) {
 		t.Errorf("close = %v", err)
 	}
 }
+
+// SQLite undoes nothing by itself; a trigger stands in for the database that does.
+func TestATransactionThatTheDatabaseHasUndoneIsTriedAgain(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		heals  int // at which failure
+		failed int // failures that were asked about
+		saved  bool
+	}{
+		{"at once", 1, 1, true},
+		{"at last", 4, 4, true},
+		{"never", 100, 4, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "store.db")
+			c, err := connect(t.Context(), path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			db, failed := rawDB(t, path), 0
+			c.Dialect.Undone = func(error) bool {
+				if failed++; failed == tc.heals {
+					run(t, db, `DROP TRIGGER t`)
+				}
+				return true
+			}
+			c.Unlock, c.Log = func() error { return nil }, zap.NewNop()
+			s, err := store.Open(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = s.Close(t.Context(), false) }()
+			run(t, db, `CREATE TRIGGER t BEFORE INSERT ON users BEGIN SELECT RAISE(ABORT, 'undone'); END`)
+			err = s.Save(t.Context(), &store.Batch{
+				History: []store.Entry{{User: "alice", Version: 1, At: presenceTime}}, Users: []store.User{{ID: "alice", Version: 1}},
+			})
+			entries, historyErr := s.History(t.Context(), store.Query{})
+			if (err == nil) != tc.saved || (len(entries) == 1) != tc.saved || historyErr != nil {
+				t.Errorf("save = %v, %d entries, %v", err, len(entries), historyErr)
+			}
+			if failed != tc.failed {
+				t.Errorf("asked about %d failures, want %d", failed, tc.failed)
+			}
+		})
+	}
+}

@@ -39,6 +39,7 @@ func RunServers(t *testing.T, d Servers) {
 		{"a bridge that is cut off stops acting before another may", cutOff},
 		{"who waits goes on waiting while the server restarts", waitsOn},
 		{"an ordered stop lets the next one in at once", handedOver},
+		{"of two that wait one takes over", oneOfTwo},
 		{"a wait ends when it is told to", waitEnds},
 		{"a kill of the server in the middle of saves loses nothing", killed},
 		{"a server that hangs costs no more than the deadline", hangs},
@@ -190,6 +191,32 @@ func handedOver(t *testing.T, d Servers, server *servertest.Server) {
 	st := load(t, second)
 	same(t, "clean after an ordered stop", st.Clean, true)
 	same(t, "users", st.Users, loaded(user("alice", 1)))
+}
+
+// oneOfTwo is about those who see at the same moment that nobody has the store.
+func oneOfTwo(t *testing.T, d Servers, server *servertest.Server) {
+	at := server.NewDatabase()
+	first := d.first(t, at)
+	_, second, _ := d.standby(t.Context(), t, at)
+	_, third, _ := d.standby(t.Context(), t, at)
+	closeStore(t, first, true)
+	var next *store.SQL
+	other := third
+	select {
+	case next = <-second:
+	case next = <-third:
+		other = second
+	case <-time.After(patience):
+		t.Fatal("nobody took over")
+	}
+	for version := range uint64(10) {
+		save(t, next, &store.Batch{Users: []store.User{user("alice", version)}})
+	}
+	if len(other) > 0 {
+		t.Error("both took over")
+	}
+	closeStore(t, next, true)
+	same(t, "users", load(t, await(t, "the other one", other)).Users, loaded(user("alice", 9)))
 }
 
 func waitEnds(t *testing.T, d Servers, server *servertest.Server) {
@@ -345,6 +372,12 @@ func newerSchema(t *testing.T, d Servers, server *servertest.Server) {
 		}
 	}
 	same(t, "clean", panelRow(t, panelOf(server, at), `SELECT value FROM meta WHERE name = 'clean'`, 1), []string{"true"})
+	// Nor does it wait for a newer bridge that holds it.
+	panelExec(t, server, at, `UPDATE lease SET holder = 'newer'`)
+	waiting := func(context.Context, string) error { t.Error("it waits"); return errors.New("no") }
+	if _, err := d.Open(t.Context(), at, store.Lease{Holder: "first", Term: term, Waiting: waiting}, zap.NewNop()); !errors.Is(err, store.ErrNewer) {
+		t.Errorf("open = %v, want ErrNewer", err)
+	}
 }
 
 func deletedLease(t *testing.T, d Servers, server *servertest.Server) {
