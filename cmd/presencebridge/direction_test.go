@@ -22,7 +22,7 @@ var mayImport = map[string][]string{
 	"config":                          {"pkg/presence"},
 	"pkg/connector":                   {"pkg/presence"},
 	"pkg/connector/asterisk":          {"pkg/presence", "pkg/connector", "pkg/ami", "pkg/ari"},
-	"pkg/connector/asterisk/diagnose": {"pkg/ami", "pkg/ari", "pkg/connector/asterisk"},
+	"pkg/connector/asterisk/diagnose": {"pkg/ami", "pkg/ari"},
 	"pkg/connector/asterisk/dialplan": {"pkg/presence"},
 	"pkg/store":                       {"pkg/presence"},
 	"pkg/store/sqlite":                {"pkg/presence", "pkg/store"},

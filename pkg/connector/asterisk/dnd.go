@@ -16,15 +16,6 @@ const (
 	dndOff = "UNAVAILABLE"
 )
 
-// SaysDND tells whether a device in this state says do not disturb.
-func SaysDND(state string) bool {
-	switch state {
-	case "INUSE", "BUSY", "RINGING", "RINGINUSE", "ONHOLD":
-		return true
-	}
-	return false
-}
-
 // parseDND reads the template of DND devices; "" is none.
 func parseDND(template string) (deviceTemplate, error) {
 	where, ok, err := parseDevice(template)
@@ -43,7 +34,7 @@ func (s *session) dndOf(device, state []byte) (number string, on, ok bool) {
 		return "", false, false
 	}
 	number = s.translate.shared(s.c.dnd.number(device))
-	return number, SaysDND(string(state)), number != ""
+	return number, ami.InUse(string(state)), number != ""
 }
 
 // dndChanged takes a live event, which is also newer than the list that is being taken.

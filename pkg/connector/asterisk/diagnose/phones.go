@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/presencebridge/presencebridge/pkg/ami"
-	"github.com/presencebridge/presencebridge/pkg/connector/asterisk"
 )
 
 // deviceCanary is the device that is written, named so that it is nobody's phone.
@@ -39,7 +38,7 @@ func (x *examination) phones(ctx context.Context) Step {
 	}
 	found, on := make(map[string]bool), make(map[string]bool)
 	_, err := x.conn.List(ctx, ami.DeviceStateList(), "DeviceStateListComplete", func(e ami.Event) {
-		found[e.Get("Device")], on[e.Get("Device")] = true, asterisk.SaysDND(e.Get("State"))
+		found[e.Get("Device")], on[e.Get("Device")] = true, ami.InUse(e.Get("State"))
 	})
 	if err == nil {
 		x.on = on
