@@ -79,7 +79,7 @@ func commit(b *testing.B, dir string) {
 	r.run()
 	sink := <-l.sink
 	raw := openRaw(b, dir)
-	var bridged, looped, ratio samples
+	var bridged, looped, ratio, bridgedCPU, loopedCPU samples
 	round := 0
 	var waiting [][]*store.Batch // saved by the bridge, and not yet written by the floor
 	once := func() time.Duration {
@@ -118,8 +118,16 @@ func commit(b *testing.B, dir string) {
 	floor()
 	once() // which the floor writes in the first round
 	for b.Loop() {
-		took, least := once(), floor()+floor()
+		cpu := cpuTime()
+		took := once()
+		between := cpuTime()
+		least := floor() + floor()
+		cpu, between = between-cpu, cpuTime()-between
+		behind := cpuTime()
 		took += once()
+		cpu += cpuTime() - behind
+		bridgedCPU = append(bridgedCPU, float64(cpu.Microseconds())/(2*commitUsers))
+		loopedCPU = append(loopedCPU, float64(between.Microseconds())/(2*commitUsers))
 		bridged = append(bridged, 2*commitUsers/took.Seconds())
 		looped = append(looped, 2*commitUsers/least.Seconds())
 		ratio = append(ratio, least.Seconds()/took.Seconds())
@@ -127,6 +135,8 @@ func commit(b *testing.B, dir string) {
 	b.Logf("| bridge, user changes/s | %s |", bridged)
 	b.Logf("| raw batch loop | %s |", looped)
 	b.Logf("| ratio | %s |", ratio)
+	b.Logf("| processor of the bridge, us/change | %s |", bridgedCPU)
+	b.Logf("| processor of the loop, us/change | %s |", loopedCPU)
 	r.stop()
 }
 
