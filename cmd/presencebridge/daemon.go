@@ -165,7 +165,12 @@ func (d *daemon) run(ctx context.Context) error {
 	table.Go(func() { d.panel.run(ctx) })
 	serveErr := d.serve(ctx)
 	cancel()
-	table.Wait() // it makes choices, and remembers in the store
+	finished := make(chan struct{})
+	wait.Go(func() { table.Wait(); close(finished) })
+	select { // it makes choices, and remembers in the store
+	case <-finished:
+	case <-time.After(panelStop): // its database hangs, and the bridge has to be stopped in time
+	}
 	stop()
 	wait.Wait()
 	err := errors.Join(serveErr, bridgeErr, d.panel.close())
@@ -175,6 +180,9 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	return err
 }
+
+// panelStop is how long a stop waits for the panel's table before the bridge is stopped.
+const panelStop = 5 * time.Second
 
 // serve serves at every listener until ctx ends or one of them fails.
 func (d *daemon) serve(ctx context.Context) error {

@@ -97,19 +97,23 @@ func (m *Main) examinePanel(ctx context.Context, cfg *config.Config) []diagnose.
 	defer func() { _ = db.Close() }() // nothing was written
 	ctx, cancel := context.WithTimeout(ctx, panelWait)
 	defer cancel()
-	rows, known, err := panel.Examine(ctx, tableOf(p), flavor, p.Out, db, panelKeys(p, cfg.Mapping))
+	f, err := panel.Examine(ctx, panelConfig(p, flavor), db, panelKeys(p, cfg.Mapping))
+	rows := count(f.Rows, "row", "rows")
 	var trouble *store.Trouble
 	switch err = panelAdvice(p, at, err); {
 	case errors.As(err, &trouble):
 		return []diagnose.Step{found(name, diagnose.Failed, trouble.Err.Error(), trouble.Do)}
 	case err != nil:
 		return []diagnose.Step{found(name, diagnose.Failed, err.Error(), "see the log of the panel's database")}
-	case known == 0:
-		return []diagnose.Step{found(name, diagnose.Warning, fmt.Sprintf("%s has %s, and none of them is a user's of the mapping", p.Table, count(rows, "row", "rows")),
+	case f.Twice != "":
+		return []diagnose.Step{found(name, diagnose.Failed, fmt.Sprintf("several rows of %s are of %q, so that nobody knows which counts; they are left alone", p.Table, f.Twice),
+			"name a column under panel.columns.user that is unique, or make it so")}
+	case f.Known == 0:
+		return []diagnose.Step{found(name, diagnose.Warning, fmt.Sprintf("%s has %s, and none of them is a user's of the mapping", p.Table, rows),
 			fmt.Sprintf("see that the column %s holds what panel.by says: %s of users", p.User, p.By))}
 	}
 	return []diagnose.Step{found(name, diagnose.OK, fmt.Sprintf("%s can be read%s; %d of its %s belong to users of the mapping",
-		p.Table, map[bool]string{true: " and written"}[p.Out], known, count(rows, "row", "rows")), "")}
+		p.Table, map[bool]string{true: " and written"}[p.Out], f.Known, rows), "")}
 }
 
 // panelKeys is what rows of users may be called.
@@ -118,7 +122,7 @@ func panelKeys(p config.Panel, m *presence.Mapping) map[string]bool {
 	for _, u := range m.Users {
 		switch panel.By(p.By) {
 		case panel.Email:
-			keys[u.Email] = true
+			keys[strings.ToLower(u.Email)] = true
 		case panel.Extension:
 			for _, x := range u.Rules.Extensions {
 				keys[x.Number] = true

@@ -52,6 +52,9 @@ func TestDoctorTriesAPanelInAFile(t *testing.T) {
 	wantPanel(t, other, diagnose.Warning, "the column phone holds what panel.by says: id of users")
 	other.Status = "mood"
 	wantPanel(t, other, diagnose.Failed, "correct their names")
+	admin.exec(`INSERT INTO people VALUES ('alice', '', 0, '')`)
+	wantPanel(t, good, diagnose.Failed, `several rows of people are of "alice"`)
+	admin.exec(`DELETE FROM people WHERE phone = 0`)
 	admin.exec(`CREATE TRIGGER no BEFORE UPDATE ON people BEGIN SELECT RAISE(ABORT, 'no'); END`)
 	wantPanel(t, good, diagnose.OK, "can be read and written") // of no row
 }

@@ -41,18 +41,24 @@ func openPanel(ctx context.Context, cfg config.Panel, b *bridge.Bridge, st *stor
 	if cfg.Notify != "" {
 		t.listen = func(ctx context.Context) { hearPanel(ctx, at, cfg.Notify, wake, log) }
 	}
-	t.panel, err = panel.Open(ctx, panel.Config{
-		Table: tableOf(cfg), Flavor: flavor, By: panel.By(cfg.By), Values: cfg.Values, In: cfg.In, Out: cfg.Out, Poll: cfg.Poll, Wake: wake,
-		Explain: func(err error) error { return panelAdvice(cfg, at, err) },
-	}, db, b, b.Subscribe(0), st, log)
+	c := panelConfig(cfg, flavor)
+	c.Wake, c.MayAct = wake, st.MayAct
+	c.Explain = func(err error) error { return panelAdvice(cfg, at, err) }
+	t.panel, err = panel.Open(ctx, c, db, b, b.Subscribe(0), st, log)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
 	return t, nil
 }
 
-func tableOf(cfg config.Panel) panel.Table {
-	return panel.Table{Name: cfg.Table, User: cfg.User, Status: cfg.Status, Message: cfg.Message, Changed: cfg.Changed, Clock: panel.Clock(cfg.Clock)}
+func panelConfig(cfg config.Panel, flavor panel.Flavor) panel.Config {
+	return panel.Config{
+		Table: panel.Table{
+			Name: cfg.Table, User: cfg.User, Status: cfg.Status, Message: cfg.Message, Changed: cfg.Changed, Clock: panel.Clock(cfg.Clock),
+		},
+		Place: cfg.Store.Driver + " " + cfg.Store.Address + " " + cfg.Store.Database + " " + cfg.Store.DSN,
+		By:    panel.By(cfg.By), Flavor: flavor, Values: cfg.Values, In: cfg.In, Out: cfg.Out, Poll: cfg.Poll,
+	}
 }
 
 // connectPanel makes the pool of one writer and one reader.
@@ -101,6 +107,7 @@ func (t *panelTable) close() error {
 // hearPanel wakes who reads whenever the panel says that something has changed.
 func hearPanel(ctx context.Context, at store.Server, channel string, wake chan<- struct{}, log *zap.Logger) {
 	const pause = 10 * time.Second
+	told := false
 	for {
 		err := postgres.Listen(ctx, at, channel, func() {
 			select {
@@ -111,7 +118,12 @@ func hearPanel(ctx context.Context, at store.Server, channel string, wake chan<-
 		if ctx.Err() != nil {
 			return
 		}
-		log.Debug("the panel is not heard, its table is read now and then", zap.Error(err))
+		level := zap.DebugLevel
+		if !told {
+			level = zap.WarnLevel
+		}
+		told = true
+		log.Log(level, "the panel's NOTIFY is not heard, its table is read now and then; trying again", zap.String("channel", channel), zap.Error(err))
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

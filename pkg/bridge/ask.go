@@ -104,6 +104,11 @@ func (b *Bridge) Choose(ctx context.Context, id presence.UserID, c Choice) (User
 		if gone = u == nil; gone {
 			return
 		}
+		if c.IfNone && u.view.Said() {
+			chosen = u.shown.render()
+			done <- nil
+			return
+		}
 		b.step(u, &presence.Input{Kind: presence.Chosen, Type: c.Type, Message: c.Message, Until: presence.At(c.Until), Open: c.Open, By: c.By}, b.clock.next())
 		b.waiting[u] = append(b.waiting[u], waiter{u.view.Version, done})
 		chosen = u.shown.render()

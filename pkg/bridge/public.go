@@ -61,6 +61,7 @@ type Choice struct {
 	Until   time.Time // zero: as long as the type lasts
 	Open    bool      // without a return time, however long the type lasts
 	By      string    // "cli", "panel USER", "api TOKEN" ...
+	IfNone  bool      // only if the user has no status; else nothing is done, and the user comes back as they are
 }
 
 // PBX is a PBX as the API shows it.

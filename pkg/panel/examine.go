@@ -4,34 +4,44 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
+	"strings"
 	"time"
 )
 
-// Examine tries what keeping a table in agreement needs, and changes nothing. It tells
-// how many rows there are, and how many of them have one of these keys.
-func Examine(ctx context.Context, t Table, f Flavor, out bool, db *sql.DB, keys map[string]bool) (rows, known int, err error) {
-	if err := t.Check(); err != nil {
-		return 0, 0, err
+// Found is what Examine found.
+type Found struct {
+	Rows  int    // of the table
+	Known int    // of them with one of the keys
+	Twice string // a key that several rows have; "": none
+}
+
+// Examine tries what keeping a table in agreement needs, and changes nothing. keys are
+// those of users, in small letters with By Email.
+func Examine(ctx context.Context, cfg Config, db *sql.DB, keys map[string]bool) (f Found, err error) {
+	if err := cfg.Table.Check(); err != nil {
+		return f, err
 	}
-	it := table{db: db, statements: t.statements(f), now: time.Now}
-	err = it.read(ctx, true, func(key string, _ Value) {
-		rows++
-		if keys[key] {
-			known++
+	t := table{db: db, statements: cfg.Table.statements(cfg.Flavor), now: time.Now}
+	seen := make(map[string]bool)
+	_, err = t.read(ctx, true, func(key string, _ Value) {
+		if cfg.By == Email {
+			key = strings.ToLower(key)
 		}
+		f.Rows++
+		if !keys[key] {
+			return
+		}
+		f.Known++
+		if seen[key] {
+			f.Twice = key
+		}
+		seen[key] = true
 	})
-	if err != nil || !out {
-		return rows, known, err
+	if err != nil || !cfg.Out {
+		return f, err
 	}
-	tx, err := db.BeginTx(ctx, nil)
-	if err != nil {
-		return rows, known, fmt.Errorf("write to the panel's table: %w", err)
+	if _, err := db.ExecContext(ctx, t.probe); err != nil {
+		return f, fmt.Errorf("write to the panel's table: %w", err)
 	}
-	defer func() { _ = tx.Rollback() }() // it was never to be committed
-	// Rights are looked at before rows are: this one is nobody's.
-	nobody := change{key: "presencebridge doctor, who is nobody", from: Value{"presencebridge", "presencebridge"}}
-	if _, err := tx.ExecContext(ctx, it.update, it.arguments(nobody)...); err != nil {
-		return rows, known, fmt.Errorf("write to the panel's table: %w", err)
-	}
-	return rows, known, nil
+	return f, nil
 }

@@ -9,11 +9,14 @@ package panel
 
 import (
 	"context"
+	"crypto/sha256"
 	"database/sql"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -46,15 +49,20 @@ type Config struct {
 	Flavor Flavor
 	By     By                         // what the column of users holds; "": ID
 	Values map[presence.TypeID]string // what the panel calls a status; missing: its id
+	Place  string                     // of the database: what is remembered of one means nothing in another
 	In     bool                       // what people choose in the panel is their status
 	Out    bool                       // statuses are written to the panel
 
-	Poll time.Duration    // from one reading to the next; 0: 5 s
-	Full time.Duration    // and to the next of the whole table, where Table.Changed tells what is new; 0: 5 min
-	Wait time.Duration    // how long reading, or writing a batch, may take; 0: 30 s
-	Wake <-chan struct{}  // read at once; nil: nobody says so
-	Now  func() time.Time // nil: time.Now
+	Poll  time.Duration    // from one reading to the next; 0: 5 s
+	Full  time.Duration    // and to the next of the whole table, where Table.Changed tells what is new; 0: 5 min
+	Wait  time.Duration    // how long reading may take; 0: 30 s
+	Write time.Duration    // how long writing a batch may take: less than a lease is good for; 0: 5 s
+	Meet  time.Duration    // how long the first reading of who has no status waits for their PBXs; 0: 1 min
+	Rest  time.Duration    // between readings, however often Wake says that there is something new; 0: 200 ms
+	Wake  <-chan struct{}  // read soon; nil: nobody says so
+	Now   func() time.Time // nil: time.Now
 
+	MayAct  func() error      // says no where another bridge may be writing; nil: there is none
 	Explain func(error) error // says what to do about an error of the database; nil: nothing
 }
 
@@ -71,6 +79,7 @@ const (
 const (
 	batchRows  = 500              // written in one transaction
 	maxBackoff = 30 * time.Second // between tries to reach the database
+	soon       = time.Second      // to the next reading where one is owed
 )
 
 // Panel is one table. Run it once.
@@ -83,17 +92,22 @@ type Panel struct {
 	table  table
 	dir    direction
 	types  map[string]presence.TypeID // by what the panel calls them, of Config.Values
+	prefix string                     // of keys in the store: they are of this table, and these columns
 
 	// Owned by Run.
+	began    time.Time
 	rows     map[string]*row              // by key
 	users    map[presence.UserID]*entry   // as the feed told
+	claims   map[string]presence.UserID   // by key: who waits for a row that is another's
 	present  map[presence.UserID]struct{} // while the feed tells of everybody: of whom it has; nil: it does not
 	whole    bool                         // it has
 	memory   map[string]Memory            // of rows that no user of the mapping has yet
 	owing    map[string]*row              // to be written
 	outdated map[string]*row              // to be remembered
-	strange  map[string]struct{}          // values that were complained of
+	told     map[string]struct{}          // what was complained of
 	readAll  time.Time                    // when everything was read last; zero: it has to be
+	last     time.Time                    // when anything was
+	due      time.Time                    // when to read next
 	fails    int                          // in a row
 	trouble  string                       // the last one logged; "": none since all was well
 }
@@ -102,6 +116,8 @@ type Panel struct {
 type entry struct {
 	version uint64
 	keys    []string // of the user's rows
+	value   *Value   // what they have to say; nil: nothing
+	settled bool     // their PBXs have told what their extensions show
 }
 
 // Open checks cfg and loads what rows said last. db is the caller's to close.
@@ -112,7 +128,10 @@ func Open(ctx context.Context, cfg Config, db *sql.DB, b Bridge, feed Feed, s St
 	for _, d := range []struct {
 		value     *time.Duration
 		otherwise time.Duration
-	}{{&cfg.Poll, 5 * time.Second}, {&cfg.Full, 5 * time.Minute}, {&cfg.Wait, 30 * time.Second}} {
+	}{
+		{&cfg.Poll, 5 * time.Second}, {&cfg.Full, 5 * time.Minute}, {&cfg.Wait, 30 * time.Second},
+		{&cfg.Write, 5 * time.Second}, {&cfg.Meet, time.Minute}, {&cfg.Rest, 200 * time.Millisecond},
+	} {
 		if *d.value <= 0 {
 			*d.value = d.otherwise
 		}
@@ -123,7 +142,11 @@ func Open(ctx context.Context, cfg Config, db *sql.DB, b Bridge, feed Feed, s St
 	if cfg.Explain == nil {
 		cfg.Explain = func(err error) error { return err }
 	}
-	memory, err := remembered(ctx, s)
+	if cfg.MayAct == nil {
+		cfg.MayAct = func() error { return nil }
+	}
+	prefix := fingerprint(&cfg)
+	memory, err := remembered(ctx, s, prefix)
 	if err != nil {
 		return nil, fmt.Errorf("panel: %w", err)
 	}
@@ -132,21 +155,33 @@ func Open(ctx context.Context, cfg Config, db *sql.DB, b Bridge, feed Feed, s St
 		types[value] = id
 	}
 	return &Panel{
-		cfg: cfg, bridge: b, feed: feed, store: s, log: log, types: types, memory: memory,
+		cfg: cfg, bridge: b, feed: feed, store: s, log: log, types: types, memory: memory, prefix: prefix,
 		dir:   direction{in: cfg.In, out: cfg.Out},
-		table: table{db: db, statements: cfg.Table.statements(cfg.Flavor), now: cfg.Now},
-		rows:  make(map[string]*row), users: make(map[presence.UserID]*entry),
-		owing: make(map[string]*row), outdated: make(map[string]*row), strange: make(map[string]struct{}),
+		table: table{db: db, statements: cfg.Table.statements(cfg.Flavor), now: cfg.Now, mayAct: cfg.MayAct},
+		rows:  make(map[string]*row), users: make(map[presence.UserID]*entry), claims: make(map[string]presence.UserID),
+		owing: make(map[string]*row), outdated: make(map[string]*row), told: make(map[string]struct{}),
 	}, nil
 }
 
-func remembered(ctx context.Context, s Store) (map[string]Memory, error) {
+// fingerprint tells what is remembered of one table from what is of another: a row means
+// nothing without the columns that were read.
+func fingerprint(cfg *Config) string {
+	t := cfg.Table
+	sum := sha256.Sum256([]byte(strings.Join([]string{cfg.Place, t.Name, t.User, t.Status, t.Message, string(cfg.By)}, "\x00")))
+	return hex.EncodeToString(sum[:4]) + ":"
+}
+
+func remembered(ctx context.Context, s Store, prefix string) (map[string]Memory, error) {
 	rows, err := s.PanelRows(ctx)
 	if err != nil {
 		return nil, err
 	}
 	memory := make(map[string]Memory, len(rows))
 	for key, text := range rows {
+		key, ours := strings.CutPrefix(key, prefix)
+		if !ours {
+			continue
+		}
 		var m Memory
 		if err := json.Unmarshal(text, &m); err != nil {
 			return nil, fmt.Errorf("what row %q said last cannot be read: %w", key, err)
@@ -167,6 +202,7 @@ func (p *Panel) Run(ctx context.Context) {
 	}()
 	defer func() { end(); <-followed }()
 
+	p.began = p.cfg.Now()
 	// Nothing is read before it is known what everybody's status is: a row of somebody
 	// without one is taken for their choice.
 	for !p.whole {
@@ -177,10 +213,10 @@ func (p *Panel) Run(ctx context.Context) {
 			return
 		}
 	}
+	p.due = p.cfg.Now()
 	next := time.NewTimer(0)
 	defer next.Stop()
 	for {
-		read := false
 		select {
 		case items := <-news:
 			p.take(items)
@@ -188,20 +224,20 @@ func (p *Panel) Run(ctx context.Context) {
 				continue // written when the database is there again
 			}
 		case <-p.cfg.Wake:
-			read = true
+			if p.fails > 0 {
+				continue
+			}
+			p.due = p.last.Add(p.cfg.Rest)
 		case <-next.C:
-			read = true
 		case <-ctx.Done():
 			return
 		}
-		err := p.work(ctx, read)
+		err := p.work(ctx, !p.cfg.Now().Before(p.due))
 		if ctx.Err() != nil {
 			return
 		}
 		p.tell(err)
-		if read || err != nil {
-			next.Reset(p.pause())
-		}
+		next.Reset(p.pause())
 	}
 }
 
@@ -220,13 +256,28 @@ func follow(ctx context.Context, feed Feed, news chan<- []bridge.FeedItem) {
 	}
 }
 
-// pause is how long to wait for the next reading.
+// pause is how long to wait for the next work, if nothing is new.
 func (p *Panel) pause() time.Duration {
-	if p.fails == 0 {
-		return p.cfg.Poll
+	if p.fails > 0 {
+		d := min(maxBackoff, time.Second<<min(p.fails-1, 5))
+		d = d/2 + rand.N(d/2)
+		p.due = p.cfg.Now().Add(d)
+		return d
 	}
-	d := min(maxBackoff, time.Second<<min(p.fails-1, 5))
-	return d/2 + rand.N(d/2)
+	if len(p.owing) > 0 {
+		return 0 // the rest of them
+	}
+	if p.readAll.IsZero() { // somebody's row has not been read
+		p.due = earlier(p.due, p.last.Add(soon))
+	}
+	return max(0, p.due.Sub(p.cfg.Now()))
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
 }
 
 // tell logs a trouble once, and that it is over.
@@ -287,72 +338,104 @@ func (p *Panel) shows(u *bridge.User) {
 	if u.Version < e.version {
 		return
 	}
-	e.version = u.Version
-	e.keys = p.own(u.ID, e.keys, p.keys(u))
-	want := p.value(u)
-	for _, key := range e.keys {
-		r := p.rows[key]
-		r.wants(want, p.dir)
-		p.touch(key, r)
-	}
-}
-
-// keys are those of a user's rows.
-func (p *Panel) keys(u *bridge.User) []string {
-	switch p.cfg.By {
-	case Email:
-		if u.Email == "" {
-			return nil
-		}
-		return []string{u.Email}
-	case Extension:
-		keys := make([]string, len(u.Extensions))
-		for i, x := range u.Extensions {
-			keys[i] = x.Extension
-		}
-		return keys
-	}
-	return []string{string(u.ID)}
-}
-
-// own makes keys the user's. A key that another user has stays with that one.
-func (p *Panel) own(id presence.UserID, before, keys []string) (own []string) {
-	for _, key := range keys {
-		switch r := p.rows[key]; {
-		case r == nil:
-			memory, kept := p.memory[key]
-			p.rows[key] = &row{user: id, memory: memory, kept: kept}
-			p.readAll = time.Time{} // it was not read
-		case r.user != id:
-			continue
-		}
-		own = append(own, key)
-	}
+	e.version, e.value, e.settled = u.Version, p.value(u), settled(u)
+	before := e.keys
+	e.keys = nil
+	keys := p.keys(u)
 	for _, key := range before {
-		if !slices.Contains(own, key) {
+		if !slices.Contains(keys, key) {
 			p.release(key)
 		}
 	}
-	return own
+	for _, key := range keys {
+		p.own(u.ID, e, key)
+	}
+}
+
+// settled tells whether the PBXs have told what a user's extensions show.
+func settled(u *bridge.User) bool {
+	return !slices.ContainsFunc(u.Extensions, func(x bridge.UserExtension) bool { return !x.Reachable || x.Presence == nil })
+}
+
+// keys are those of a user's rows, each once.
+func (p *Panel) keys(u *bridge.User) []string {
+	var keys []string
+	switch p.cfg.By {
+	case Email:
+		if u.Email != "" {
+			keys = append(keys, u.Email)
+		}
+	case Extension:
+		for _, x := range u.Extensions {
+			if key := p.fold(x.Extension); !slices.Contains(keys, key) {
+				keys = append(keys, key)
+			}
+		}
+		return keys
+	default:
+		keys = append(keys, string(u.ID))
+	}
+	for i := range keys {
+		keys[i] = p.fold(keys[i])
+	}
+	return keys
+}
+
+// fold is how keys are compared: addresses of mail have no case that anybody relies on.
+func (p *Panel) fold(key string) string {
+	if p.cfg.By == Email {
+		return strings.ToLower(key)
+	}
+	return key
+}
+
+// own makes a row the user's. One that another user has stays with that one; whoever
+// wants it is next.
+func (p *Panel) own(id presence.UserID, e *entry, key string) {
+	r := p.rows[key]
+	switch {
+	case r == nil:
+		memory, kept := p.memory[key]
+		delete(p.memory, key)
+		r = &row{user: id, name: key, memory: memory, kept: kept}
+		p.rows[key] = r
+		p.readAll = time.Time{} // it was not read
+	case r.user != id:
+		p.claims[key] = id
+		return
+	}
+	e.keys = append(e.keys, key)
+	r.wants(e.value, p.dir)
+	p.touch(key, r)
 }
 
 func (p *Panel) dismiss(id presence.UserID) {
-	if e := p.users[id]; e != nil {
-		for _, key := range e.keys {
-			p.release(key)
-		}
-		delete(p.users, id)
+	e := p.users[id]
+	if e == nil {
+		return
+	}
+	delete(p.users, id)
+	for _, key := range e.keys {
+		p.release(key)
 	}
 }
 
 // release lets go of a row; what it said is remembered for who comes next.
 func (p *Panel) release(key string) {
 	r := p.rows[key]
+	if r == nil {
+		return
+	}
 	if r.kept {
 		p.memory[key] = r.memory
 	}
 	delete(p.rows, key)
 	delete(p.owing, key)
+	id, claimed := p.claims[key]
+	delete(p.claims, key)
+	if e := p.users[id]; claimed && e != nil {
+		p.own(id, e, key)
+	}
 }
 
 // touch puts a row where it belongs.

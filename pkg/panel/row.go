@@ -11,8 +11,9 @@ type Value struct {
 // Memory is what has to be known of a row again after a restart: the same as the
 // bridge keeps of an extension.
 type Memory struct {
-	Shows Value  `json:"shows"`           // what it said last
-	Asked *Value `json:"asked,omitempty"` // what it was to say, and it is not known whether it does; nil: nothing
+	Shows   Value  `json:"shows"`             // what it said last
+	Asked   *Value `json:"asked,omitempty"`   // what it was to say, and it is not known whether it does; nil: nothing
+	Strange bool   `json:"strange,omitempty"` // somebody chose Shows, and nobody understood it
 }
 
 // row is one row of the panel's table that belongs to a user. It decides and does
@@ -21,15 +22,19 @@ type Memory struct {
 //	the row says                      it is
 //	what we asked                     our own: it was written
 //	what it said before               no change; what we asked was not written
+//	                                  and if it was not understood then: tried again, now and then
 //	anything, and was never read      the user's status, if they have none; else it is written over
 //	what the user's status is         no change
 //	anything else                     somebody's choice in the panel
 type row struct {
 	user     presence.UserID
+	name     string // its key as the table has it
 	memory   Memory
 	kept     bool   // memory is from this row, of this life or an earlier one
 	met      bool   // it was read in this life
+	twice    bool   // the table has several of this key: they are left alone
 	want     *Value // what the user's status is there; nil: they have none
+	barred   *Value // what the table did not take; nil: nothing. Not tried again before everything is read
 	owing    bool   // want is not what it says, and shall be written
 	outdated bool   // memory has changed since it was saved
 }
@@ -48,19 +53,26 @@ func (r *row) wants(v *Value, d direction) {
 }
 
 func (r *row) owe(d direction) {
-	r.owing = d.out && r.met && r.want != nil && *r.want != r.memory.Shows
+	r.owing = d.out && r.met && !r.twice && r.want != nil && *r.want != r.memory.Shows && (r.barred == nil || *r.barred != *r.want)
 }
 
 // reads takes what the row says, and tells whether somebody in the panel chose that.
-func (r *row) reads(v Value, d direction) (theirs bool) {
-	asked, before, kept, met := r.memory.Asked, r.memory.Shows, r.kept, r.met
-	if kept && met && asked == nil && v == before {
+// again asks about what nobody understood once more.
+func (r *row) reads(v Value, d direction, again bool) (theirs bool) {
+	before, kept, met := r.memory, r.kept, r.met
+	same := kept && v == before.Shows
+	if same && before.Strange && (again || !met) && d.in {
+		r.met = true
+		return true
+	}
+	if same && (met || before.Strange) && before.Asked == nil {
+		r.met = true
 		return false // what is owed is owed still
 	}
-	r.outdated = r.outdated || !kept || asked != nil || v != before
+	r.outdated = r.outdated || !kept || before.Asked != nil || !same
 	r.memory, r.kept, r.met = Memory{Shows: v}, true, true
 	switch {
-	case asked != nil && v == *asked, kept && v == before, r.want != nil && v == *r.want:
+	case before.Asked != nil && v == *before.Asked, same, r.want != nil && v == *r.want:
 	case kept, r.want == nil:
 		theirs = d.in && v.Status != ""
 	}
@@ -68,6 +80,12 @@ func (r *row) reads(v Value, d direction) (theirs bool) {
 		r.owe(d)
 	}
 	return theirs
+}
+
+// strange notes that nobody understood what somebody chose.
+func (r *row) strange() {
+	r.outdated = r.outdated || !r.memory.Strange
+	r.memory.Strange, r.owing = true, false
 }
 
 // asks notes that what is wanted is about to be written, and returns it.
@@ -83,6 +101,16 @@ func (r *row) wrote(d direction) {
 	r.owe(d)
 }
 
-// undo makes the next reading see again what reads took for somebody's choice, which
-// could not be kept.
-func (r *row) undo(before Memory) { r.memory, r.outdated = before, true }
+// refused notes that the table does not take it.
+func (r *row) refused() {
+	r.barred = r.memory.Asked
+	r.memory.Asked, r.outdated, r.owing = nil, true, false
+}
+
+// retry lets what the table did not take be tried again.
+func (r *row) retry(d direction) {
+	if r.barred != nil {
+		r.barred = nil
+		r.owe(d)
+	}
+}

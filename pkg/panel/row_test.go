@@ -37,13 +37,13 @@ func TestWhatARowSaysMeans(t *testing.T) {
 			if tc.kept != nil {
 				r.memory, r.kept = *tc.kept, true
 			}
-			if theirs := r.reads(tc.says, tc.d); theirs != tc.theirs || r.owing != tc.owing {
+			if theirs := r.reads(tc.says, tc.d, false); theirs != tc.theirs || r.owing != tc.owing {
 				t.Errorf("theirs %t, owing %t; want %t, %t", theirs, r.owing, tc.theirs, tc.owing)
 			}
 			if r.memory.Shows != tc.says || r.memory.Asked != nil {
 				t.Errorf("memory is %+v", r.memory)
 			}
-			if r.reads(tc.says, tc.d) {
+			if r.reads(tc.says, tc.d, false) {
 				t.Error("the same reading again is somebody's choice")
 			}
 		})
@@ -56,7 +56,7 @@ func TestNothingIsWrittenBeforeTheRowWasRead(t *testing.T) {
 	if r.owing {
 		t.Error("written over what is not known")
 	}
-	r.reads(Value{Status: "available"}, both)
+	r.reads(Value{Status: "available"}, both, false)
 	if !r.owing {
 		t.Error("not written")
 	}
@@ -72,10 +72,10 @@ func TestNothingIsWrittenBeforeTheRowWasRead(t *testing.T) {
 func TestWhatNobodyUnderstandsStaysUntilTheStatusChanges(t *testing.T) {
 	lunch, meeting := Value{Status: "lunch"}, Value{Status: "meeting"}
 	r := &row{memory: Memory{Shows: lunch}, kept: true, want: &lunch}
-	r.reads(Value{Status: "42"}, both)
+	r.reads(Value{Status: "42"}, both, false)
 	same := lunch
 	r.wants(&same, both) // it was told again
-	r.reads(Value{Status: "42"}, both)
+	r.reads(Value{Status: "42"}, both, false)
 	if r.owing {
 		t.Error("written over")
 	}

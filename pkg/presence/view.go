@@ -239,6 +239,14 @@ func (v *View) Pauses() *StatusType {
 	return nil
 }
 
+// Said tells whether the user has a status, whatever phones show over it, or over nothing.
+func (v *View) Said() bool {
+	if v.Over {
+		return v.Under != nil
+	}
+	return v.Status != nil
+}
+
 // EachType calls f with every status type that the view refers to, some more than once.
 func (v *View) EachType(f func(TypeID)) {
 	for _, st := range []*Status{v.Status, v.Under} {

@@ -26,6 +26,9 @@ func (s *SQL) Save(ctx context.Context, b *Batch) error {
 		}
 		return nil
 	})
+	if err == nil && s.dialect.Saved != nil {
+		s.dialect.Saved()
+	}
 	return s.fail(ctx, "save", err)
 }
 

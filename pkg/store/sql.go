@@ -41,6 +41,9 @@ type Dialect struct {
 	// Explain puts a sentence that says what to do before an error of the
 	// database. nil: none.
 	Explain func(error) error
+
+	// Saved is called behind every Save that went well, and must not wait. nil: no need.
+	Saved func()
 }
 
 func (d *Dialect) bind(statement string) string {

@@ -12,7 +12,7 @@ import (
 // not fit is an error rather than cut, and who waits for somebody else's lock is
 // told in time.
 var session = []string{
-	`SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = 4, time_zone = '+00:00'`,
+	`SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', innodb_lock_wait_timeout = 4`,
 	`SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED`, // else saver and janitor would lock gaps from each other
 }
 

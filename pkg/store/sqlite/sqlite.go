@@ -27,6 +27,9 @@ var migrations embed.FS
 // by how much a deadline can be missed.
 const busyTimeout = "busy_timeout(500)"
 
+// smallCache is for connections that look at a page once: 256 kB instead of 2 MB.
+const smallCache = "cache_size(-256)"
+
 // readers is how many queries may run at once beside the writer.
 const readers = 4
 
@@ -45,7 +48,13 @@ func Open(ctx context.Context, path string, log *zap.Logger) (*store.SQL, error)
 	if err != nil {
 		return nil, errors.Join(err, unlock())
 	}
-	c.Unlock, c.Log = unlock, log
+	moves, err := startCheckpointer(path, log)
+	if err != nil {
+		return nil, errors.Join(err, c.Write.Close(), c.Read.Close(), unlock())
+	}
+	c.Dialect.Saved = moves.saved
+	c.Unlock = func() error { return errors.Join(moves.close(), unlock()) }
+	c.Log = log
 	return store.Open(ctx, c)
 }
 
@@ -71,7 +80,7 @@ func connect(ctx context.Context, path string) (store.Config, error) {
 	}
 	write, err := sql.Open("sqlite", dsn(path, url.Values{
 		"_txlock": {"immediate"}, // a transaction that writes later could not wait for the lock
-		"_pragma": {busyTimeout, "synchronous(FULL)", "foreign_keys(1)", "journal_size_limit(67108864)"},
+		"_pragma": {busyTimeout, "synchronous(FULL)", "foreign_keys(1)", "journal_size_limit(67108864)", walPages},
 	}))
 	if err != nil {
 		return store.Config{}, err
@@ -80,7 +89,7 @@ func connect(ctx context.Context, path string) (store.Config, error) {
 	if err := check(ctx, write, path); err != nil {
 		return store.Config{}, errors.Join(err, write.Close())
 	}
-	read, err := sql.Open("sqlite", dsn(path, url.Values{"_pragma": {busyTimeout, "query_only(1)", "cache_size(-256)"}}))
+	read, err := sql.Open("sqlite", dsn(path, url.Values{"_pragma": {busyTimeout, "query_only(1)", smallCache}}))
 	if err != nil {
 		return store.Config{}, errors.Join(err, write.Close())
 	}
