@@ -135,21 +135,57 @@ func readValues(v value) map[presence.TypeID]string {
 	return values
 }
 
-// warn tells of values of statuses that the mapping does not have.
+// warn tells of what does not go together with the mapping.
 func (p *Panel) warn(root value, m *presence.Mapping) {
-	if m == nil {
+	if m == nil || p.Table == "" {
 		return
 	}
-	var unknown []string
+	at := func(key string) value {
+		v := root
+		v.path = "panel." + key
+		return v
+	}
+	var unknown, without []string
 	for id := range p.Values {
 		if _, _, ok := m.Types.Lookup(id); !ok {
 			unknown = append(unknown, string(id))
 		}
 	}
+	for _, t := range m.Types.List() {
+		if _, ok := p.Values[t.ID]; !ok {
+			without = append(without, string(t.ID))
+		}
+		for id, text := range p.Values {
+			if _, renamed := p.Values[t.ID]; !renamed && id != t.ID && text == string(t.ID) {
+				at("values").warn(quote(text)+" is what "+string(id)+" is called, and the id of another status, which is called so as well", "give "+text+" a value of its own")
+			}
+		}
+	}
 	slices.Sort(unknown)
 	if len(unknown) > 0 {
-		v := root
-		v.path = "panel.values"
-		v.warn("the mapping has no status "+strings.Join(unknown, ", "), "correct the id, or remove the line")
+		at("values").warn("the mapping has no status "+strings.Join(unknown, ", "), "correct the id, or remove the line")
 	}
+	if len(p.Values) > 0 && len(without) > 0 {
+		at("values").warn("without a value a status is called by its id, which the column may not take: "+strings.Join(without, ", "), "give each a value")
+	}
+	if number := p.shared(m); number != "" {
+		at("by").warn(number+" is an extension on more than one PBX, and the table has one row for it", "use by: id or email, or take it that the first user has the row")
+	}
+}
+
+// shared finds a number that stands for several extensions in the table.
+func (p *Panel) shared(m *presence.Mapping) string {
+	if p.By != "extension" {
+		return ""
+	}
+	first := make(map[string]string)
+	for _, u := range m.Users {
+		for _, x := range u.Rules.Extensions {
+			if pbx, ok := first[x.Number]; ok && pbx != x.PBX {
+				return x.Number
+			}
+			first[x.Number] = x.PBX
+		}
+	}
+	return ""
 }

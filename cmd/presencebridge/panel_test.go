@@ -203,3 +203,34 @@ func TestThePanelsOfTheGuideWork(t *testing.T) {
 		})
 	}
 }
+
+// TestAColumnOfNumbersHoldsNobodyUp has a status without a value, which no number is.
+func TestAColumnOfNumbersHoldsNobodyUp(t *testing.T) {
+	onEachServer(t, func(t *testing.T, driver string, server *servertest.Server) {
+		at := server.NewDatabase()
+		db, err := server.Panel(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = db.Close() })
+		p := &thePanel{t, db}
+		p.exec(`CREATE TABLE presence_current (extension INTEGER PRIMARY KEY, item_id INTEGER, note VARCHAR(10))`)
+		p.exec(`INSERT INTO presence_current VALUES (1001, NULL, ''), (1002, NULL, ''), (1003, NULL, '')`)
+		r := configure(t, threeMethods, pbxtest.NewSimulated(t, pbxtest.Options{}))
+		r.write("panel-password", at.Secret()+"\n")
+		r.withPanel(fmt.Sprintf("panel: {driver: %s, dsn: %q, password_file: panel-password, table: presence_current, by: extension, poll: 100ms, "+
+			"columns: {user: extension, status: item_id, message: note}, values: [{status: available, value: '1'}, {status: lunch, value: '3'}, {status: dnd, value: '5'}]}\n",
+			driver, driver+"://"+at.User+"@"+at.Address+"/"+at.Database))
+		r.startReady()
+		r.says(1, "doctor", "presence_current can be read and written; 3 of its 3 rows", "give each a value")
+		bob, alice := "SELECT CONCAT(item_id, ' ', note) FROM presence_current WHERE extension = 1003", "SELECT CONCAT(item_id, ' ', note) FROM presence_current WHERE extension = 1001"
+		r.set("bob", "dnd", "")
+		p.row(bob, "5 ")
+		r.set("alice", "training", "") // has no number
+		r.set("bob", "lunch", "this is longer than the column")
+		r.set("bob", "lunch", "short")
+		p.row(bob, "3 short")
+		r.set("alice", "available", "")
+		p.row(alice, "1 ")
+	})
+}
