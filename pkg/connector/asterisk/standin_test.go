@@ -202,7 +202,7 @@ func TestWithoutExtensionsThePBXIsAskedNowAndThenWhetherItIsThere(t *testing.T) 
 	inOffice(t, pbxsim.Config{}, func(t *testing.T, o *office) {
 		c, w := o.open(withoutAMI)
 		w.Ready()
-		c.Follow(nil)
+		c.Follow(connector.NewNumbers(nil))
 		c.Resync()
 		w.AwaitKind(connector.Snapshot)
 		o.pass(time.Second)
