@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"net/url"
-	"os"
 	"strings"
 	"testing"
 
@@ -17,34 +16,7 @@ import (
 func TestEveryAsteriskSpeaksARIAsItsTranscript(t *testing.T) {
 	o := quick
 	o.ARI = true
-	for _, release := range []string{"16.28.0", "22.10.1"} {
-		t.Run("sim "+release, func(t *testing.T) {
-			o := o
-			o.Sim.Version = release
-			compare(t, ariTranscript(release), converseARI(t, pbxtest.NewSimulated(t, o)))
-		})
-	}
-	for _, f := range pbxtest.Reals(t) {
-		t.Run(f.Name, func(t *testing.T) {
-			t.Parallel()
-			p := f.Start(t, o)
-			got := converseARI(t, p)
-			file := ariTranscript(p.Version())
-			if *update {
-				if err := os.WriteFile(file, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if _, err := os.Stat(file); err != nil {
-				t.Skipf("no transcript of Asterisk %s yet; write one with go test -update", p.Version())
-			}
-			compare(t, file, got)
-		})
-	}
-}
-
-func ariTranscript(version string) string {
-	return strings.TrimSuffix(transcriptFile(version), ".txt") + "-ari.txt"
+	transcribe(t, o, "-ari", converseARI)
 }
 
 func converseARI(t *testing.T, p pbxtest.PBX) []byte {

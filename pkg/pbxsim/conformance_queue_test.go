@@ -3,7 +3,6 @@ package pbxsim_test
 import (
 	"bytes"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
@@ -20,34 +19,7 @@ func TestEveryAsteriskSpeaksOfQueuesAsItsTranscript(t *testing.T) {
 		{Name: "other", Secret: "other-secret", Read: "call", Write: "call"},
 	}
 	o.Queues = []pbxsim.Member{{Queue: "support", Interface: "PJSIP/1001", Name: "Alice"}}
-	for _, release := range []string{"16.28.0", "22.10.1"} {
-		t.Run("sim "+release, func(t *testing.T) {
-			o := o
-			o.Sim.Version = release
-			compare(t, queueTranscript(release), converseOfQueues(t, pbxtest.NewSimulated(t, o)))
-		})
-	}
-	for _, f := range pbxtest.Reals(t) {
-		t.Run(f.Name, func(t *testing.T) {
-			t.Parallel()
-			p := f.Start(t, o)
-			got := converseOfQueues(t, p)
-			file := queueTranscript(p.Version())
-			if *update {
-				if err := os.WriteFile(file, got, 0o644); err != nil {
-					t.Fatal(err)
-				}
-			}
-			if _, err := os.Stat(file); err != nil {
-				t.Skipf("no transcript of Asterisk %s yet; write one with go test -update", p.Version())
-			}
-			compare(t, file, got)
-		})
-	}
-}
-
-func queueTranscript(version string) string {
-	return strings.TrimSuffix(transcriptFile(version), ".txt") + "-queues.txt"
+	transcribe(t, o, "-queues", converseOfQueues)
 }
 
 func converseOfQueues(t *testing.T, p pbxtest.PBX) []byte {

@@ -25,21 +25,25 @@ var quick = pbxtest.Options{Sim: pbxsim.Config{RefusalDelay: -1, CommitEvery: -1
 // TestEveryAsteriskSpeaksAsItsTranscript is what keeps the simulation honest: one long
 // conversation, written down from real Asterisks, which each of them and the
 // simulation of each must repeat to the letter.
-func TestEveryAsteriskSpeaksAsItsTranscript(t *testing.T) {
+func TestEveryAsteriskSpeaksAsItsTranscript(t *testing.T) { transcribe(t, quick, "", converse) }
+
+// transcribe has a conversation with every Asterisk, and with the simulation of each of
+// which there is a transcript; it is the one named so, behind the number of the release.
+func transcribe(t *testing.T, o pbxtest.Options, name string, converse func(*testing.T, pbxtest.PBX) []byte) {
+	t.Helper()
 	for _, release := range []string{"16.28.0", "22.10.1"} {
 		t.Run("sim "+release, func(t *testing.T) {
-			o := quick
+			o := o
 			o.Sim.Version = release
-			p := pbxtest.NewSimulated(t, o)
-			compare(t, transcriptFile(release), converse(t, p))
+			compare(t, transcriptFile(release, name), converse(t, pbxtest.NewSimulated(t, o)))
 		})
 	}
 	for _, f := range pbxtest.Reals(t) {
 		t.Run(f.Name, func(t *testing.T) {
 			t.Parallel()
-			p := f.Start(t, quick)
+			p := f.Start(t, o)
 			got := converse(t, p)
-			file := transcriptFile(p.Version())
+			file := transcriptFile(p.Version(), name)
 			if *update {
 				if err := os.WriteFile(file, got, 0o644); err != nil {
 					t.Fatal(err)
@@ -53,9 +57,9 @@ func TestEveryAsteriskSpeaksAsItsTranscript(t *testing.T) {
 	}
 }
 
-func transcriptFile(version string) string {
+func transcriptFile(version, name string) string {
 	major, _, _ := strings.Cut(version, ".")
-	return filepath.Join("..", "..", "testdata", "asterisk", "transcripts", major+".txt")
+	return filepath.Join("..", "..", "testdata", "asterisk", "transcripts", major+name+".txt")
 }
 
 func compare(t *testing.T, file string, got []byte) {
