@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/presencebridge/presencebridge/pkg/presence"
@@ -133,23 +132,4 @@ func (h *Handler) revokeToken(w http.ResponseWriter, r *request) error {
 	}
 	w.WriteHeader(http.StatusNoContent)
 	return nil
-}
-
-func (h *Handler) audit(w http.ResponseWriter, r *request) error {
-	limit, before, err := pageOf(r.URL.Query(), historyPage)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := h.call(r)
-	defer cancel()
-	acts, err := h.tokens.store.Audit(ctx, before, limit+1)
-	if err != nil {
-		return err
-	}
-	next := ""
-	if len(acts) > limit {
-		acts = acts[:limit]
-		next = strconv.FormatInt(acts[limit-1].ID, 10)
-	}
-	return answer(w, listOf(acts, next))
 }

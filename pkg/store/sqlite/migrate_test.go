@@ -83,7 +83,7 @@ func checkOldTokens(t *testing.T, s *store.SQL) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	acts, err := s.Audit(t.Context(), 0, 0)
+	acts, err := s.Audit(t.Context(), store.Query{})
 	if err != nil {
 		t.Fatal(err)
 	}
