@@ -28,7 +28,8 @@ func TestStore(t *testing.T) {
 			Open: func(ctx context.Context) (*store.SQL, error) {
 				return Open(ctx, at, short("one"), zaptest.NewLogger(t))
 			},
-			Panel: func() (*sql.DB, error) { return server.Panel(at) },
+			Reader: func() (*store.Reader, error) { return OpenReader(at) },
+			Panel:  func() (*sql.DB, error) { return server.Panel(at) },
 		}
 	})
 }
