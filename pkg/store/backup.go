@@ -54,9 +54,17 @@ type Progress func(done, all int64)
 // progressRows is after how many rows.
 const progressRows = 500
 
-func (p Progress) tell(done, all int64) {
-	if p != nil && done%progressRows == 0 {
-		p(done, all)
+// counter counts rows for a Progress.
+type counter struct {
+	tell Progress
+	done int64
+}
+
+func (c *counter) add(n int, all int64) {
+	before := c.done / progressRows
+	c.done += int64(n)
+	if c.tell != nil && c.done/progressRows > before {
+		c.tell(c.done, all)
 	}
 }
 
@@ -112,10 +120,10 @@ func (r *Reader) backup(ctx context.Context, tx *sql.Tx, w *backupWriter, b *Bac
 		}
 	}
 	w.line(b)
-	done := int64(0)
+	done := counter{tell: p}
 	for i := range keptTables {
 		if k := &keptTables[i]; k.since <= b.Schema {
-			if err := w.table(ctx, tx, k, func() { done++; p.tell(done, b.Rows) }); err != nil {
+			if err := w.table(ctx, tx, k, func() { done.add(1, b.Rows) }); err != nil {
 				return fmt.Errorf("%s: %w", k.name, err)
 			}
 		}

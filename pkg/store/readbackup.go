@@ -36,6 +36,7 @@ type wholeBackup struct {
 type backupPart struct {
 	table   *kept
 	columns []column
+	all     int64 // rows of all parts
 }
 
 // readBackup reads a backup of a schema up to known and gives its rows to do, in
@@ -148,7 +149,7 @@ func (r *backupReader) table(line []byte) error {
 	if err := strict(line, &t); err != nil {
 		return r.wrong("a line of it is damaged")
 	}
-	part := &backupPart{table: keptTable(t.Table)}
+	part := &backupPart{table: keptTable(t.Table), all: r.found.Rows}
 	if part.table == nil || slices.ContainsFunc(r.found.parts, func(p *backupPart) bool { return p.table == part.table }) {
 		return r.wrong(fmt.Sprintf("it has the table %q, which is unknown or comes twice", t.Table))
 	}

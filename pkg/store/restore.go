@@ -14,9 +14,10 @@ var ErrNotEmpty = errors.New("the store is not empty")
 
 // Restoring says how a backup is taken back.
 type Restoring struct {
-	Replace  bool // delete what the store has; else a store that has anything is ErrNotEmpty
-	Act      Act  // is noted, after those in the backup
-	Progress Progress
+	Replace  bool     // delete what the store has; else a store that has anything is ErrNotEmpty
+	Act      Act      // is noted, after those in the backup
+	Checking Progress // of the first reading
+	Progress Progress // of what is written
 }
 
 // Restore writes what a backup has into the store: all of it, or nothing. The backup
@@ -30,7 +31,11 @@ func (s *SQL) Restore(ctx context.Context, file io.ReadSeeker, o Restoring) (Bac
 	if err != nil {
 		return Backup{}, err
 	}
-	whole, err := readBackup(file, known, func(*backupPart, [][]any) error { return ctx.Err() })
+	checked := counter{tell: o.Checking}
+	whole, err := readBackup(file, known, func(part *backupPart, list [][]any) error {
+		checked.add(len(list), part.all)
+		return ctx.Err()
+	})
 	if err != nil {
 		return Backup{}, err
 	}
@@ -47,16 +52,13 @@ func (s *SQL) Restore(ctx context.Context, file io.ReadSeeker, o Restoring) (Bac
 		if err := s.makeRoom(ctx, tx, o.Replace); err != nil {
 			return err
 		}
-		done := int64(0)
+		written := counter{tell: o.Progress}
 		again, err := readBackup(file, known, func(part *backupPart, list [][]any) error {
 			insert := inserts[part.table.name]
 			if err := rows(ctx, tx, &insert, list, func(row *[]any) []any { return *row }); err != nil {
 				return fmt.Errorf("%s: %w", part.table.name, err)
 			}
-			for range list {
-				done++
-				o.Progress.tell(done, whole.Rows)
-			}
+			written.add(len(list), whole.Rows)
 			return nil
 		})
 		switch {
