@@ -169,7 +169,7 @@ func (m *Main) restore(ctx context.Context, path string, replace bool) error {
 		return &exit{exitFailed, err}
 	}
 	b, err := into.Restore(ctx, file, store.Restoring{
-		Replace: replace, Checking: m.tell("checked"), Progress: m.tell("restored"),
+		Replace: replace, Checking: m.tell("checked"), Deleting: m.tell("deleted"), Progress: m.tell("restored"),
 		Act: store.Act{At: m.Now(), By: "cli", Did: "backup restored", What: filepath.Base(path)},
 	})
 	// What was restored is older than what was shown last. Closing lets go of the store,

@@ -17,6 +17,7 @@ type Restoring struct {
 	Replace  bool     // delete what the store has; else a store that has anything is ErrNotEmpty
 	Act      Act      // is noted, after those in the backup
 	Checking Progress // of the first reading
+	Deleting Progress // of what the store has
 	Progress Progress // of what is written
 }
 
@@ -49,7 +50,7 @@ func (s *SQL) Restore(ctx context.Context, file io.ReadSeeker, o Restoring) (Bac
 		return Backup{}, s.fail(ctx, "restore", err)
 	}
 	err = s.inTx(ctx, func(tx *sql.Tx) error {
-		if err := s.makeRoom(ctx, tx, o.Replace); err != nil {
+		if err := s.makeRoom(ctx, tx, &o); err != nil {
 			return err
 		}
 		written := counter{tell: o.Progress}
@@ -95,20 +96,24 @@ func closeInserts(inserts map[string]many) {
 }
 
 // makeRoom sees that there are no rows, or deletes them.
-func (s *SQL) makeRoom(ctx context.Context, tx *sql.Tx, replace bool) error {
+func (s *SQL) makeRoom(ctx context.Context, tx *sql.Tx, o *Restoring) error {
+	all := int64(0)
 	for i := range keptTables {
 		k := &keptTables[i]
 		n, err := count(ctx, tx, k)
-		switch {
-		case err != nil:
+		if err != nil {
 			return err
-		case n == 0:
-		case !replace:
+		}
+		if n > 0 && !o.Replace {
 			return fmt.Errorf("%w: %s has %d rows, which --replace deletes for the backup; take a backup of them first", ErrNotEmpty, k.name, n)
-		default:
-			if err := s.deleteAll(ctx, tx, k); err != nil {
-				return fmt.Errorf("delete %s: %w", k.name, err)
-			}
+		}
+		all += n
+	}
+	deleted := counter{tell: o.Deleting}
+	for i := range keptTables {
+		k := &keptTables[i]
+		if err := s.deleteAll(ctx, tx, k, func(n int) { deleted.add(n, all) }); err != nil {
+			return fmt.Errorf("delete %s: %w", k.name, err)
 		}
 	}
 	return nil
@@ -118,7 +123,7 @@ func (s *SQL) makeRoom(ctx context.Context, tx *sql.Tx, replace bool) error {
 // long as a server is waited for.
 const deleteStep = 20_000
 
-func (s *SQL) deleteAll(ctx context.Context, tx *sql.Tx, k *kept) error {
+func (s *SQL) deleteAll(ctx context.Context, tx *sql.Tx, k *kept, deleted func(rows int)) error {
 	for {
 		var last any // as the driver has it, text or a number
 		err := tx.QueryRowContext(ctx, s.dialect.bind(`SELECT `+k.order+` FROM `+k.name+` ORDER BY `+k.order+` LIMIT 1 OFFSET ?`), deleteStep-1).Scan(&last)
@@ -132,5 +137,6 @@ func (s *SQL) deleteAll(ctx context.Context, tx *sql.Tx, k *kept) error {
 		if _, err := tx.ExecContext(ctx, s.dialect.bind(`DELETE FROM `+k.name+` WHERE `+k.order+` <= ?`), last); err != nil {
 			return err
 		}
+		deleted(deleteStep)
 	}
 }

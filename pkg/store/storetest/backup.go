@@ -269,8 +269,12 @@ func restoreReplaces(t *testing.T, o Opener) {
 		t.Errorf("restore = %v, want ErrNotEmpty", err)
 	}
 	same(t, "everything after a refusal", readAll(t, s), before)
-	_, err = restore(t, s, file, true)
+	var deleted []int64
+	_, err = s.Restore(t.Context(), bytes.NewReader(file), store.Restoring{
+		Replace: true, Act: *act("restored", "a backup"), Deleting: func(done, _ int64) { deleted = append(deleted, done) },
+	})
 	noError(t, err)
+	same(t, "deleted in steps", deleted, []int64{20_000, 40_000})
 	got := readAll(t, s)
 	got.Acts, want.Acts = nil, nil
 	same(t, "everything", got, want)
