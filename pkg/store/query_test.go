@@ -43,22 +43,31 @@ func TestEveryPageOfTheHistoryIsReadAlongAnIndex(t *testing.T) {
 		"a user's next page": {store.Query{User: "alice", Before: place, By: "panel"}, "SEARCH history USING INDEX history_user_at (user_id=? AND at<?)"},
 	} {
 		statement, args := tc.q.SQL(`SELECT message FROM history`, "set_by")
-		rows, err := db.QueryContext(t.Context(), `EXPLAIN QUERY PLAN `+statement, args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		var plan []string
-		for rows.Next() {
-			var id, parent, unused int
-			var step string
-			if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
-				t.Fatal(err)
-			}
-			plan = append(plan, step)
-		}
-		_ = rows.Close()
-		if got := strings.Join(plan, "; "); rows.Err() != nil || got != tc.want {
-			t.Errorf("%s: %s, %v; want %s", name, got, rows.Err(), tc.want)
+		if got := plan(t, db, statement, args); got != tc.want {
+			t.Errorf("%s: %s; want %s", name, got, tc.want)
 		}
 	}
+}
+
+// plan tells how SQLite goes about a statement.
+func plan(t *testing.T, db *sql.DB, statement string, args []any) string {
+	t.Helper()
+	rows, err := db.QueryContext(t.Context(), `EXPLAIN QUERY PLAN `+statement, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var steps []string
+	for rows.Next() {
+		var id, parent, unused int
+		var step string
+		if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+			t.Fatal(err)
+		}
+		steps = append(steps, step)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Join(steps, "; ")
 }

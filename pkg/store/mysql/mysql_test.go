@@ -35,7 +35,7 @@ func TestStore(t *testing.T) {
 }
 
 func TestStoreOnAServerThatFails(t *testing.T) {
-	storetest.RunServers(t, storetest.Servers{Start: servertest.MariaDB, Open: Open, Lock: `BEGIN; SELECT * FROM users FOR UPDATE`})
+	storetest.RunServers(t, storetest.Servers{Start: servertest.MariaDB, Open: Open, Reader: OpenReader, Lock: `BEGIN; SELECT * FROM users FOR UPDATE`})
 }
 
 func TestEveryOldStoreIsBroughtUpToDate(t *testing.T) {

@@ -35,7 +35,7 @@ func TestStore(t *testing.T) {
 }
 
 func TestStoreOnAServerThatFails(t *testing.T) {
-	storetest.RunServers(t, storetest.Servers{Start: servertest.Postgres, Open: Open, Lock: `BEGIN; LOCK TABLE users`})
+	storetest.RunServers(t, storetest.Servers{Start: servertest.Postgres, Open: Open, Reader: OpenReader, Lock: `BEGIN; LOCK TABLE users`})
 }
 
 func TestEveryOldStoreIsBroughtUpToDate(t *testing.T) {
