@@ -42,14 +42,13 @@ func (m *Main) restoreCommand() *cobra.Command {
 		Use: "restore FILE", Short: "Bring back what a backup has",
 		Long: `Restore brings back what a backup has: all of it, or nothing. The file is checked as a
 whole before the first row is written. The bridge has to be stopped, and the store
-empty; --replace deletes what it has. Run it as the user of the bridge, so that the
-bridge can open what it makes.
+empty; --replace deletes what it has. Run it as root or as the user of the bridge.
 
 What happened after the backup was made is lost: presence is read from the PBXs when the
 bridge starts, but a token that was revoked since is good again, and one that was made
 since is gone. The audit log says that there was a restore.`,
 		Example: `  systemctl stop presencebridge
-  runuser -u presencebridge -- presencebridge restore /var/backups/presencebridge-2026-11-25.gz --replace
+  presencebridge restore /var/backups/presencebridge-2026-11-25.gz --replace
   presencebridge restore sqlite.gz --config postgres.yaml`,
 		Args: takes(1, 1),
 		RunE: func(c *cobra.Command, args []string) error { return m.restore(c.Context(), args[0], replace) },
@@ -149,7 +148,10 @@ func fileFault(path string, err error) error {
 
 func (m *Main) restore(ctx context.Context, path string, replace bool) error {
 	file, err := os.Open(path)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &exit{exitFailed, fmt.Errorf("there is no file %s: name one that presencebridge backup wrote", path)}
+	case err != nil:
 		return &exit{exitFailed, fileFault(path, err)}
 	}
 	defer func() { _ = file.Close() }() // it was read
@@ -175,10 +177,39 @@ func (m *Main) restore(ctx context.Context, path string, replace bool) error {
 	// What was restored is older than what was shown last. Closing lets go of the store,
 	// whatever interrupted the rest.
 	clean := err != nil && into.WasClean()
-	if err = errors.Join(err, into.Close(context.WithoutCancel(ctx), clean)); err != nil {
+	err = errors.Join(err, into.Close(context.WithoutCancel(ctx), clean))
+	if s := cfg.Daemon.Store; s.Driver == "sqlite" {
+		err = errors.Join(err, handOver(s.DSN))
+	}
+	if err != nil {
 		return &exit{exitFailed, err}
 	}
 	_, _ = fmt.Fprintf(m.Err, "%d rows are restored, as they were on %s. Start the bridge.\n", b.Rows, m.second(b.Made))
+	return nil
+}
+
+// handOver gives the files of a SQLite store that root has made to whom their folder
+// belongs, for the bridge does not run as root.
+func handOver(path string) error {
+	folder, err := os.Stat(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	owner, ok := folder.Sys().(*syscall.Stat_t)
+	if os.Geteuid() != 0 || !ok || owner.Uid == 0 {
+		return nil
+	}
+	for _, suffix := range []string{"", ".lock", "-wal", "-shm"} {
+		info, err := os.Lstat(path + suffix)
+		if err != nil {
+			continue // not there
+		}
+		if is, ok := info.Sys().(*syscall.Stat_t); ok && is.Uid == 0 {
+			if err := os.Lchown(path+suffix, int(owner.Uid), int(owner.Gid)); err != nil {
+				return fmt.Errorf("let the user of the bridge have it (chown -R presencebridge: %s): %w", filepath.Dir(path), err)
+			}
+		}
+	}
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -253,7 +254,7 @@ func TestBackupAndRestoreSayWhatToDo(t *testing.T) {
 	r.crowd(1000)
 	r.says(exitFailed, "backup "+filepath.Join(r.dir, "presencebridge.db"), "is there already")
 	r.says(exitFailed, "backup "+filepath.Join(r.dir, "none", "b"), "there is no "+filepath.Join(r.dir, "none"))
-	r.says(exitFailed, "restore "+filepath.Join(r.dir, "b"), "no such file")
+	r.says(exitFailed, "restore "+filepath.Join(r.dir, "b"), "there is no file "+filepath.Join(r.dir, "b"))
 	r.says(exitWrong, "restore /dev/null", "save it first")
 	r.says(exitWrong, "restore "+r.dir, "save it first")
 	r.says(exitWrong, "backup", "presencebridge backup FILE|-")
@@ -305,5 +306,33 @@ func TestWhatTakesLongIsToldFromASecondOn(t *testing.T) {
 	}
 	if got, want := c.err.String(), "restored 1000 of 6000 rows\nrestored 6000 of 6000 rows\n"; got != want {
 		t.Errorf("told %q, want %q", got, want)
+	}
+}
+
+// Root restores, and the bridge has a user of its own.
+func TestWhatRootRestoresIsTheBridges(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("needs root: sudo go test ./cmd/presencebridge")
+	}
+	const nobody = 65534
+	from, into := noPBX(t), noPBX(t)
+	from.crowd(1000)
+	file := filepath.Join(from.dir, "b")
+	from.says(exitDone, "backup "+file)
+	if err := os.Chown(into.dir, nobody, nobody); err != nil {
+		t.Fatal(err)
+	}
+	into.says(exitDone, "restore "+file)
+	for _, name := range []string{"presencebridge.db", "presencebridge.db.lock"} {
+		info, err := os.Stat(filepath.Join(into.dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if is := info.Sys().(*syscall.Stat_t); is.Uid != nobody || is.Gid != nobody {
+			t.Errorf("%s belongs to %d:%d", name, is.Uid, is.Gid)
+		}
+	}
+	if info, err := os.Stat(filepath.Join(into.dir, "secret")); err != nil || info.Sys().(*syscall.Stat_t).Uid != 0 {
+		t.Errorf("a file of somebody else was given away: %v, %v", info, err)
 	}
 }

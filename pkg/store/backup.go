@@ -134,9 +134,8 @@ func (r *Reader) backup(ctx context.Context, tx *sql.Tx, w *backupWriter, b *Bac
 // schemaOf is the schema that a store has.
 func schemaOf(ctx context.Context, tx *sql.Tx) (int64, error) {
 	var schema sql.NullInt64
-	err := tx.QueryRowContext(ctx, `SELECT MAX(version_id) FROM goose_db_version`).Scan(&schema)
-	if err != nil {
-		return 0, fmt.Errorf("there is no store yet, or it cannot be read; presencebridge run makes one: %w", err)
+	if err := tx.QueryRowContext(ctx, `SELECT MAX(version_id) FROM goose_db_version`).Scan(&schema); err != nil {
+		return 0, fmt.Errorf("schema: %w", err)
 	}
 	return schema.Int64, nil
 }

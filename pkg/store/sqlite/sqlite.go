@@ -104,20 +104,21 @@ func dialect(path string) (store.Dialect, error) {
 // OpenReader opens the store in the file at path, for a backup: also while a bridge
 // has it. The file has to be there.
 func OpenReader(path string) (*store.Reader, error) {
-	path, err := resolve(path)
-	if err != nil {
-		return nil, err
-	}
 	switch _, err := os.Stat(path); {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("there is no store %s: correct store.dsn, or start the bridge, which makes it", path)
-	case err != nil:
-		return nil, pathError(path, err)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("store %s: %s: %w", path, whoReads, err)
+	}
+	path, err := resolve(path)
+	if err != nil {
+		return nil, err
 	}
 	d, err := dialect(path)
 	if err != nil {
 		return nil, err
 	}
+	d.Explain = func(err error) error { return explainReading(path, err) }
 	db, err := sql.Open("sqlite", dsn(path, url.Values{"mode": {"ro"}, "_pragma": {busyTimeout, "query_only(1)"}}))
 	if err != nil {
 		return nil, err
