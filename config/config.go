@@ -132,9 +132,29 @@ func Load(path string, overrides Overrides) (*Config, Faults) {
 	if len(faults.Errors()) > 0 {
 		return nil, faults
 	}
-	cfg := &Config{Path: path, Daemon: daemon, MappingPath: daemon.Mapping, Mapping: mapping}
+	return located(&Config{Path: path, Daemon: daemon, MappingPath: daemon.Mapping, Mapping: mapping}, faults)
+}
+
+// LoadDaemon reads the daemon's file alone, for who has to do with the store and
+// with nobody's phones: the Config has no Mapping.
+func LoadDaemon(path string, overrides Overrides) (*Config, Faults) {
+	doc, root := open(path)
+	doc.overrides, doc.checking = overrides.read(doc), overrides.Checking
+	if root.broken {
+		return nil, doc.faults.sorted()
+	}
+	daemon := readDaemon(root)
+	faults := doc.faults.sorted()
+	if len(faults.Errors()) > 0 {
+		return nil, faults
+	}
+	return located(&Config{Path: path, Daemon: daemon, MappingPath: daemon.Mapping}, faults)
+}
+
+// located is cfg with absolute paths.
+func located(cfg *Config, faults Faults) (*Config, Faults) {
 	if err := cfg.absolute(); err != nil {
-		return nil, append(faults, Fault{File: path, What: err.Error(), Do: "start in a folder that exists"})
+		return nil, append(faults, Fault{File: cfg.Path, What: err.Error(), Do: "start in a folder that exists"})
 	}
 	return cfg, faults
 }

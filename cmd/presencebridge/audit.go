@@ -1,8 +1,7 @@
 package main
 
 import (
-	"context"
-	"fmt"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -10,42 +9,39 @@ import (
 )
 
 func (m *Main) auditCommand() *cobra.Command {
-	limit := 20
+	var o listing
 	c := m.reads(&cobra.Command{
 		Use: "audit", Short: "Show who made and revoked tokens and reloaded the mapping, newest first",
+		Long: `Audit shows who made and revoked tokens, reloaded the mapping and restored a backup,
+newest first: as long as store.history_days keeps it.` + aboutLines,
 		Example: `  presencebridge audit
-  presencebridge audit --limit 100 --json`,
+  presencebridge audit --limit 100 --json
+  presencebridge audit --by api --from 7d
+  presencebridge audit --format csv > audit.csv`,
 		Args:              takes(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE:              func(c *cobra.Command, _ []string) error { return m.audit(c.Context(), limit) },
+		RunE: func(c *cobra.Command, _ []string) error {
+			return list(c.Context(), m, &o, m.auditLines(&o))
+		},
 	})
-	c.Flags().IntVarP(&limit, "limit", "n", limit, "show at most `N` lines (1 to 5000)")
+	o.flags(c)
 	return c
 }
 
-func (m *Main) audit(ctx context.Context, limit int) error {
-	c, err := m.client()
-	if err != nil {
-		return err
+func (m *Main) auditLines(o *listing) *lines[store.Act] {
+	l := &lines[store.Act]{
+		path: "/api/v1/audit", none: "Nothing was done to the bridge yet.",
+		table: table{head: []string{"AT", "BY", "DID", "WHAT"}, flex: 3},
+		row: func(a *store.Act) []cell {
+			return cells(m.second(a.At), plain(a.By), plain(a.Did), plain(a.What))
+		},
+		head: []string{"id", "at", "by", "did", "what"},
+		record: func(a *store.Act) []string {
+			return []string{strconv.FormatInt(a.ID, 10), utc(a.At), a.By, a.Did, a.What}
+		},
 	}
-	var p page[store.Act]
-	if err := c.get(ctx, fmt.Sprintf("/api/v1/audit?limit=%d", limit), &p); err != nil {
-		return err
+	if o.selects() {
+		l.none = "The audit log has nothing like that; it goes back as far as store.history_days says."
 	}
-	if m.json {
-		return m.printJSON(p)
-	}
-	if len(p.Items) == 0 {
-		m.printf("Nothing was done to the bridge yet.\n")
-		return nil
-	}
-	t := &table{head: []string{"AT", "BY", "DID", "WHAT"}, flex: 3}
-	for _, a := range p.Items {
-		t.rows = append(t.rows, cells(a.At.In(m.Zone).Format("2006-01-02 15:04:05"), plain(a.By), plain(a.Did), plain(a.What)))
-	}
-	m.print(t)
-	if p.Next != nil {
-		m.printf("There is more; --limit shows it.\n")
-	}
-	return nil
+	return l
 }

@@ -133,6 +133,26 @@ func openStore(ctx context.Context, cfg *config.Config, waiting func(context.Con
 	}
 }
 
+// openReader opens the store of s for a backup, whoever else has it. A further
+// dialect is one more case here, too.
+func openReader(s config.Store) (*store.Reader, error) {
+	if s.Driver == "sqlite" {
+		return sqlite.OpenReader(s.DSN)
+	}
+	at, err := storeServer(s)
+	if err != nil {
+		return nil, err
+	}
+	switch s.Driver {
+	case "postgres":
+		return postgres.OpenReader(at)
+	case "mysql":
+		return mysql.OpenReader(at)
+	default:
+		return nil, fmt.Errorf("store.driver %q is not known: set it to sqlite, postgres or mysql", s.Driver)
+	}
+}
+
 // storeServer says where the database server of a store is. An error is about the
 // file of authorities.
 func storeServer(s config.Store) (store.Server, error) {

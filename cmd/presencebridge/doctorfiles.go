@@ -201,16 +201,23 @@ func mappingStep(path string) diagnose.Step {
 // so only while no bridge runs: that one has its own user.
 func (m *Main) storeSteps(path string, runs bool) []diagnose.Step {
 	const name = "store"
-	state := filepath.Join(stateFolder, filepath.Base(path))
-	if !exists(path) && (exists(state) || filepath.Dir(path) == serviceFolder) {
-		path = state
-	}
+	path = storePath(path)
 	folder := filepath.Dir(path)
 	if err := writable(folder, path); err != nil {
 		return []diagnose.Step{storeFault(path, err, runs)}
 	}
 	steps := []diagnose.Step{found(name, diagnose.OK, path+" can be written", "")}
 	return append(steps, spaceStep(folder))
+}
+
+// storePath finds the file of a store where a configuration that names no folder is
+// the unit's.
+func storePath(path string) string {
+	state := filepath.Join(stateFolder, filepath.Base(path))
+	if !exists(path) && (exists(state) || filepath.Dir(path) == serviceFolder) {
+		return state
+	}
+	return path
 }
 
 func storeFault(path string, err error, runs bool) diagnose.Step {

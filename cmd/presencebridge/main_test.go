@@ -20,6 +20,7 @@ import (
 	"github.com/presencebridge/presencebridge/pkg/bridge"
 	"github.com/presencebridge/presencebridge/pkg/pbxsim/pbxtest"
 	"github.com/presencebridge/presencebridge/pkg/presence"
+	"github.com/presencebridge/presencebridge/pkg/store"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -174,6 +175,24 @@ func TestCommandsPrintWhatTheGoldenFilesSay(t *testing.T) {
 		{name: "history-none", args: "history bob"},
 		{name: "history-json", args: "history alice --limit 1 --json"},
 		{name: "history-bad-limit", args: "history alice --limit -1"},
+		{name: "history-all", args: "history"},
+		{name: "history-selected", args: "history --by extension --from 2026-11-22 --to today"},
+		{name: "history-nothing", args: "history alice --to 7d"},
+		{name: "history-unknown", args: "history alcie"},
+		{name: "history-csv", args: "history --format csv"},
+		{name: "history-csv-terminal", args: "history eve --format csv", prepare: func(b *apitest.Bridge, c *console) {
+			c.onTerminal(80, 30)
+			b.Entries = []store.Entry{{ID: 1, User: "eve", At: apitest.Now, Message: "\x1b[2J=1+1", By: "cli", Version: 1}}
+		}},
+		{name: "history-csv-none", args: "history bob --format csv"},
+		{name: "history-lines", args: "history --format json --limit 2"},
+		{name: "history-lines-none", args: "history bob --format json"},
+		{name: "history-bad-time", args: "history --from lunch"},
+		{name: "history-bad-order", args: "history --from today --to 2026-11-01"},
+		{name: "history-bad-format", args: "history --format xml"},
+		{name: "audit-selected", args: "audit --by cli --from 7d"},
+		{name: "audit-csv", args: "audit --format csv"},
+		{name: "audit-nothing", args: "audit --by panel"},
 		{name: "reload", args: "reload"},
 		{name: "reload-faults", args: "reload", prepare: func(b *apitest.Bridge, _ *console) {
 			b.ReloadErr = apitest.Faults{"mapping.yaml:3: sync.incoming: unknown: use latest", "mapping.yaml:9: users: twice: remove one"}

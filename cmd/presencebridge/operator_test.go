@@ -47,6 +47,8 @@ func TestTheCommandsAsAPersonTypesThem(t *testing.T) {
 	r.says(0, "status alice", "1001", "1002")
 	r.says(0, "status alice --json", `"type": "lunch"`)
 	r.says(0, "history alice", "Lunch", "cli")
+	r.says(0, "history --from today --by cli --format csv", "alice,lunch,Lunch,absent,soup")
+	r.says(0, "history --to yesterday --format json", "[]")
 	r.says(0, "explain alice", "1001", "most recently")
 	r.says(0, "set alice away --message "+strings.Repeat("x", 300), "255")
 	r.says(1, "set alicce lunch", "alicce", "alice")

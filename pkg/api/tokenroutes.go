@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/presencebridge/presencebridge/pkg/presence"
@@ -152,23 +151,4 @@ func nearest[T ~string](status int, what, do string, word T, known []T) *Problem
 	p := problem(status, what+" "+do)
 	p.Near = string(near)
 	return p
-}
-
-func (h *Handler) audit(w http.ResponseWriter, r *request) error {
-	limit, before, err := pageOf(r.URL.Query(), historyPage)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := h.call(r)
-	defer cancel()
-	acts, err := h.tokens.store.Audit(ctx, before, limit+1)
-	if err != nil {
-		return err
-	}
-	next := ""
-	if len(acts) > limit {
-		acts = acts[:limit]
-		next = strconv.FormatInt(acts[limit-1].ID, 10)
-	}
-	return answer(w, listOf(acts, next))
 }

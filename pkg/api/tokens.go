@@ -26,8 +26,7 @@ type Store interface {
 	RemoveToken(ctx context.Context, name string, act *store.Act) error
 	UseTokens(ctx context.Context, used []store.Token) error
 	Note(ctx context.Context, act *store.Act) error
-	// Audit returns acts before an id, newest first; 0: from the newest.
-	Audit(ctx context.Context, before int64, limit int) ([]store.Act, error)
+	Audit(ctx context.Context, q store.Query) ([]store.Act, error) // newest first
 }
 
 const (

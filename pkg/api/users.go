@@ -14,14 +14,13 @@ import (
 
 	"github.com/presencebridge/presencebridge/pkg/bridge"
 	"github.com/presencebridge/presencebridge/pkg/presence"
-	"github.com/presencebridge/presencebridge/pkg/store"
 )
 
 // How many items a page of a list has, unless ?limit says otherwise.
 const (
-	usersPage   = 500
-	historyPage = 100
-	maxPage     = 5000
+	usersPage = 500
+	linesPage = 100
+	maxPage   = 5000
 )
 
 func (h *Handler) users(w http.ResponseWriter, r *request) error {
@@ -89,19 +88,6 @@ func limitOf(q url.Values, standard int) (int, error) {
 	return n, nil
 }
 
-// pageOf reads ?limit and the ?cursor of a list that goes from the newest entry back.
-func pageOf(q url.Values, standard int) (limit int, before int64, err error) {
-	if limit, err = limitOf(q, standard); err != nil {
-		return 0, 0, err
-	}
-	if c := q.Get("cursor"); c != "" {
-		if before, err = strconv.ParseInt(c, 10, 64); err != nil || before < 1 {
-			return 0, 0, problem(http.StatusBadRequest, "The cursor is not one that this bridge gave; start again without cursor.")
-		}
-	}
-	return limit, before, nil
-}
-
 func userID(r *request) presence.UserID { return presence.UserID(r.PathValue("id")) }
 
 func (h *Handler) user(w http.ResponseWriter, r *request) error {
@@ -123,32 +109,6 @@ func (h *Handler) explain(w http.ResponseWriter, r *request) error {
 		e.Extensions = []presence.Reasoning{}
 	}
 	return answer(w, e)
-}
-
-func (h *Handler) history(w http.ResponseWriter, r *request) error {
-	limit, before, err := pageOf(r.URL.Query(), historyPage)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := h.call(r)
-	defer cancel()
-	// One more than asked for tells whether there is another page.
-	entries, err := h.bridge.History(ctx, store.Query{User: userID(r), Before: before, Limit: limit + 1})
-	if err != nil {
-		return err
-	}
-	if len(entries) == 0 {
-		// A user that the mapping has lost keeps the history; one that never was has none.
-		if _, err := h.bridge.User(userID(r)); err != nil {
-			return err
-		}
-	}
-	next := ""
-	if len(entries) > limit {
-		entries = entries[:limit]
-		next = strconv.FormatInt(entries[limit-1].ID, 10)
-	}
-	return answer(w, listOf(entries, next))
 }
 
 // statusType is a status type for those who choose one.

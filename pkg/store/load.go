@@ -7,9 +7,6 @@ import (
 	"time"
 )
 
-// defaultLimit is how many entries History returns where the query sets no limit.
-const defaultLimit = 100
-
 // loadTimeout bounds a Load: a server that hangs must not hang a start. 100,000
 // users take a second or two.
 const loadTimeout = 2 * time.Minute
@@ -47,19 +44,7 @@ func (s *SQL) Load(ctx context.Context) (State, error) {
 
 // History returns entries, newest first.
 func (s *SQL) History(ctx context.Context, q Query) ([]Entry, error) {
-	text := `SELECT id, user_id, at, type, name, base, message, since, until, set_by, rule, version FROM history WHERE 1 = 1`
-	var args []any
-	if q.User != "" {
-		text, args = text+` AND user_id = ?`, append(args, string(q.User))
-	}
-	if q.Before > 0 {
-		text, args = text+` AND id < ?`, append(args, q.Before)
-	}
-	if q.Limit <= 0 {
-		q.Limit = defaultLimit
-	}
-	text, args = text+` ORDER BY id DESC LIMIT ?`, append(args, q.Limit)
-
+	text, args := q.sql(`SELECT id, user_id, at, type, name, base, message, since, until, set_by, rule, version FROM history`, "set_by")
 	var entries []Entry
 	err := s.each(ctx, func(scan scanner) error {
 		var e Entry

@@ -200,6 +200,9 @@ func (s *SQL) markClean(ctx context.Context, clean bool) error {
 	})
 }
 
+// WasClean tells whether the last bridge stopped in order, as Load does.
+func (s *SQL) WasClean() bool { return s.wasClean }
+
 // Lost is closed when another bridge has taken the store over. It is nil where a
 // lock makes that impossible.
 func (s *SQL) Lost() <-chan struct{} {

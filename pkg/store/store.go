@@ -57,11 +57,19 @@ type State struct {
 	Clean bool // the last bridge stopped in order, so that nothing newer than this was ever shown
 }
 
-// Query selects history, newest first.
+// Query selects lines of the history or of the audit log, newest first.
 type Query struct {
-	User   presence.UserID // "": everybody
-	Before int64           // entries with a smaller id; 0: from the newest
-	Limit  int             // at most; 0: 100
+	User     presence.UserID // "": everybody; the audit log has no users
+	By       string          // an origin, or how it begins up to a space or slash: panel, extension main; "": any
+	From, To time.Time       // from From on and before To; zero: without bound
+	Before   Place           // lines that come after this one in the list; zero: from the newest
+	Limit    int             // at most; 0: 100
+}
+
+// Place is that of a line in the history or in the audit log.
+type Place struct {
+	At time.Time
+	ID int64
 }
 
 // Token is what is kept of a token of the API: never the token itself.

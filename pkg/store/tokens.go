@@ -72,16 +72,9 @@ func (s *SQL) note(ctx context.Context, tx *sql.Tx, act *Act) error {
 	return err
 }
 
-// Audit returns acts, newest first: those with an id smaller than before (0: from
-// the newest), at most limit (0: 100).
-func (s *SQL) Audit(ctx context.Context, before int64, limit int) ([]Act, error) {
-	text, args := `SELECT id, at, done_by, did, what FROM audit`, []any(nil)
-	if before > 0 {
-		text, args = text+` WHERE id < ?`, append(args, before)
-	}
-	if limit <= 0 {
-		limit = defaultLimit
-	}
+// Audit returns acts, newest first.
+func (s *SQL) Audit(ctx context.Context, q Query) ([]Act, error) {
+	text, args := q.sql(`SELECT id, at, done_by, did, what FROM audit`, "done_by")
 	var acts []Act
 	err := s.each(ctx, func(scan scanner) error {
 		var a Act
@@ -90,7 +83,7 @@ func (s *SQL) Audit(ctx context.Context, before int64, limit int) ([]Act, error)
 		}
 		acts = append(acts, a)
 		return nil
-	}, text+` ORDER BY id DESC LIMIT ?`, append(args, limit)...)
+	}, text, args...)
 	if err != nil {
 		return nil, s.fail(ctx, "audit", err)
 	}

@@ -173,13 +173,26 @@ func (b *Bridge) Explain(_ context.Context, id presence.UserID) (presence.Explan
 
 // History is what of Entries the query selects.
 func (b *Bridge) History(_ context.Context, q store.Query) ([]store.Entry, error) {
-	var found []store.Entry
-	for _, e := range b.Entries {
-		if (q.User == "" || e.User == q.User) && (q.Before == 0 || e.ID < q.Before) && len(found) < q.Limit {
-			found = append(found, e)
+	return selected(slices.Values(b.Entries), q, func(e store.Entry) (presence.UserID, string, store.Place) {
+		return e.User, e.By, store.Place{At: e.At, ID: e.ID}
+	}), nil
+}
+
+// selected is what of lines a query selects. They come newest first.
+func selected[T any](lines iter.Seq[T], q store.Query, of func(T) (presence.UserID, string, store.Place)) (found []T) {
+	for line := range lines {
+		user, by, place := of(line)
+		begins, _ := strings.CutPrefix(by, q.By)
+		switch {
+		case q.User != "" && user != q.User, !q.From.IsZero() && place.At.Before(q.From), !q.To.IsZero() && !place.At.Before(q.To),
+			q.By != "" && by != q.By && (begins == by || !strings.ContainsAny(begins[:1], " /")),
+			!q.Before.At.IsZero() && (place.At.After(q.Before.At) || place.At.Equal(q.Before.At) && place.ID >= q.Before.ID),
+			len(found) == q.Limit:
+			continue
 		}
+		found = append(found, line)
 	}
-	return found, nil
+	return found
 }
 
 // Types are the StatusTypes.

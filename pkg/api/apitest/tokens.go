@@ -1,11 +1,13 @@
 package apitest
 
 import (
+	"cmp"
 	"context"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/presencebridge/presencebridge/pkg/presence"
 	"github.com/presencebridge/presencebridge/pkg/store"
 )
 
@@ -94,15 +96,12 @@ func (s *Store) Uses() int {
 	return s.uses
 }
 
-// Audit returns the acts before an id, newest first.
-func (s *Store) Audit(_ context.Context, before int64, limit int) ([]store.Act, error) {
+// Audit returns the acts that a query selects, newest first.
+func (s *Store) Audit(_ context.Context, q store.Query) ([]store.Act, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var found []store.Act
-	for _, a := range slices.Backward(s.acts) {
-		if (before == 0 || a.ID < before) && len(found) < limit {
-			found = append(found, a)
-		}
-	}
-	return found, nil
+	acts := slices.SortedFunc(slices.Values(s.acts), func(a, b store.Act) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.ID, a.ID)) })
+	return selected(slices.Values(acts), q, func(a store.Act) (presence.UserID, string, store.Place) {
+		return "", a.By, store.Place{At: a.At, ID: a.ID}
+	}), nil
 }

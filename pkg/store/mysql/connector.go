@@ -16,6 +16,14 @@ var session = []string{
 	`SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED`, // else saver and janitor would lock gaps from each other
 }
 
+// haste is what a connection of a bridge asks for beside that; only the first that the
+// server knows. patience is for a backup: whoever takes it may be slow, and nobody
+// waits for what it locks.
+var (
+	haste    = []string{idleInTransaction, idleAtAll}
+	patience = []string{`SET SESSION net_write_timeout = 3600, wait_timeout = 3600`}
+)
+
 const (
 	// idleInTransaction makes the server cut a connection that a paused bridge has
 	// left within a transaction, so that its locks do not keep another bridge out.
@@ -29,7 +37,10 @@ const (
 
 // connector opens connections with the session's settings. The driver's own way to
 // set them has no isolation level that both MariaDB and MySQL understand.
-type connector struct{ driver.Connector }
+type connector struct {
+	driver.Connector
+	manners []string // haste or patience
+}
 
 // Connect implements driver.Connector.
 func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
@@ -37,13 +48,13 @@ func (c connector) Connect(ctx context.Context) (driver.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := settle(ctx, conn); err != nil {
+	if err := settle(ctx, conn, c.manners); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return conn, nil
 }
 
-func settle(ctx context.Context, conn driver.Conn) error {
+func settle(ctx context.Context, conn driver.Conn, manners []string) error {
 	exec, ok := conn.(driver.ExecerContext)
 	if !ok {
 		return errors.New("the driver of MariaDB executes no statements")
@@ -53,9 +64,11 @@ func settle(ctx context.Context, conn driver.Conn) error {
 			return err
 		}
 	}
-	_, err := exec.ExecContext(ctx, idleInTransaction, nil)
-	if code(err) == unknownVariable {
-		_, err = exec.ExecContext(ctx, idleAtAll, nil)
+	var err error
+	for _, statement := range manners {
+		if _, err = exec.ExecContext(ctx, statement, nil); code(err) != unknownVariable {
+			break
+		}
 	}
 	return err
 }

@@ -52,6 +52,8 @@ func advice(at store.Server, code uint16) string {
 		return "there is no such database; make it with: CREATE DATABASE `" + at.Database + "` CHARACTER SET utf8mb4"
 	case 1044, 1142, 1143, 1227:
 		return at.User + " lacks rights in this database; give them with: GRANT ALL ON `" + at.Database + "`.* TO '" + at.User + "'@'%'"
+	case 1146:
+		return "there is no store in this database, or a part of one is missing: start the bridge, which makes it, or restore a backup"
 	case 1290, 1792, 1836:
 		return "this server is read-only: name the primary in store.dsn"
 	case 1040, 1203, 1226:

@@ -29,9 +29,11 @@ const (
 	// much a deadline can be missed. A statement of a migration must take less.
 	readTimeout  = 30 * time.Second
 	writeTimeout = 10 * time.Second
-	idleTime     = 5 * time.Minute // of a connection that nobody needs
-	writers      = 2               // saver and janitor
-	readers      = 4
+	// A backup counts and sorts whole tables before the first row comes.
+	backupTimeout = 10 * time.Minute
+	idleTime      = 5 * time.Minute // of a connection that nobody needs
+	writers       = 2               // saver and janitor
+	readers       = 4
 )
 
 // An assignment sees those before it, so the version comes last.
@@ -90,7 +92,7 @@ func Open(ctx context.Context, at store.Server, l store.Lease, log *zap.Logger) 
 }
 
 func connect(ctx context.Context, at store.Server, l store.Lease, log *zap.Logger) (store.Config, error) {
-	sub, err := fs.Sub(migrations, "migrations")
+	d, err := dialect(at)
 	if err != nil {
 		return store.Config{}, err
 	}
@@ -110,16 +112,36 @@ func connect(ctx context.Context, at store.Server, l store.Lease, log *zap.Logge
 	if err != nil {
 		return store.Config{}, errors.Join(err, l.DB.Close(), write.Close())
 	}
-	return store.Config{
-		Write: write, Read: read, Lease: &l, Log: log,
-		Dialect: store.Dialect{
-			Goose:      goose.DialectMySQL,
-			Migrations: sub,
-			Save:       store.Upserts{User: saveUser, Entry: saveEntry, PBX: savePBX},
-			Undone:     func(err error) bool { return code(err) == deadlock },
-			Explain:    func(err error) error { return explain(at, err) },
-		},
-	}, nil
+	return store.Config{Write: write, Read: read, Lease: &l, Log: log, Dialect: d}, nil
+}
+
+func dialect(at store.Server) (store.Dialect, error) {
+	sub, err := fs.Sub(migrations, "migrations")
+	return store.Dialect{
+		Goose:      goose.DialectMySQL,
+		Migrations: sub,
+		Save:       store.Upserts{User: saveUser, Entry: saveEntry, PBX: savePBX},
+		Undone:     func(err error) bool { return code(err) == deadlock },
+		Explain:    func(err error) error { return explain(at, err) },
+	}, err
+}
+
+// OpenReader opens the store in a database of at, for a backup: also while a bridge
+// has it. It connects when it is used.
+func OpenReader(at store.Server) (*store.Reader, error) {
+	d, err := dialect(at)
+	if err != nil {
+		return nil, err
+	}
+	c := config(at)
+	c.ReadTimeout = backupTimeout
+	inner, err := mysql.NewConnector(c)
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(connector{inner, patience})
+	db.SetMaxOpenConns(1)
+	return store.NewReader(db, d), nil
 }
 
 // Connect makes a pool of connections to any database: not for a store.
@@ -130,6 +152,18 @@ func Code(err error) uint16 { return code(err) }
 
 // open makes a pool; it connects when it is used.
 func open(at store.Server, connections int) (*sql.DB, error) {
+	inner, err := mysql.NewConnector(config(at))
+	if err != nil {
+		return nil, err
+	}
+	db := sql.OpenDB(connector{inner, haste})
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
+	db.SetConnMaxIdleTime(idleTime)
+	return db, nil
+}
+
+func config(at store.Server) *mysql.Config {
 	c := mysql.NewConfig()
 	c.Net, c.Addr = "tcp", at.Address
 	if at.Unix() {
@@ -142,15 +176,7 @@ func open(at store.Server, connections int) (*sql.DB, error) {
 	c.InterpolateParams = true // one round trip a statement, not three
 	c.MaxAllowedPacket = 0     // the server's
 	c.Logger = silent{}        // what it says comes as errors, too
-	inner, err := mysql.NewConnector(c)
-	if err != nil {
-		return nil, err
-	}
-	db := sql.OpenDB(connector{inner})
-	db.SetMaxOpenConns(connections)
-	db.SetMaxIdleConns(connections)
-	db.SetConnMaxIdleTime(idleTime)
-	return db, nil
+	return c
 }
 
 // prepare refuses what is not fit for a store before anything is changed, and

@@ -28,13 +28,14 @@ func TestStore(t *testing.T) {
 			Open: func(ctx context.Context) (*store.SQL, error) {
 				return Open(ctx, at, short("one"), zaptest.NewLogger(t))
 			},
-			Panel: func() (*sql.DB, error) { return server.Panel(at) },
+			Reader: func() (*store.Reader, error) { return OpenReader(at) },
+			Panel:  func() (*sql.DB, error) { return server.Panel(at) },
 		}
 	})
 }
 
 func TestStoreOnAServerThatFails(t *testing.T) {
-	storetest.RunServers(t, storetest.Servers{Start: servertest.MariaDB, Open: Open, Lock: `BEGIN; SELECT * FROM users FOR UPDATE`})
+	storetest.RunServers(t, storetest.Servers{Start: servertest.MariaDB, Open: Open, Reader: OpenReader, Lock: `BEGIN; SELECT * FROM users FOR UPDATE`})
 }
 
 func TestEveryOldStoreIsBroughtUpToDate(t *testing.T) {

@@ -58,6 +58,8 @@ func advice(at store.Server, code string) string {
 	case "42501":
 		return at.User + " lacks rights in this database; give them with: ALTER DATABASE " + database + " OWNER TO " + user +
 			"; GRANT ALL ON SCHEMA public TO " + user
+	case "42P01":
+		return "there is no store in this database, or a part of one is missing: start the bridge, which makes it, or restore a backup"
 	case "25006":
 		return "this server or database is read-only: name the primary in store.dsn, or see default_transaction_read_only"
 	case "53300":

@@ -74,7 +74,7 @@ func Open(ctx context.Context, at store.Server, l store.Lease, log *zap.Logger) 
 }
 
 func connect(ctx context.Context, at store.Server, l store.Lease, log *zap.Logger) (store.Config, error) {
-	sub, err := fs.Sub(migrations, "migrations")
+	d, err := dialect(at)
 	if err != nil {
 		return store.Config{}, err
 	}
@@ -94,18 +94,38 @@ func connect(ctx context.Context, at store.Server, l store.Lease, log *zap.Logge
 	if err != nil {
 		return store.Config{}, errors.Join(err, l.DB.Close(), write.Close())
 	}
-	return store.Config{
-		Write: write, Read: read, Lease: &l, Log: log,
-		Dialect: store.Dialect{
-			Goose:      goose.DialectPostgres,
-			Migrations: sub,
-			Save:       store.OnConflict(),
-			NoNUL:      true,
-			Bind:       store.Numbered,
-			Undone:     func(err error) bool { return code(err) == deadlock },
-			Explain:    func(err error) error { return explain(at, err) },
-		},
-	}, nil
+	return store.Config{Write: write, Read: read, Lease: &l, Log: log, Dialect: d}, nil
+}
+
+func dialect(at store.Server) (store.Dialect, error) {
+	sub, err := fs.Sub(migrations, "migrations")
+	return store.Dialect{
+		Goose:      goose.DialectPostgres,
+		Migrations: sub,
+		Save:       store.OnConflict(),
+		NoNUL:      true,
+		Undone:     func(err error) bool { return code(err) == deadlock },
+		Bind:       store.Numbered,
+		Explain:    func(err error) error { return explain(at, err) },
+	}, err
+}
+
+// OpenReader opens the store in a database of at, for a backup: also while a bridge
+// has it. It connects when it is used.
+func OpenReader(at store.Server) (*store.Reader, error) {
+	d, err := dialect(at)
+	if err != nil {
+		return nil, err
+	}
+	c, err := config(at)
+	if err != nil {
+		return nil, err
+	}
+	// Whoever takes the backup may be slow, and nobody waits for what this one locks.
+	c.RuntimeParams["idle_in_transaction_session_timeout"] = "0"
+	db := stdlib.OpenDB(*c)
+	db.SetMaxOpenConns(1)
+	return store.NewReader(db, d), nil
 }
 
 // Connect makes a pool of connections to any database: not for a store.

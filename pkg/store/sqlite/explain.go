@@ -3,6 +3,7 @@ package sqlite
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"modernc.org/sqlite"
 	codes "modernc.org/sqlite/lib"
@@ -32,8 +33,28 @@ func explain(path string, err error) error {
 		hint = "another program holds a write lock on it: end its transaction; panels and backups may only read"
 	case codes.SQLITE_IOERR:
 		hint = "its disk does not work or is full: see the kernel's log (journalctl -k) and df"
+	case codes.SQLITE_ERROR:
+		if !strings.Contains(err.Error(), "no such table") {
+			return err
+		}
+		hint = "there is no store in it, or a part of one is missing: start the bridge, which makes it, or restore a backup"
 	default:
 		return err
 	}
 	return fmt.Errorf("%s: %s: %w", path, hint, err)
 }
+
+// explainReading is explain for who only reads. Where no bridge runs, SQLite makes
+// files beside the database even so.
+func explainReading(path string, err error) error {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		switch e.Code() & primary {
+		case codes.SQLITE_READONLY, codes.SQLITE_PERM, codes.SQLITE_CANTOPEN:
+			return fmt.Errorf("%s: %s: %w", path, whoReads, err)
+		}
+	}
+	return explain(path, err)
+}
+
+const whoReads = "you may not take a backup of it: run this as the user of the bridge, or as root"

@@ -1,8 +1,10 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"io/fs"
 	"path/filepath"
 	"reflect"
@@ -83,7 +85,7 @@ func checkOldTokens(t *testing.T, s *store.SQL) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	acts, err := s.Audit(t.Context(), 0, 0)
+	acts, err := s.Audit(t.Context(), store.Query{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,6 +103,44 @@ func checkOldTokens(t *testing.T, s *store.SQL) {
 	made := store.Act{ID: 1, At: noon, By: "cli", Did: "token made", What: "crm"}
 	if len(acts) != 1 || acts[0] != made {
 		t.Errorf("audit = %+v", acts)
+	}
+}
+
+// Who upgrades has the backup from before, or makes one before the bridge migrates.
+func TestABackupOfAnOldStoreIsRestored(t *testing.T) {
+	dumps, err := filepath.Glob(oldStores)
+	if err != nil || len(dumps) == 0 {
+		t.Fatalf("no old stores: %v", err)
+	}
+	for _, dump := range dumps {
+		t.Run(filepath.Base(dump), func(t *testing.T) {
+			old := filepath.Join(t.TempDir(), "old.db")
+			run(t, rawDB(t, old), string(read(t, dump)))
+			before := read(t, old)
+			r, err := OpenReader(old)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var file bytes.Buffer
+			b, err := r.Backup(t.Context(), &file, presenceTime, nil)
+			if err := errors.Join(err, r.Close()); err != nil {
+				t.Fatal(err)
+			}
+			if !bytes.Equal(read(t, old), before) {
+				t.Error("the old store has changed")
+			}
+			path := filepath.Join(t.TempDir(), "new.db")
+			s := mustOpen(t, path)
+			restored, err := s.Restore(t.Context(), bytes.NewReader(file.Bytes()), store.Restoring{Act: store.Act{At: presenceTime}})
+			if err != nil || restored != b {
+				t.Fatalf("restored %+v, %v; want %+v", restored, err, b)
+			}
+			run(t, rawDB(t, path), `DELETE FROM audit WHERE did = ''`) // the restore itself
+			if err := s.Close(t.Context(), true); err != nil {
+				t.Fatal(err)
+			}
+			checkOldStore(t, mustOpen(t, path))
+		})
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -223,4 +224,48 @@ func TestDamagedRowsAreErrors(t *testing.T) {
 	if _, err := s.Load(t.Context()); err == nil || !strings.Contains(err.Error(), "users") {
 		t.Errorf("load = %v", err)
 	}
+}
+
+func TestAReaderSaysWhatToDo(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "empty.db"), "")
+	write(t, filepath.Join(dir, "text.db"), strings.Repeat("not a database, whatever its name. ", 200))
+	if err := mustOpen(t, filepath.Join(dir, "newer.db")).Close(t.Context(), true); err != nil {
+		t.Fatal(err)
+	}
+	run(t, rawDB(t, filepath.Join(dir, "newer.db")), `INSERT INTO goose_db_version (version_id, is_applied) VALUES (999, 1)`)
+	for _, tc := range []struct{ path, want string }{
+		{"missing.db", "start the bridge, which makes it"},
+		{"empty.db", "there is no store in it"},
+		{"text.db", "not a SQLite database: move it away"},
+		{"newer.db", "its schema is 999"},
+	} {
+		r, err := OpenReader(filepath.Join(dir, tc.path))
+		if err == nil {
+			_, err = r.Backup(t.Context(), io.Discard, presenceTime, nil)
+			_ = r.Close()
+		}
+		if err == nil || !strings.Contains(err.Error(), tc.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v, want something with %q", tc.path, err, tc.want)
+		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "missing.db")); err == nil {
+		t.Error("a reader made a store")
+	}
+	err := explainReading("x.db", readOnlyError(t, filepath.Join(dir, "newer.db")))
+	if !strings.Contains(err.Error(), "run this as the user of the bridge") {
+		t.Errorf("who may not write is told: %v", err)
+	}
+}
+
+// readOnlyError is what SQLite says to who may not write.
+func readOnlyError(t *testing.T, path string) error {
+	t.Helper()
+	db, err := sql.Open("sqlite", dsn(path, map[string][]string{"mode": {"ro"}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	_, err = db.ExecContext(t.Context(), `DELETE FROM users`)
+	return err
 }

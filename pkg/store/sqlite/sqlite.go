@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/url"
+	"os"
 
 	"github.com/pressly/goose/v3"
 	"go.uber.org/zap"
@@ -74,7 +75,7 @@ func connect(ctx context.Context, path string) (store.Config, error) {
 	if err := create(path); err != nil {
 		return store.Config{}, err
 	}
-	sub, err := fs.Sub(migrations, "migrations")
+	d, err := dialect(path)
 	if err != nil {
 		return store.Config{}, err
 	}
@@ -95,17 +96,44 @@ func connect(ctx context.Context, path string) (store.Config, error) {
 	}
 	read.SetMaxOpenConns(readers)
 	read.SetMaxIdleConns(readers)
-	return store.Config{
-		Write: write,
-		Read:  read,
-		Dialect: store.Dialect{
-			Goose:      goose.DialectSQLite3,
-			Migrations: sub,
-			Local:      true,
-			Save:       store.OnConflict(),
-			Explain:    func(err error) error { return explain(path, err) },
-		},
-	}, nil
+	return store.Config{Write: write, Read: read, Dialect: d}, nil
+}
+
+func dialect(path string) (store.Dialect, error) {
+	sub, err := fs.Sub(migrations, "migrations")
+	return store.Dialect{
+		Goose:      goose.DialectSQLite3,
+		Migrations: sub,
+		Local:      true,
+		Save:       store.OnConflict(),
+		Explain:    func(err error) error { return explain(path, err) },
+	}, err
+}
+
+// OpenReader opens the store in the file at path, for a backup: also while a bridge
+// has it. The file has to be there.
+func OpenReader(path string) (*store.Reader, error) {
+	switch _, err := os.Stat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("there is no store %s: correct store.dsn, or start the bridge, which makes it", path)
+	case errors.Is(err, fs.ErrPermission):
+		return nil, fmt.Errorf("store %s: %s: %w", path, whoReads, err)
+	}
+	path, err := resolve(path)
+	if err != nil {
+		return nil, err
+	}
+	d, err := dialect(path)
+	if err != nil {
+		return nil, err
+	}
+	d.Explain = func(err error) error { return explainReading(path, err) }
+	db, err := sql.Open("sqlite", dsn(path, url.Values{"mode": {"ro"}, "_pragma": {busyTimeout, "query_only(1)"}}))
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	return store.NewReader(db, d), nil
 }
 
 // dsn names the file as the driver wants it: a path may hold ? and % itself.

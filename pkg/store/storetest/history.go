@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/presencebridge/presencebridge/pkg/presence"
 	"github.com/presencebridge/presencebridge/pkg/store"
@@ -53,13 +54,110 @@ func pages(t *testing.T, o Opener) {
 				if e.Version >= last || tc.user != "" && e.User != tc.user {
 					t.Fatalf("%+v: %s version %d after version %d", tc, e.User, e.Version, last)
 				}
-				n, last, q.Before = n+1, e.Version, e.ID
+				n, last, q.Before = n+1, e.Version, store.Place{At: e.At, ID: e.ID}
 			}
 		}
 		if n != tc.want {
 			t.Errorf("%+v: %d entries", tc, n)
 		}
 	}
+}
+
+// origins are who set what, the hour being the place in the list.
+var origins = []string{
+	"extension main/1001", "extension main/10", "extension branch/1001", "panel alice", "panel alice2", "panel al_ce", "PANEL alice",
+	"cli", "client", "api crm", "expiry", "100% é/x", "100% é x", "",
+}
+
+// selections are which of origins a query finds, the newest first.
+var selections = []struct {
+	name string
+	q    store.Query
+	want []int
+}{
+	{"nothing asked for", store.Query{}, []int{13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0}},
+	{"from a time on, itself included", store.Query{From: at(10)}, []int{13, 12, 11, 10}},
+	{"before a time, itself excluded", store.Query{To: at(2)}, []int{1, 0}},
+	{"a time between two lines", store.Query{From: at(3).Add(time.Microsecond), To: at(5).Add(time.Microsecond)}, []int{5, 4}},
+	{"from after to", store.Query{From: at(5), To: at(2)}, nil},
+	{"a kind of origin", store.Query{By: "panel"}, []int{5, 4, 3}},
+	{"a whole origin", store.Query{By: "panel alice"}, []int{3}},
+	{"a PBX", store.Query{By: "extension main"}, []int{1, 0}},
+	{"an extension", store.Query{By: "extension main/10"}, []int{1}},
+	{"an origin of one word", store.Query{By: "cli"}, []int{7}},
+	{"signs of patterns", store.Query{By: "panel al_ce"}, []int{5}},
+	{"half a word", store.Query{By: "pan"}, nil},
+	{"text beyond ASCII", store.Query{By: "100% é"}, []int{12, 11}},
+	{"quotes", store.Query{By: `' OR '1' = '1`}, nil},
+	{"all at once", store.Query{By: "extension", From: at(1), To: at(9), Limit: 1}, []int{2}},
+}
+
+func selected(t *testing.T, o Opener) {
+	s := open(t, o)
+	var b store.Batch
+	for i, by := range origins {
+		e := entry("alice", uint64(i), at(i))
+		e.By = by
+		b.History = append(b.History, e)
+		e.User = "bob"
+		b.History = append(b.History, e)
+	}
+	save(t, s, &b)
+	for _, tc := range selections {
+		var got []int
+		tc.q.User = "alice"
+		for _, e := range history(t, s, tc.q) {
+			same(t, tc.name+": user", e.User, presence.UserID("alice"))
+			got = append(got, int(e.Version))
+		}
+		same(t, tc.name, got, tc.want)
+	}
+	same(t, "of everybody", len(history(t, s, store.Query{By: "api", From: at(9), To: at(10)})), 2)
+}
+
+func selectedActs(t *testing.T, o Opener) {
+	s := open(t, o)
+	for i, by := range origins {
+		if err := s.Note(t.Context(), &store.Act{At: at(i), By: by, Did: "done", What: by}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tc := range selections {
+		acts, err := s.Audit(t.Context(), tc.q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int
+		for _, a := range acts {
+			got = append(got, int(a.At.Sub(at(0))/time.Second))
+		}
+		same(t, tc.name, got, tc.want)
+	}
+}
+
+// byTime has a clock that was set back, and many entries at one instant, over which
+// pages must neither stumble nor skip.
+func byTime(t *testing.T, o Opener) {
+	s := open(t, o)
+	var b store.Batch
+	want := map[uint64]bool{}
+	for i := range uint64(60) {
+		b.History = append(b.History, entry("alice", i, at(int(60-i)/20)))
+		want[i] = true
+	}
+	save(t, s, &b)
+	q := store.Query{Limit: 7}
+	var last store.Entry
+	for page := history(t, s, q); len(page) > 0; page = history(t, s, q) {
+		for _, e := range page {
+			if last.ID > 0 && (e.At.After(last.At) || e.At.Equal(last.At) && e.ID > last.ID) || !want[e.Version] {
+				t.Errorf("version %d of %v comes after version %d of %v", e.Version, e.At, last.Version, last.At)
+			}
+			delete(want, e.Version)
+			last, q.Before = e, store.Place{At: e.At, ID: e.ID}
+		}
+	}
+	same(t, "entries that no page had", len(want), 0)
 }
 
 func prune(t *testing.T, o Opener) {

@@ -34,7 +34,7 @@ func everyField(t *testing.T, o Opener) {
 		b.PBXs = append(b.PBXs, store.PBX{Name: fmt.Sprintf("%02d", i), Incarnation: text, Heard: at(i)})
 	}
 	b.Users = append(b.Users, store.User{ID: "zz nothing", Version: 1<<63 - 1, View: []byte{}})
-	b.History = append(b.History, store.Entry{User: "zz nothing", At: time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)})
+	b.History = slices.Insert(b.History, 0, store.Entry{User: "zz nothing", At: time.Date(1970, 1, 1, 0, 0, 0, 0, time.UTC)})
 	b.PBXs = append(b.PBXs, store.PBX{Name: "zz nothing"})
 	save(t, s, &b)
 

@@ -20,7 +20,9 @@ import (
 type Servers struct {
 	Start func(t testing.TB, settings ...string) *servertest.Server
 	Open  func(context.Context, store.Server, store.Lease, *zap.Logger) (*store.SQL, error)
-	Lock  string // statements by which a panel locks the table users, separated by semicolons
+	// Reader opens a store for a backup. Only RunServers needs it, and Lock.
+	Reader func(store.Server) (*store.Reader, error)
+	Lock   string // statements by which a panel locks the table users, separated by semicolons
 }
 
 const (
@@ -47,6 +49,10 @@ func RunServers(t *testing.T, d Servers) {
 		{"another program's database is left alone", foreign},
 		{"a newer schema is left alone", newerSchema},
 		{"a lease that somebody has deleted ends who held it", deletedLease},
+		{"a network that is cut in the middle of a restore changes nothing", restoreCutOff},
+		{"a kill of the server in the middle of a restore changes nothing", restoreKilled},
+		{"a bridge that has lost the store restores nothing", restoreFenced},
+		{"whoever takes a backup may be slow", slowBackup},
 	} {
 		t.Run(tc.name, func(t *testing.T) { tc.test(t, d, server) })
 	}

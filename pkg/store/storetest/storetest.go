@@ -20,6 +20,9 @@ type Opener struct {
 	// Open opens the store as a bridge does. Only one at a time can have it.
 	Open func(context.Context) (*store.SQL, error)
 
+	// Reader opens it for a backup, whoever else has it.
+	Reader func() (*store.Reader, error)
+
 	// Panel connects as a panel does, which reads with plain SQL while a bridge runs.
 	Panel func() (*sql.DB, error)
 }
@@ -43,6 +46,9 @@ func Run(t *testing.T, fresh func(*testing.T) Opener) {
 		{"a cancelled save saves nothing and the store goes on", cancelled},
 		{"entries of one step are told apart", oneStep},
 		{"history pages from the newest", pages},
+		{"history is selected by user, time and origin", selected},
+		{"acts are selected by time and origin", selectedActs},
+		{"history goes by the time, whatever was saved first", byTime},
 		{"prune takes what is older and nothing else", prune},
 		{"prune stops when it is told to", pruneCancelled},
 		{"ids of pruned entries are not used again", idsRise},
@@ -53,6 +59,13 @@ func Run(t *testing.T, fresh func(*testing.T) Opener) {
 		{"only an ordered stop is clean", cleanFlag},
 		{"a second bridge is kept out", inUse},
 		{"rows of a panel are remembered", panelRows},
+		{"a backup brings everything back", backUp},
+		{"a backup has every table and column", backUpWhole},
+		{"a backup is of one moment", backUpMoment},
+		{"a backup of a store that is not there says so", backUpNothing},
+		{"a restore needs an empty store, or replaces everything", restoreReplaces},
+		{"a restore is all or nothing", restoreAllOrNothing},
+		{"a restore that is cut off changes nothing", restoreCut},
 		{"close is harmless twice and ends everything", closed},
 		{"readers and savers do not hold each other up", concurrent},
 	} {

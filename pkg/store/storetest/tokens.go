@@ -74,7 +74,7 @@ func tokenTwice(t *testing.T, o Opener) {
 		}
 	}
 	same(t, "tokens", allTokens(t, s), []store.Token{*token("crm", 1)})
-	list, err := s.Audit(t.Context(), 0, 0)
+	list, err := s.Audit(t.Context(), store.Query{})
 	if err != nil || len(list) != 1 || list[0].What != "crm" {
 		t.Errorf("audit = %+v, %v", list, err)
 	}
@@ -89,7 +89,7 @@ func acts(t *testing.T, o Opener) {
 			t.Fatal(err)
 		}
 	}
-	newest, err := s.Audit(t.Context(), 0, 0)
+	newest, err := s.Audit(t.Context(), store.Query{})
 	if err != nil || len(newest) != 100 {
 		t.Fatalf("audit = %d acts, %v", len(newest), err)
 	}
@@ -98,14 +98,14 @@ func acts(t *testing.T, o Opener) {
 		want := store.Act{ID: a.ID, At: at(n), By: "api reloaded", Did: "reloaded", What: nasty[n%len(nasty)]}
 		same(t, "act", a, want)
 	}
-	older, err := s.Audit(t.Context(), newest[99].ID, 7)
+	older, err := s.Audit(t.Context(), store.Query{Before: store.Place{At: newest[99].At, ID: newest[99].ID}, Limit: 7})
 	if err != nil || len(older) != 7 || !older[0].At.Equal(at(19)) {
 		t.Errorf("older = %+v, %v", older, err)
 	}
 	if _, err := s.Prune(t.Context(), at(118)); err != nil {
 		t.Fatal(err)
 	}
-	left, err := s.Audit(t.Context(), 0, 0)
+	left, err := s.Audit(t.Context(), store.Query{})
 	if err != nil || len(left) != 2 {
 		t.Errorf("left = %+v, %v", left, err)
 	}
