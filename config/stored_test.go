@@ -1,0 +1,257 @@
+package config
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"iter"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/presencebridge/presencebridge/pkg/presence"
+)
+
+var firstID = regexp.MustCompile(`"id":"?([^",}]*)`)
+
+// definitions gives JSON texts by the ids that stand in them.
+func definitions(texts ...string) iter.Seq2[Definition, error] {
+	return func(yield func(Definition, error) bool) {
+		for _, text := range texts {
+			id := presence.UserID("")
+			if m := firstID.FindStringSubmatch(text); m != nil {
+				id = presence.UserID(m[1])
+			}
+			if !yield(Definition{ID: id, JSON: text}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// stored loads a mapping whose users are in the store.
+func stored(t *testing.T, texts ...string) (*presence.Mapping, Faults) {
+	t.Helper()
+	m, faults, err := mustLoad(t, Overrides{}).Stored.Mapping(definitions(texts...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m, faults
+}
+
+// jsonOf writes a node of YAML as JSON, character for character where that can be.
+func jsonOf(n *yaml.Node) string {
+	var parts []string
+	switch n.Kind {
+	case yaml.MappingNode:
+		for i := 0; i < len(n.Content); i += 2 {
+			key, _ := json.Marshal(n.Content[i].Value)
+			parts = append(parts, string(key)+":"+jsonOf(n.Content[i+1]))
+		}
+		return "{" + strings.Join(parts, ",") + "}"
+	case yaml.SequenceNode:
+		for _, c := range n.Content {
+			parts = append(parts, jsonOf(c))
+		}
+		return "[" + strings.Join(parts, ",") + "]"
+	}
+	if n.Tag == "!!null" {
+		return "null"
+	}
+	if n.Style == 0 && n.Tag != "!!str" && json.Valid([]byte(n.Value)) {
+		return n.Value
+	}
+	text, _ := json.Marshal(n.Value)
+	return string(text)
+}
+
+var (
+	userPath  = regexp.MustCompile(`^users\[[^]]*\]\.?`)
+	lineWords = regexp.MustCompile(`,?( first)? in line \d+`)
+)
+
+// said is what a fault says, without where.
+func said(f Fault) string {
+	what := strings.Replace(lineWords.ReplaceAllString(f.What, ""), "line ", "another place", 1)
+	return fmt.Sprintln(f.Warning, userPath.ReplaceAllString(f.Path, ""), regexp.MustCompile(`place\d+`).ReplaceAllString(what, "place"), f.Do)
+}
+
+// TestUsersFromTheStoreHaveTheFaultsOfTheFile moves the users of every bad mapping
+// into the store.
+func TestUsersFromTheStoreHaveTheFaultsOfTheFile(t *testing.T) {
+	files, err := filepath.Glob(testdata + "/mapping-*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			text := read(t, file)
+			var all struct{ Users yaml.Node }
+			if yaml.Unmarshal([]byte(text), &all) != nil || all.Users.Kind != yaml.SequenceNode || strings.Contains(text, "&") || strings.Contains(text, "Null") {
+				return // nothing that JSON could hold, or say otherwise
+			}
+			folder(t)
+			write(t, "mapping.yaml", text)
+			_, faults := Load("presencebridge.yaml", Overrides{})
+			var want []string
+			for _, f := range faults {
+				if userPath.MatchString(f.Path) {
+					want = append(want, said(f))
+				}
+			}
+			before, _, _ := strings.Cut("\n"+text, "\nusers:")
+			write(t, "mapping.yaml", before+"\nusers: {from: store}\n")
+			cfg, _ := Load("presencebridge.yaml", Overrides{})
+			if cfg == nil {
+				return // the users are not what is wrong
+			}
+			var texts, got []string
+			for _, n := range all.Users.Content {
+				texts = append(texts, jsonOf(n))
+			}
+			m, faults, err := cfg.Stored.Mapping(definitions(texts...))
+			if err != nil || (m == nil) != (len(faults.Errors()) > 0) {
+				t.Errorf("mapping %v with %v, %v", m, faults, err)
+			}
+			for _, f := range faults {
+				got = append(got, said(f))
+				if !strings.HasPrefix(f.String(), `user "`) || f.Line != 0 {
+					t.Errorf("it does not name the user: %s", f)
+				}
+			}
+			slices.Sort(got)
+			slices.Sort(want)
+			if !slices.Equal(got, want) {
+				t.Errorf("users %v: faults\n%v\nand in the file\n%v", texts, got, want)
+			}
+			seen[fmt.Sprint(want)] = true
+		})
+	}
+	if len(seen) < 12 {
+		t.Errorf("only %d different faults were compared", len(seen))
+	}
+}
+
+func TestUsersOfTheStoreAreThoseOfTheFile(t *testing.T) {
+	mapping := read(t, "mapping.yaml") // the sample
+	folder(t)
+	write(t, "mapping.yaml", mapping)
+	want := mustLoad(t, Overrides{})
+	var all struct{ Users yaml.Node }
+	if err := yaml.Unmarshal([]byte(mapping), &all); err != nil || len(all.Users.Content) < 2 {
+		t.Fatal(err)
+	}
+	before, _, _ := strings.Cut(mapping, "\nusers:")
+	write(t, "mapping.yaml", before+"\nusers: {from: store}\n")
+	cfg := mustLoad(t, Overrides{})
+	if want.Stored != nil || cfg.Stored == nil || len(cfg.Mapping.Users) > 0 || len(cfg.Mapping.Types.List()) != len(want.Mapping.Types.List()) {
+		t.Fatalf("stored %v and %v, mapping %+v", want.Stored, cfg.Stored, cfg.Mapping)
+	}
+	var texts []string
+	for _, n := range all.Users.Content {
+		texts = append(texts, jsonOf(n))
+	}
+	for range 2 { // nothing is left over from the first time
+		m, faults := stored(t, texts...)
+		if m == nil {
+			t.Fatal(faults)
+		}
+		for i, u := range m.Users {
+			w := want.Mapping.Users[i]
+			if u.ID != w.ID || u.Name != w.Name || u.Email != w.Email || u.Rules.Default != w.Rules.Default || !slices.Equal(u.Rules.Extensions, w.Rules.Extensions) ||
+				u.Rules.Incoming != w.Rules.Incoming || u.Rules.Outgoing != w.Rules.Outgoing || u.Rules.Sync != w.Rules.Sync {
+				t.Errorf("%+v %+v, want %+v %+v", u, u.Rules, w, w.Rules)
+			}
+		}
+	}
+}
+
+func TestADefinitionThatIsNoneIsAFault(t *testing.T) {
+	folder(t)
+	write(t, "mapping.yaml", statuses+"users: {from: store}")
+	cfg := mustLoad(t, Overrides{})
+	deep := strings.Repeat("[", 20_000) + strings.Repeat("]", 20_000)
+	for _, tc := range []struct{ name, json, want string }{
+		{"nothing", ``, `user "a": the definition is not a JSON object`},
+		{"a list", `[]`, `user "a": the definition is not a JSON object`},
+		{"null", `null`, `user "a": the definition is not a JSON object`},
+		{"YAML", `{id: a}`, `user "a": the definition is not a JSON object`},
+		{"two", `{"id":"a"}{}`, `user "a": the definition is not a JSON object`},
+		{"deep nesting", `{"id":"a","tags":` + deep + `}`, `user "a": the definition is not a JSON object`},
+		{"too long", `{"id":"a","name":"` + strings.Repeat("x", MaxDefinition) + `"}`, `user "a": the definition is too long: write at most 64 KiB`},
+		{"somebody else's", `{"id":"b","extensions":["1"]}`, `user "a": id: "b" is the id of somebody else`},
+		{"a key twice", `{"id":"a","extensions":["1"],"id":"a"}`, `user "a": id: the key stands twice: remove one of them`},
+		{"a surrogate by halves", `{"id":"\ud83d"}`, `user "a": id: `},
+		{"an escaped NUL", `{"id":"a","name":"\u0000"}`, `user "a": name: is no name that fits a line`},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			m, faults, err := cfg.Stored.Mapping(func(yield func(Definition, error) bool) {
+				yield(Definition{ID: "a", JSON: tc.json}, nil)
+			})
+			if m != nil || err != nil || len(faults.Errors()) == 0 || !strings.HasPrefix(faults[0].String(), tc.want) {
+				t.Errorf("mapping %v, faults %v, %v; want %s", m, faults, err, tc.want)
+			}
+		})
+	}
+}
+
+func TestAStoreThatCannotBeReadIsAnError(t *testing.T) {
+	folder(t)
+	write(t, "mapping.yaml", statuses+"users: {from: store}")
+	torn := errors.New("the cable is out")
+	m, _, err := mustLoad(t, Overrides{}).Stored.Mapping(func(yield func(Definition, error) bool) {
+		_ = yield(Definition{ID: "a", JSON: `{"id":"a"}`}, nil) && yield(Definition{}, torn)
+	})
+	if m != nil || !errors.Is(err, torn) {
+		t.Errorf("mapping %v, %v", m, err)
+	}
+}
+
+func TestFaultsOfAnImportTellTheLine(t *testing.T) {
+	folder(t)
+	write(t, "mapping.yaml", statuses+"users: {from: store}")
+	_, faults, _ := mustLoad(t, Overrides{}).Stored.Mapping(func(yield func(Definition, error) bool) {
+		_ = yield(Definition{ID: "a", JSON: `{"id":"a","extensions":["1"]}`, Line: 2}, nil) &&
+			yield(Definition{ID: "b", JSON: `{"id":"b","extensions":["1"]}`, Line: 7}, nil)
+	})
+	want := `user "b":7: extensions[0]: main/1 belongs to "a" already, in line 2: remove it in one of the two places: an extension is one user's, and named once`
+	if len(faults) != 1 || faults[0].String() != want {
+		t.Errorf("faults %v, want %s", faults, want)
+	}
+}
+
+func TestLabelsAreSharedAndPlain(t *testing.T) {
+	folder(t)
+	write(t, "mapping.yaml", statuses+`users:
+  - {id: a, extensions: [1], tags: [vip, Düsseldorf], groups: [sales]}
+  - {id: b, extensions: [2], tags: [vip, Düsseldorf], groups: [sales]}
+  - {id: c, extensions: [3], tags: []}
+`)
+	users := mustLoad(t, Overrides{}).Mapping.Users
+	if l := users[0].Labels; l != users[1].Labels || !slices.Equal(l.Tags, []string{"vip", "Düsseldorf"}) || !slices.Equal(l.Groups, []string{"sales"}) || users[2].Labels != nil {
+		t.Errorf("labels %+v %+v %+v", users[0].Labels, users[1].Labels, users[2].Labels)
+	}
+}
+
+// BenchmarkStored reads users as the bridge does at its start: -benchtime=1x.
+func BenchmarkStored(b *testing.B) {
+	const users = 100_000
+	cfg := &Config{}
+	doc := &document{}
+	root := doc.parse([]byte(statuses + "users: {from: store}"))
+	_, cfg.Stored = compile(root, []PBX{{Name: "main", Presentity: defaultPresentity}})
+	texts := make([]string, users)
+	for i := range texts {
+		texts[i] = fmt.Sprintf(`{"id":"user%d","name":"User Number %d","email":"user%d@example.com","extensions":["%d","%d"]}`, i, i, i, 100000+i, 300000+i)
+	}
+	for b.Loop() {
+		if m, faults, err := cfg.Stored.Mapping(definitions(texts...)); m == nil || err != nil {
+			b.Fatal(faults, err)
+		}
+	}
+}
