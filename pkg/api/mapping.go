@@ -59,7 +59,8 @@ func (f UserFaults) Error() string { return strings.Join(f, "\n") }
 // Errors of a Mapping.
 var (
 	ErrUsersElsewhere = errors.New("the users stand in mapping.yaml: change them there, or write users: {from: store} in place of the list and import them")
-	ErrUserExists     = errors.New("there is such a user already")
+	ErrUserExists     = errors.New("there is a user of that id already: change that one, or take another id")
+	ErrNotTakenOver   = errors.New("the change is kept, but the bridge has not taken it over: see what presencebridge reload says")
 )
 
 const (
@@ -83,6 +84,8 @@ func refusedUsers(err error) error {
 		return p
 	case errors.Is(err, ErrUsersElsewhere), errors.Is(err, ErrUserExists):
 		return problem(http.StatusConflict, sentence(err))
+	case errors.Is(err, ErrNotTakenOver):
+		return problem(http.StatusServiceUnavailable, sentence(err))
 	}
 	return err
 }

@@ -46,6 +46,8 @@ func TestAnswersAboutMappedUsersAreAsTheGoldenFiles(t *testing.T) {
 		{name: "mapped-put-elsewhere", method: "PUT", path: mapped + "/zoe", body: zoe, status: 409, schema: "Problem", prepare: elsewhere},
 		{name: "mapped-put-unsaved", method: "PUT", path: mapped + "/zoe", body: zoe, status: 503, schema: "Problem",
 			prepare: func(m *apitest.Mapping) { m.ChangeErr = fmt.Errorf("disk full: %w", bridge.ErrUnsaved) }},
+		{name: "mapped-put-not-taken-over", method: "PUT", path: mapped + "/zoe", body: zoe, status: 503, schema: "Problem",
+			prepare: func(m *apitest.Mapping) { m.ChangeErr = api.ErrNotTakenOver }},
 		{name: "mapped-removed", method: "DELETE", path: mapped + "/alice", status: 204},
 		{name: "mapped-remove-unknown", method: "DELETE", path: mapped + "/zoe", status: 404, schema: "Problem"},
 		{name: "mapped-import", method: "POST", path: mapped, body: `{"users":[` + zoe + `,{"id":"alice"}],"lines":[2,3]}`, status: 200, schema: "UserChanges"},
