@@ -207,7 +207,7 @@ func TestCommandsPrintWhatTheGoldenFilesSay(t *testing.T) {
 		{name: "user-import-form", args: "user import -", prepare: func(_ *apitest.Bridge, c *console) {
 			c.In = strings.NewReader("id,name\nzoe,Zoe,1\nyan,Yan\nxia\nwu,\"W\"u\n")
 		}},
-		{name: "user-import-columns", args: "user import -", prepare: func(_ *apitest.Bridge, c *console) { c.In = strings.NewReader("id,nmae\nzoe,Zoe\n") }},
+		{name: "user-import-columns", args: "user import -", prepare: func(_ *apitest.Bridge, c *console) { c.In = strings.NewReader("id,e-mail\nzoe,z@x\n") }},
 		{name: "user-import-nothing", args: "user import WHERE"},
 		{name: "audit", args: "audit"},
 		{name: "audit-json", args: "audit --limit 1 --json"},

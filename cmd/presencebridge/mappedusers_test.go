@@ -236,6 +236,30 @@ func TestAFileThatTheStoredUsersDoNotGoWithChangesNothing(t *testing.T) {
 	r.shows("alice", "lunch")
 }
 
+// Other commands see the users of a running bridge, and say so without one.
+func TestDialplanAndDoctorKnowUsersInTheStore(t *testing.T) {
+	pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
+	r := configure(t, storedMapping, pbx)
+	r.startReady()
+	r.must("user", "add", "alice", "--extension", "1001")
+	r.says(exitDone, "dialplan", "exten => 1001,hint,", "CustomPresence:1001")
+	r.says(exitDone, "check", "users in the store, who were not looked at")
+	if out, _ := r.run("doctor"); !strings.Contains(out, "1 user in the store without a fault") {
+		t.Errorf("doctor:\n%s", out)
+	}
+	r.write("users.csv", "id,priority\nalice,lunch\n")
+	r.must("user", "import", filepath.Join(r.dir, "users.csv"))
+	r.write("mapping.yaml", strings.ReplaceAll(storedMapping, "id: lunch", "id: mittag"))
+	r.says(exitWrong, "doctor", `"lunch" is no status of this mapping`)
+	r.says(exitWrong, "dialplan", `user "alice": priority[0]: "lunch" is no status of this mapping`)
+	r.stop()
+	r.says(exitUnreachable, "dialplan", "no bridge runs")
+	out, _ := r.run("doctor")
+	if flat := strings.Join(strings.Fields(out), " "); !strings.Contains(flat, "they are in the store, and their extensions were not examined: no bridge runs") {
+		t.Errorf("doctor without a bridge:\n%s", out)
+	}
+}
+
 // The standby has started with no user at all.
 func TestAStandbyTakesOverTheNewestUsers(t *testing.T) {
 	pbx := pbxtest.NewSimulated(t, pbxtest.Options{})

@@ -5,6 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"strings"
+
+	"github.com/presencebridge/presencebridge/config"
+	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
 // mappedUser is a user of the mapping as mapping.yaml and the API write one. The
@@ -110,3 +113,28 @@ func joined[T any](list []T, text func(T) string) string {
 }
 
 func (w word) String() string { return string(w) }
+
+// wholeMapping returns the mapping of cfg with the users as the running bridge has
+// them in the store, where they are kept there. It is nil where they have faults.
+func (m *Main) wholeMapping(ctx context.Context, cfg *config.Config) (*presence.Mapping, config.Faults, error) {
+	if cfg.Stored == nil {
+		return cfg.Mapping, nil, nil
+	}
+	c, err := m.client()
+	if err != nil {
+		return nil, nil, err
+	}
+	texts, err := all[json.RawMessage](ctx, c, mappedPath)
+	if err != nil {
+		return nil, nil, err
+	}
+	return cfg.Stored.Mapping(func(yield func(config.Definition, error) bool) {
+		for _, text := range texts {
+			var u struct{ ID word }
+			err := json.Unmarshal(text, &u)
+			if !yield(config.Definition{ID: presence.UserID(u.ID), JSON: string(text)}, err) {
+				return
+			}
+		}
+	})
+}
