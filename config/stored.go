@@ -126,3 +126,65 @@ func nextNode(dec *json.Decoder, line int) (*yaml.Node, error) {
 	}
 	return n, nil
 }
+
+// FileUsers reads the users that stand in a mapping.yaml as definitions, so that they
+// can move into the store. It judges nothing but the form of the file.
+func FileUsers(path string) ([]Definition, Faults) {
+	doc, root := open(path)
+	if root.broken {
+		return nil, doc.faults
+	}
+	at := value{doc: doc, path: "users"}
+	if root.is(yaml.MappingNode) {
+		for i := 0; i+1 < len(root.node.Content); i += 2 {
+			if root.node.Content[i].Value == "users" {
+				at = doc.value(root.node.Content[i+1], "users")
+			}
+		}
+	}
+	items, ok := at.list()
+	if !ok && len(doc.faults) == 0 {
+		at.fault("the file has no list of users", "name a mapping.yaml that has one")
+	}
+	var users []Definition
+	for _, item := range items {
+		var id string
+		for i := 0; item.isBlock() && i+1 < len(item.node.Content); i += 2 {
+			if item.node.Content[i].Value == "id" {
+				id = item.node.Content[i+1].Value
+			}
+		}
+		users = append(users, Definition{ID: presence.UserID(id), JSON: doc.json(item.node, item.path), Line: item.line})
+	}
+	return users, doc.faults
+}
+
+// json is a node as nodeOf reads it.
+func (d *document) json(n *yaml.Node, path string) string {
+	if n == nil || d.value(n, path).broken { // a fault already
+		return "null"
+	}
+	parts := make([]string, 0, len(n.Content))
+	switch {
+	case n.Kind == yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			parts = append(parts, jsonText(n.Content[i].Value)+":"+d.json(n.Content[i+1], path))
+		}
+		return "{" + strings.Join(parts, ",") + "}"
+	case n.Kind == yaml.SequenceNode:
+		for _, item := range n.Content {
+			parts = append(parts, d.json(item, path))
+		}
+		return "[" + strings.Join(parts, ",") + "]"
+	case n.Tag == "!!null":
+		return "null"
+	case n.Tag == "!!bool" && n.Style == 0 && (n.Value == "true" || n.Value == "false"):
+		return n.Value
+	}
+	return jsonText(n.Value)
+}
+
+func jsonText(s string) string {
+	text, _ := json.Marshal(s) // a string always can be written
+	return string(text)
+}

@@ -1,7 +1,6 @@
 package config
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -43,30 +42,17 @@ func stored(t *testing.T, texts ...string) (*presence.Mapping, Faults) {
 	return m, faults
 }
 
-// jsonOf writes a node of YAML as JSON, character for character where that can be.
-func jsonOf(n *yaml.Node) string {
-	var parts []string
-	switch n.Kind {
-	case yaml.MappingNode:
-		for i := 0; i < len(n.Content); i += 2 {
-			key, _ := json.Marshal(n.Content[i].Value)
-			parts = append(parts, string(key)+":"+jsonOf(n.Content[i+1]))
-		}
-		return "{" + strings.Join(parts, ",") + "}"
-	case yaml.SequenceNode:
-		for _, c := range n.Content {
-			parts = append(parts, jsonOf(c))
-		}
-		return "[" + strings.Join(parts, ",") + "]"
+// fileUsers are the users of the working directory's mapping as JSON.
+func fileUsers(t *testing.T) (texts []string) {
+	t.Helper()
+	users, faults := FileUsers("mapping.yaml")
+	for _, u := range users {
+		texts = append(texts, u.JSON)
 	}
-	if n.Tag == "!!null" {
-		return "null"
+	if len(faults) > 0 {
+		t.Fatal(faults)
 	}
-	if n.Style == 0 && n.Tag != "!!str" && json.Valid([]byte(n.Value)) {
-		return n.Value
-	}
-	text, _ := json.Marshal(n.Value)
-	return string(text)
+	return texts
 }
 
 var (
@@ -97,7 +83,11 @@ func TestUsersFromTheStoreHaveTheFaultsOfTheFile(t *testing.T) {
 			}
 			folder(t)
 			write(t, "mapping.yaml", text)
-			_, faults := Load("presencebridge.yaml", Overrides{})
+			users, faults := FileUsers("mapping.yaml")
+			if len(faults) > 0 {
+				return // the file as a whole is wrong
+			}
+			_, faults = Load("presencebridge.yaml", Overrides{})
 			var want []string
 			for _, f := range faults {
 				if userPath.MatchString(f.Path) {
@@ -110,9 +100,10 @@ func TestUsersFromTheStoreHaveTheFaultsOfTheFile(t *testing.T) {
 			if cfg == nil {
 				return // the users are not what is wrong
 			}
-			var texts, got []string
-			for _, n := range all.Users.Content {
-				texts = append(texts, jsonOf(n))
+			var got []string
+			var texts []string
+			for _, u := range users {
+				texts = append(texts, u.JSON)
 			}
 			m, faults, err := cfg.Stored.Mapping(definitions(texts...))
 			if err != nil || (m == nil) != (len(faults.Errors()) > 0) {
@@ -142,19 +133,15 @@ func TestUsersOfTheStoreAreThoseOfTheFile(t *testing.T) {
 	folder(t)
 	write(t, "mapping.yaml", mapping)
 	want := mustLoad(t, Overrides{})
-	var all struct{ Users yaml.Node }
-	if err := yaml.Unmarshal([]byte(mapping), &all); err != nil || len(all.Users.Content) < 2 {
-		t.Fatal(err)
+	texts := fileUsers(t)
+	if len(texts) < 2 {
+		t.Fatal(texts)
 	}
 	before, _, _ := strings.Cut(mapping, "\nusers:")
 	write(t, "mapping.yaml", before+"\nusers: {from: store}\n")
 	cfg := mustLoad(t, Overrides{})
 	if want.Stored != nil || cfg.Stored == nil || len(cfg.Mapping.Users) > 0 || len(cfg.Mapping.Types.List()) != len(want.Mapping.Types.List()) {
 		t.Fatalf("stored %v and %v, mapping %+v", want.Stored, cfg.Stored, cfg.Mapping)
-	}
-	var texts []string
-	for _, n := range all.Users.Content {
-		texts = append(texts, jsonOf(n))
 	}
 	for range 2 { // nothing is left over from the first time
 		m, faults := stored(t, texts...)
@@ -187,6 +174,7 @@ func TestADefinitionThatIsNoneIsAFault(t *testing.T) {
 		{"somebody else's", `{"id":"b","extensions":["1"]}`, `user "a": id: "b" is the id of somebody else`},
 		{"a key twice", `{"id":"a","extensions":["1"],"id":"a"}`, `user "a": id: the key stands twice: remove one of them`},
 		{"a surrogate by halves", `{"id":"\ud83d"}`, `user "a": id: `},
+		{"a number as it was written", `{"id":"a","extensions":[1001, "1e3", 1e3]}`, `user "a": extensions[2]: main/1e3 belongs to "a" already`},
 		{"an escaped NUL", `{"id":"a","name":"\u0000"}`, `user "a": name: is no name that fits a line`},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -197,6 +185,38 @@ func TestADefinitionThatIsNoneIsAFault(t *testing.T) {
 				t.Errorf("mapping %v, faults %v, %v; want %s", m, faults, err, tc.want)
 			}
 		})
+	}
+}
+
+func TestUsersOfAFileAreReadAsTheyStand(t *testing.T) {
+	folder(t)
+	write(t, "mapping.yaml", `users:
+  - {id: 007, name: "yes", sync: false, email: ~, extensions: [0123, {pbx: main, extension: "1"}]}
+
+  - {id: true, true: x, tags: []}
+  - nobody
+`)
+	users, faults := FileUsers("mapping.yaml")
+	want := []Definition{
+		{ID: "007", JSON: `{"id":"007","name":"yes","sync":false,"email":null,"extensions":["0123",{"pbx":"main","extension":"1"}]}`, Line: 2},
+		{ID: "true", JSON: `{"id":true,"true":"x","tags":[]}`, Line: 4},
+		{JSON: `"nobody"`, Line: 5},
+	}
+	if len(faults) > 0 || !slices.Equal(users, want) {
+		t.Errorf("%+v, %v", users, faults)
+	}
+	for text, want := range map[string]string{
+		"":                       "mapping.yaml: the file is empty: start from the sample that is shipped with the bridge",
+		"statuses: []":           "mapping.yaml: users: the file has no list of users: name a mapping.yaml that has one",
+		"users: {from: store}":   "mapping.yaml:1: users: this is a block of settings, where a list is expected: see the sample file for how it is written",
+		"users: [&a {id: x}]":    "mapping.yaml:1: users[x]: anchors (&name) and aliases (*name) are not used here: write the value out, or put it in quotes if it begins with & or *",
+		"users: [{id: !x y}]":    "mapping.yaml:1: users[y]: tags (!name) are not used here: remove it, or put the value in quotes if it begins with !",
+		"users: [{id: a, <<: b}": "mapping.yaml:1: not valid YAML (did not find expected ',' or ']'): look at the indentation, colons and quotes of this line and the one above",
+	} {
+		write(t, "mapping.yaml", text)
+		if _, faults := FileUsers("mapping.yaml"); len(faults) == 0 || faults[0].String() != want {
+			t.Errorf("%s:\n%v, want\n%s", text, faults, want)
+		}
 	}
 }
 

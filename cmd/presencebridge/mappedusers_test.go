@@ -212,10 +212,21 @@ func TestUsersInTheFileAreChangedThere(t *testing.T) {
 	for _, args := range [][]string{{"list"}, {"add", "zoe"}, {"set", "alice", "--name", "x"}, {"remove", "alice"}, {"export"}} {
 		r.refuses([]string{"The users stand in mapping.yaml"}, append([]string{"user"}, args...)...)
 	}
-	// They move into the store, and the file takes effect again.
+	// They move into the store, and nobody's status is lost.
+	r.set("alice", "lunch", "soup")
+	r.settled("alice")
+	old := filepath.Join(r.dir, "old.yaml")
+	if err := os.Rename(filepath.Join(r.dir, "mapping.yaml"), old); err != nil {
+		t.Fatal(err)
+	}
 	r.write("mapping.yaml", storedMapping)
 	r.must("reload")
-	r.must("user", "add", "alice", "--extension", "1001")
+	if out := r.must("user", "import", "--mapping", old); !strings.Contains(out, "4 users added") {
+		t.Errorf("import of the old file: %s", out)
+	}
+	r.showsMessage("alice", "lunch", "soup")
+	p.set("1001", "available", "", "")
+	r.shows("alice", "available")
 	p.set("1001", "away", "lunch", "")
 	r.shows("alice", "lunch")
 	r.write("mapping.yaml", strings.Replace(storedMapping, "lunch, name", "mittag, name", 1)+"sync: {priority: [lunhc]}\n")

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/presencebridge/presencebridge/config"
 	"github.com/presencebridge/presencebridge/pkg/api"
 )
 
@@ -24,15 +26,19 @@ const maxUserFile = 16 << 20
 
 // importWish is the body of an import.
 type importWish struct {
-	Users  []mappedUser `json:"users"`
-	Lines  []int        `json:"lines"`
-	DryRun bool         `json:"dry_run"`
+	Users  []any `json:"users"`
+	Lines  []int `json:"lines"`
+	DryRun bool  `json:"dry_run"`
+}
+
+func (w *importWish) add(user any, line int) {
+	w.Users, w.Lines = append(w.Users, user), append(w.Lines, line)
 }
 
 func (m *Main) userImportCommand() *cobra.Command {
-	var o struct{ dry, freePBX bool }
+	var o importOptions
 	c := &cobra.Command{
-		Use: "import FILE", Short: "Add and change many users from a CSV file, all or none",
+		Use: "import FILE", Short: "Add and change many users from a file, all or none",
 		Long: `Import reads a CSV file (- for the standard input) whose first line names the columns:
 ` + "\n  " + strings.Join(userColumns, ", ") + `
 
@@ -43,23 +49,80 @@ If one line has a fault, nothing changes, and every faulty line is told.
 
 With --freepbx the file is FreePBX's table "users" as CSV: each extension becomes a user
 of that id, with that number and name. A user who is there gets the name. Nothing else
-of the file is looked at.`,
+of the file is looked at.
+
+With --mapping it is a mapping.yaml that lists users, who move into the store as they
+stand there.`,
 		Example: `  presencebridge user import users.csv --dry-run
-  presencebridge user import --freepbx users.csv`,
+  presencebridge user import --freepbx users.csv
+  presencebridge user import --mapping mapping.yaml.old`,
 		Args: takes(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
-			return m.userImport(c.Context(), args[0], o.dry, o.freePBX)
+			return m.userImport(c.Context(), args[0], o)
 		},
 	}
 	c.Flags().BoolVar(&o.dry, "dry-run", false, "validate the file and tell what would happen")
 	c.Flags().BoolVar(&o.freePBX, "freepbx", false, "the file has the columns of FreePBX's table users")
+	c.Flags().BoolVar(&o.mapping, "mapping", false, "the file is a mapping.yaml with a list of users")
+	c.MarkFlagsMutuallyExclusive("freepbx", "mapping")
 	return c
 }
 
-func (m *Main) userImport(ctx context.Context, name string, dry, freePBX bool) error {
-	text, err := m.readAll(name)
+// importOptions are the flags of an import.
+type importOptions struct{ dry, freePBX, mapping bool }
+
+func (m *Main) userImport(ctx context.Context, name string, o importOptions) error {
+	c, err := m.client()
 	if err != nil {
 		return err
+	}
+	var wish importWish
+	var faults []lineFault
+	if o.mapping {
+		err = wish.readMapping(name)
+	} else {
+		faults, err = m.readUsers(ctx, c, name, o.freePBX, &wish)
+	}
+	if err != nil {
+		return err
+	}
+	// A file that is not CSV everywhere is sent all the same, for its other faults.
+	wish.DryRun = o.dry || len(faults) > 0
+	var done api.UserChanges
+	if len(wish.Users) > 0 {
+		err = c.do(ctx, http.MethodPost, mappedPath, wish, &done)
+	}
+	if err := notImported(name, faults, err); err != nil {
+		return err
+	}
+	if o.dry {
+		m.printf("Nothing has changed. An import would make it: ")
+	}
+	m.printf("%s added, %d changed, %d unchanged.\n", count(done.Added, "user", "users"), done.Changed, done.Unchanged)
+	return nil
+}
+
+// readMapping reads the users of a mapping.yaml.
+func (w *importWish) readMapping(name string) error {
+	users, faults := config.FileUsers(name)
+	if len(faults) > 0 {
+		return &exit{exitFailed, fmt.Errorf("nothing was imported:\n%w", faults)}
+	}
+	for _, u := range users {
+		w.add(json.RawMessage(u.JSON), u.Line)
+	}
+	return nil
+}
+
+// readUsers reads a CSV file, and what is wrong about its form.
+func (m *Main) readUsers(ctx context.Context, c *client, name string, freePBX bool, into *importWish) ([]lineFault, error) {
+	text, err := m.readAll(name)
+	if err != nil {
+		return nil, err
+	}
+	there, err := c.mappedUsers(ctx)
+	if err != nil {
+		return nil, err
 	}
 	columns := ownColumns
 	if freePBX {
@@ -70,30 +133,11 @@ func (m *Main) userImport(ctx context.Context, name string, dry, freePBX bool) e
 		file.faults = append(file.faults, lineFaultOf(err.Error()))
 	}
 	file.numbers = freePBX
-	c, err := m.client()
-	if err != nil {
-		return err
+	users, lines := file.users(there)
+	for i := range users {
+		into.add(users[i], lines[i])
 	}
-	there, err := c.mappedUsers(ctx)
-	if err != nil {
-		return err
-	}
-	var wish importWish
-	wish.Users, wish.Lines = file.users(there)
-	// A file that is not CSV everywhere is sent all the same, for its other faults.
-	wish.DryRun = dry || len(file.faults) > 0
-	var done api.UserChanges
-	if len(wish.Users) > 0 {
-		err = c.do(ctx, http.MethodPost, mappedPath, wish, &done)
-	}
-	if err := notImported(name, file.faults, err); err != nil {
-		return err
-	}
-	if dry {
-		m.printf("Nothing has changed. An import would make it: ")
-	}
-	m.printf("%s added, %d changed, %d unchanged.\n", count(done.Added, "user", "users"), done.Changed, done.Unchanged)
-	return nil
+	return file.faults, nil
 }
 
 // readAll reads a file, or the standard input for "-".
