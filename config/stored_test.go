@@ -275,3 +275,26 @@ func BenchmarkStored(b *testing.B) {
 		}
 	}
 }
+
+// FuzzDefinition has a mapping made of any text: it is whole, or there is a fault.
+func FuzzDefinition(f *testing.F) {
+	doc := &document{}
+	_, from := compile(doc.parse([]byte(statuses+"users: {from: store}")), []PBX{{Name: "main", Presentity: defaultPresentity}})
+	for _, text := range []string{
+		`{"id":"a","extensions":["1",{"pbx":"main","extension":2}],"default_extension":2,"priority":["dnd"],"sync":false,"tags":["x"]}`,
+		`{"id":"a","id":"a"}`, `{"id":null,"name":{},"extensions":{}}`, `{"extensions":[[[]]]}`, `{"":0}`, `[`, `{"id":"a","email":"\ud83d\ude00@"}`,
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		m, faults, err := from.Mapping(definitions(text, text))
+		if err != nil || (m == nil) != (len(faults.Errors()) > 0) || m != nil && len(m.Users) != 2 {
+			t.Errorf("mapping %v, faults %v, %v", m, faults, err)
+		}
+		for _, fault := range faults {
+			if strings.ContainsAny(fault.String(), "\n\x00\x1b") {
+				t.Errorf("a fault of several lines: %q", fault)
+			}
+		}
+	})
+}

@@ -25,8 +25,28 @@ type mappedUsers struct {
 	changing sync.Mutex // held from the validation of a change until it is taken over
 }
 
-// inStore returns the files as they are now, if they say that the users are in the store.
-func (u *mappedUsers) inStore() (*config.Config, error) {
+// Page returns users in the order of the mapping.
+func (u *mappedUsers) Page(ctx context.Context, after int64, limit int) ([]store.Mapped, error) {
+	if !u.mappings.inStore.Load() {
+		return nil, api.ErrUsersElsewhere
+	}
+	return u.mappings.store.MappedPage(ctx, after, limit)
+}
+
+// User returns one user.
+func (u *mappedUsers) User(ctx context.Context, id presence.UserID) (store.Mapped, error) {
+	if !u.mappings.inStore.Load() {
+		return store.Mapped{}, api.ErrUsersElsewhere
+	}
+	found, ok, err := u.mappings.store.MappedUser(ctx, id)
+	if err == nil && !ok {
+		err = u.unknown(id)
+	}
+	return found, err
+}
+
+// files returns the files as they are now, if they say that the users are in the store.
+func (u *mappedUsers) files() (*config.Config, error) {
 	cfg, err := readAgain(u.mappings.start, u.mappings.load, zap.NewNop())
 	switch {
 	case err != nil:
@@ -35,26 +55,6 @@ func (u *mappedUsers) inStore() (*config.Config, error) {
 		return nil, api.ErrUsersElsewhere
 	}
 	return cfg, nil
-}
-
-// Page returns users in the order of the mapping.
-func (u *mappedUsers) Page(ctx context.Context, after int64, limit int) ([]store.Mapped, error) {
-	if _, err := u.inStore(); err != nil {
-		return nil, err
-	}
-	return u.mappings.store.MappedPage(ctx, after, limit)
-}
-
-// User returns one user.
-func (u *mappedUsers) User(ctx context.Context, id presence.UserID) (store.Mapped, error) {
-	if _, err := u.inStore(); err != nil {
-		return store.Mapped{}, err
-	}
-	found, ok, err := u.mappings.store.MappedUser(ctx, id)
-	if err == nil && !ok {
-		err = u.unknown(id)
-	}
-	return found, err
 }
 
 // unknown is the error for a user who is not there, with who may be meant.
@@ -95,7 +95,7 @@ type plan struct {
 // plan validates the mapping as it would be. The users that change come last, so that
 // a fault between two is told of one of them.
 func (u *mappedUsers) plan(ctx context.Context, c *api.UserChange) (p plan, err error) {
-	cfg, err := u.inStore()
+	cfg, err := u.files()
 	if err != nil {
 		return p, err
 	}

@@ -192,6 +192,9 @@ func TestTenThousandUsersAreImportedAtOnce(t *testing.T) {
 	}
 	p.set("109999", "away", "lunch", "")
 	r.shows("user9999", "lunch")
+	if out := r.must("audit"); !strings.Contains(out, "users imported") || !strings.Contains(out, " more") || len(out) > 2000 {
+		t.Errorf("audit:\n%s", out)
+	}
 	if u := r.user("user7"); u.Name != "Seven" || len(u.Tags) != 1 {
 		t.Errorf("what no column said is gone: %+v", u)
 	}
@@ -243,8 +246,11 @@ func TestAFileThatTheStoredUsersDoNotGoWithChangesNothing(t *testing.T) {
 	r.must("user", "import", filepath.Join(r.dir, "users.csv"))
 	r.write("mapping.yaml", strings.ReplaceAll(storedMapping, "id: lunch", "id: mittag"))
 	r.refuses([]string{`user "alice": priority[0]: "lunch" is no status of this mapping`}, "reload")
+	r.must("user", "list") // what is there can be read all the same
 	p.set("1001", "away", "lunch", "")
 	r.shows("alice", "lunch")
+	r.stop()
+	r.says(exitFailed, "run", "users in the store do not go with "+filepath.Join(r.dir, "mapping.yaml"), `user "alice": priority[0]: "lunch" is no status`)
 }
 
 // Other commands see the users of a running bridge, and say so without one.

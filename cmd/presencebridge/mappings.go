@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -21,6 +22,8 @@ type mappings struct {
 	load  func() (*config.Config, error) // reads the files again
 	store *store.SQL
 	log   *zap.Logger
+
+	inStore atomic.Bool // where the users are whom the bridge has
 }
 
 // mappingWait bounds a reading of the users in the store; 100,000 take some seconds.
@@ -63,6 +66,7 @@ func (m *mappings) afterWait(ctx context.Context) (*presence.Mapping, error) {
 // of returns the whole mapping of cfg, and what surprises about the users in the store.
 func (m *mappings) of(ctx context.Context, cfg *config.Config) (*presence.Mapping, config.Faults, error) {
 	if cfg.Stored == nil {
+		m.inStore.Store(false)
 		return cfg.Mapping, nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, mappingWait)
@@ -74,6 +78,7 @@ func (m *mappings) of(ctx context.Context, cfg *config.Config) (*presence.Mappin
 	case mapping == nil:
 		return nil, nil, fmt.Errorf("users in the store do not go with %s: correct it, or, while the bridge runs, the users with presencebridge user set\n%w", cfg.MappingPath, faults.Errors())
 	}
+	m.inStore.Store(true)
 	return mapping, faults, nil
 }
 
