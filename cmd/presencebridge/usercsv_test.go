@@ -3,9 +3,15 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
+	"os"
+	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/presencebridge/presencebridge/config"
 )
 
 func TestACSVFileSaysWhatItsColumnsSay(t *testing.T) {
@@ -71,6 +77,43 @@ func TestAnExportIsImportedAsTheSame(t *testing.T) {
 	}
 	if got, _ := f.users(nil); !reflect.DeepEqual(got, want) {
 		t.Errorf("\n%+v, want\n%+v", got, want)
+	}
+}
+
+// A setting that one of them lacks would be lost by an export, or refused.
+func TestEverySettingOfAUserIsKnownEverywhere(t *testing.T) {
+	dir := writeConfig(t, plainDaemon, storedMapping)
+	cfg, faults := config.Load(filepath.Join(dir, "presencebridge.yaml"), config.Overrides{})
+	if cfg == nil {
+		t.Fatal(faults)
+	}
+	_, faults, err := cfg.Stored.Mapping(func(yield func(config.Definition, error) bool) {
+		yield(config.Definition{ID: "a", JSON: `{"id":"a","quux_zzzz":1}`}, nil)
+	})
+	if err != nil || len(faults.Errors()) != 1 {
+		t.Fatal(faults, err)
+	}
+	known := strings.FieldsFunc(strings.TrimPrefix(strings.Replace(faults.Errors()[0].Do, " or ", ",", 1), "use "), func(r rune) bool { return r == ',' || r == ' ' })
+	if !slices.Equal(known, userColumns) {
+		t.Errorf("config knows %q, and a CSV file has %q", known, userColumns)
+	}
+	text, err := os.ReadFile("../../pkg/api/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var description struct {
+		Components struct {
+			Schemas struct {
+				MappedUser struct{ Properties map[string]any }
+			}
+		}
+	}
+	if err := json.Unmarshal(text, &description); err != nil {
+		t.Fatal(err)
+	}
+	described := slices.Sorted(maps.Keys(description.Components.Schemas.MappedUser.Properties))
+	if want := slices.Sorted(slices.Values(userColumns)); !slices.Equal(described, want) {
+		t.Errorf("the description has %q, want %q", described, want)
 	}
 }
 
