@@ -19,8 +19,9 @@ import (
 type Config struct {
 	Path        string // absolute, of presencebridge.yaml
 	Daemon      Daemon
-	MappingPath string // absolute
-	Mapping     *presence.Mapping
+	MappingPath string            // absolute
+	Mapping     *presence.Mapping // without users if Stored tells of them
+	Stored      *Stored           // of the users if they are in the store; nil: they stand in the mapping
 }
 
 // Daemon is presencebridge.yaml. Paths are absolute and secrets are loaded.
@@ -126,13 +127,13 @@ func Load(path string, overrides Overrides) (*Config, Faults) {
 		return nil, doc.faults.sorted()
 	}
 	daemon := readDaemon(root)
-	mapping, faults := loadMapping(daemon.Mapping, daemon.PBX)
+	mapping, stored, faults := loadMapping(daemon.Mapping, daemon.PBX)
 	daemon.Panel.warn(root, mapping)
 	faults = append(doc.faults, faults...).sorted()
 	if len(faults.Errors()) > 0 {
 		return nil, faults
 	}
-	return located(&Config{Path: path, Daemon: daemon, MappingPath: daemon.Mapping, Mapping: mapping}, faults)
+	return located(&Config{Path: path, Daemon: daemon, MappingPath: daemon.Mapping, Mapping: mapping, Stored: stored}, faults)
 }
 
 // LoadDaemon reads the daemon's file alone, for who has to do with the store and

@@ -19,7 +19,8 @@ type compiler struct {
 	ranks   map[string]presence.Ranks // by the priority they come from
 	shared  map[settings]*presence.Policy
 	owners  map[presence.ExtensionID]owner
-	users   map[string]int // line by id
+	users   map[string]int              // line by id
+	labels  map[string]*presence.Labels // by their words
 }
 
 type owner struct {
@@ -37,26 +38,26 @@ type settings struct {
 	priority string // key of compiler.ranks
 }
 
-func loadMapping(path string, pbxs []PBX) (*presence.Mapping, Faults) {
+func loadMapping(path string, pbxs []PBX) (*presence.Mapping, *Stored, Faults) {
 	doc, root := open(path)
 	if root.broken {
-		return nil, doc.faults
+		return nil, nil, doc.faults
 	}
-	return compile(root, pbxs), doc.faults
+	m, stored := compile(root, pbxs)
+	return m, stored, doc.faults
 }
 
-// compile returns nil where anything is wrong: there is no half of a mapping.
-func compile(root value, pbxs []PBX) *presence.Mapping {
+// compile returns nil where anything is wrong: there is no half of a mapping. stored
+// is nil where the users stand in the file.
+func compile(root value, pbxs []PBX) (m *presence.Mapping, stored *Stored) {
 	top := root.object("sync", "statuses", "phone", "users")
 	list := readTypes(top.at("statuses"))
 	c := &compiler{
-		pbxs:   pbxs,
-		types:  presence.NewTypes(list, nil),
-		ranks:  make(map[string]presence.Ranks),
-		shared: make(map[settings]*presence.Policy),
-		owners: make(map[presence.ExtensionID]owner),
-		users:  make(map[string]int),
+		pbxs:  pbxs,
+		types: presence.NewTypes(list, nil),
+		ranks: make(map[string]presence.Ranks),
 	}
+	c.forget()
 	for _, t := range list {
 		c.typeIDs = append(c.typeIDs, string(t.ID))
 	}
@@ -64,12 +65,36 @@ func compile(root value, pbxs []PBX) *presence.Mapping {
 	c.warnOfQueues(top.at("statuses"), list)
 	c.global = c.readSync(top.at("sync"))
 	c.phones = c.readPhones(top.at("phone"))
-	users := c.readUsers(top.at("users"))
+	var users []presence.MappedUser
+	at := top.at("users")
+	if at.isBlock() {
+		stored = &Stored{rules: c}
+		readFrom(at)
+	} else {
+		users = c.readUsers(at)
+	}
 	if len(root.doc.faults.Errors()) > 0 {
-		return nil
+		return nil, nil
 	}
 	pack(users)
-	return &presence.Mapping{Types: c.types, Users: users}
+	return &presence.Mapping{Types: c.types, Users: users}, stored
+}
+
+// readFrom reads what stands in place of a list of users.
+func readFrom(v value) {
+	if at := v.object("from").at("from"); at.missing() {
+		at.fault("nothing says where the users are", "write users: {from: store}, or list them")
+	} else {
+		at.oneOf("store", "store")
+	}
+}
+
+// forget makes c ready for users, as if it had read none yet.
+func (c *compiler) forget() {
+	c.shared = make(map[settings]*presence.Policy)
+	c.owners = make(map[presence.ExtensionID]owner)
+	c.users = make(map[string]int)
+	c.labels = make(map[string]*presence.Labels)
 }
 
 func (c *compiler) readSync(v value) settings {
@@ -151,7 +176,7 @@ func (c *compiler) readPriority(v value) (key string) {
 		case !known:
 			item.fault(quote(text)+" is no status of this mapping", suggest(text, c.typeIDs))
 		case twice:
-			item.fault(fmt.Sprintf("%s stands here twice, first in line %d", text, line), "remove one of them")
+			item.fault(text+" stands here twice"+since(line), "remove one of them")
 		case t.Asterisk == nil:
 			item.warn(text+" is not mapped to a presence, so that no phone ever says it and its place here has no effect", "give it asterisk:, or remove it here")
 		}

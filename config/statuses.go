@@ -14,6 +14,7 @@ import (
 
 const (
 	maxID   = 128 // characters
+	maxWord = 64  // of a tag or a group
 	maxText = 200 // characters of a name or an address that people read
 )
 

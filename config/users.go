@@ -25,18 +25,66 @@ func (c *compiler) readUsers(v value) []presence.MappedUser {
 }
 
 func (c *compiler) readUser(v value) presence.MappedUser {
-	o := v.object("id", "name", "email", "extensions", "default_extension", "incoming", "outgoing", "priority", "sync")
+	o := v.object("id", "name", "email", "extensions", "default_extension", "incoming", "outgoing", "priority", "sync", "tags", "groups")
 	id := readID(o.at("id"))
 	if line, taken := c.users[id]; taken && id != "" {
-		v.fault(fmt.Sprintf("the user of line %d has the same id", line), "give each their own")
+		v.fault("the user of "+place(line)+" has the same id", "give each their own")
 	}
 	c.users[id] = v.line
 	return presence.MappedUser{
-		ID:    presence.UserID(id),
-		Name:  readName(o.at("name"), id),
-		Email: readEmail(o.at("email")),
-		Rules: c.readRules(o, id),
+		ID:     presence.UserID(id),
+		Name:   readName(o.at("name"), id),
+		Email:  readEmail(o.at("email")),
+		Labels: c.readLabels(o),
+		Rules:  c.readRules(o, id),
 	}
+}
+
+// place is where a user stands.
+func place(line int) string {
+	if line == 0 {
+		return "another place"
+	}
+	return fmt.Sprintf("line %d", line)
+}
+
+// maxLabels bounds the tags, and the groups, of a user.
+const maxLabels = 32
+
+// readLabels returns the labels that all with the same words share, nil for none.
+func (c *compiler) readLabels(o object) *presence.Labels {
+	l := presence.Labels{Tags: readWords(o.at("tags")), Groups: readWords(o.at("groups"))}
+	if len(l.Tags)+len(l.Groups) == 0 {
+		return nil
+	}
+	key := strings.Join(l.Tags, " ") + "/" + strings.Join(l.Groups, " ") // neither is in a word
+	if known := c.labels[key]; known != nil {
+		return known
+	}
+	c.labels[key] = &l
+	return &l
+}
+
+// readWords reads a list of tags or groups.
+func readWords(v value) []string {
+	items, _ := v.list()
+	if len(items) > maxLabels {
+		v.fault(fmt.Sprintf("has %d words", len(items)), fmt.Sprintf("write at most %d", maxLabels))
+		return nil
+	}
+	words := make([]string, 0, len(items))
+	for _, item := range items {
+		switch word, ok := item.required(); {
+		case !ok:
+		case utf8.RuneCountInString(word) > maxWord || strings.ContainsFunc(word, unprintable):
+			item.fault(quote(word)+" is no plain word", fmt.Sprintf("write 1 to %d printable characters without spaces and slashes", maxWord))
+		case slices.Contains(words, word):
+			item.fault(quote(word)+" stands here twice", "remove one of them")
+		default:
+			words = append(words, word)
+		}
+	}
+	return words
 }
 
 func (c *compiler) readRules(o object, id string) *presence.Rules {
@@ -80,7 +128,11 @@ func (c *compiler) readExtensions(v value, user string) []presence.ExtensionID {
 	for _, item := range items {
 		id, ok := c.readExtension(item)
 		if other, taken := c.owners[id]; ok && taken {
-			item.fault(fmt.Sprintf("%s belongs to %s already, in line %d", id, quote(other.user), other.line),
+			where := ""
+			if other.line > 0 {
+				where = ", in " + place(other.line)
+			}
+			item.fault(fmt.Sprintf("%s belongs to %s already%s", id, quote(other.user), where),
 				"remove it in one of the two places: an extension is one user's, and named once")
 		} else if ok {
 			c.owners[id] = owner{user, item.line}

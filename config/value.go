@@ -220,7 +220,7 @@ func (o object) add(key, val *yaml.Node, keys []string) {
 		return
 	}
 	if first, twice := o.fields[key.Value]; twice {
-		at.fault(fmt.Sprintf("the key stands twice, first in line %d", first.line), "remove one of them")
+		at.fault("the key stands twice"+since(first.line), "remove one of them")
 		return
 	}
 	o.fields[key.Value] = o.doc.value(val, at.path)
@@ -247,6 +247,14 @@ func (o object) has(key string) bool { return !o.at(key).missing() }
 // wordPattern is what a name of Asterisk's, and every key, is made of
 // (funcs/func_presencestate.c:858 leaves 64 characters).
 var wordPattern = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,64}$`)
+
+// since says where something stood first; what comes from the store has no lines.
+func since(line int) string {
+	if line == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", first in line %d", line)
+}
 
 // quote shows what somebody wrote, at a length that a sentence bears.
 func quote(text string) string {

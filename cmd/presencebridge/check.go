@@ -12,7 +12,7 @@ func (m *Main) checkCommand() *cobra.Command {
 	return m.reads(&cobra.Command{
 		Use: "check", Short: "Check the configuration and the mapping",
 		Long: `Check reads both files and prints every fault at once. It needs no PBX and no
-running bridge.
+running bridge. Users in the store (users: {from: store}) it does not see.
 
 Exit codes: 0 nothing to say, 1 warnings only, 2 errors.`,
 		Example: `  presencebridge check
@@ -59,8 +59,12 @@ func (m *Main) check() error {
 		return &exit{code: exitFailed}
 	}
 	if !m.json {
+		users := count(len(cfg.Mapping.Users), "user", "users")
+		if cfg.Stored != nil {
+			users = "and users in the store, who were not looked at: the bridge validates them when it starts and with every change"
+		}
 		m.printf("%s: no faults: %s, %s, %s.\n", plain(file), count(len(cfg.Daemon.PBX), "PBX", "PBXs"),
-			count(len(cfg.Mapping.Types.List()), "status type", "status types"), count(len(cfg.Mapping.Users), "user", "users"))
+			count(len(cfg.Mapping.Types.List()), "status type", "status types"), users)
 	}
 	return nil
 }

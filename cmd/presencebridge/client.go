@@ -27,7 +27,7 @@ import (
 )
 
 const (
-	answerWait = 30 * time.Second // for a whole answer; the bridge gives up before
+	answerWait = time.Minute // for a whole answer; the bridge gives up before
 	// silence is how long an event stream may say nothing: three heartbeats.
 	silence  = 45 * time.Second
 	maxEvent = 16 << 20 // bytes of one event: a user with very many extensions
@@ -169,6 +169,11 @@ func all[T any](ctx context.Context, c *client, path string) ([]T, error) {
 
 // do sends one request and reads the answer into v, unless v is nil.
 func (c *client) do(ctx context.Context, method, path string, body, v any) error {
+	return c.doWith(ctx, method, path, nil, body, v)
+}
+
+// doWith is do with a header.
+func (c *client) doWith(ctx context.Context, method, path string, header http.Header, body, v any) error {
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
 	var text []byte
@@ -178,7 +183,7 @@ func (c *client) do(ctx context.Context, method, path string, body, v any) error
 			return &exit{exitFailed, fmt.Errorf("write the request: %w", err)}
 		}
 	}
-	answer, err := c.send(ctx, method, path, text, nil)
+	answer, err := c.send(ctx, method, path, text, header)
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ type daemon struct {
 	bridge  *bridge.Bridge
 	store   *store.SQL
 	tokens  *api.Tokens
+	users   *mappedUsers
 	panel   *panelTable // nil: there is none
 	servers []*api.Server
 	log     *zap.Logger
@@ -43,9 +44,14 @@ func openDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Co
 	if err != nil {
 		return nil, err
 	}
-	mapping := cfg.Mapping
+	maps := &mappings{start: cfg, load: load, store: st, log: log}
+	begin := maps.first
 	if waited {
-		mapping = afterWait(cfg, load, log)
+		begin = maps.afterWait
+	}
+	mapping, err := begin(ctx)
+	if err != nil {
+		return nil, errors.Join(err, st.Close(ctx, false))
 	}
 	tokens, err := api.OpenTokens(ctx, st, log, nil)
 	if err != nil {
@@ -56,16 +62,14 @@ func openDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Co
 		return nil, errors.Join(err, st.Close(ctx, false))
 	}
 	b, err := bridge.Open(ctx, bridge.Options{
-		Mapping: mapping,
-		LoadMapping: func() (*presence.Mapping, error) {
-			return readAgain(cfg, load, log)
-		},
-		PBXs:    pbxs,
-		Store:   st,
-		MayAct:  st.MayAct,
-		Log:     log,
-		History: time.Duration(cfg.Daemon.Store.HistoryDays) * 24 * time.Hour,
-		Settled: settled,
+		Mapping:     mapping,
+		LoadMapping: func() (*presence.Mapping, error) { return maps.again(ctx) },
+		PBXs:        pbxs,
+		Store:       st,
+		MayAct:      st.MayAct,
+		Log:         log,
+		History:     time.Duration(cfg.Daemon.Store.HistoryDays) * 24 * time.Hour,
+		Settled:     settled,
 	})
 	if err != nil {
 		return nil, errors.Join(err, st.Close(ctx, false), closeAll(servers))
@@ -74,7 +78,7 @@ func openDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Co
 	if err != nil {
 		return nil, errors.Join(err, st.Close(ctx, false), closeAll(servers))
 	}
-	return &daemon{bridge: b, store: st, tokens: tokens, panel: table, servers: servers, log: log}, nil
+	return &daemon{bridge: b, store: st, tokens: tokens, users: &mappedUsers{mappings: maps, bridge: b}, panel: table, servers: servers, log: log}, nil
 }
 
 // openServers opens the listeners that are configured: the socket first, which tells
@@ -112,18 +116,6 @@ func closeAll(servers []*api.Server) error {
 		err = errors.Join(err, s.Close())
 	}
 	return err
-}
-
-// afterWait returns the mapping as it is when a standby takes over, or as it was
-// when the wait began if it has faults by now.
-func afterWait(cfg *config.Config, load func() (*config.Config, error), log *zap.Logger) *presence.Mapping {
-	log.Info("taking over the store")
-	mapping, err := readAgain(cfg, load, log)
-	if err != nil {
-		log.Error("the mapping has changed while this bridge waited and was not taken over; correct it and save again", zap.Error(err))
-		return cfg.Mapping
-	}
-	return mapping
 }
 
 // gcPercent is for a heap that lives long. With 100,000 users 100 took 0.16 cores and
@@ -188,7 +180,7 @@ const panelStop = 5 * time.Second
 func (d *daemon) serve(ctx context.Context) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	h := api.New(feeds{d.bridge}, api.Options{Log: d.log, Tokens: d.tokens})
+	h := api.New(feeds{d.bridge}, api.Options{Log: d.log, Tokens: d.tokens, Mapping: d.users})
 	failed := make([]error, len(d.servers))
 	var wait sync.WaitGroup
 	wait.Go(func() { d.tokens.Run(ctx) })
@@ -216,25 +208,6 @@ type feeds struct{ *bridge.Bridge }
 
 // Subscribe follows the feed behind id last.
 func (f feeds) Subscribe(last uint64) api.Feed { return f.Bridge.Subscribe(last) }
-
-// readAgain reads the configuration again and returns its mapping. Connections are
-// made once, at the start; a change of theirs has to wait for the next.
-func readAgain(old *config.Config, load func() (*config.Config, error), log *zap.Logger) (*presence.Mapping, error) {
-	cfg, err := load()
-	if err != nil {
-		return nil, err
-	}
-	if cfg.MappingPath != old.MappingPath {
-		return nil, fmt.Errorf("%s: mapping is another file now, %s: restart presencebridge to use it", cfg.Path, cfg.MappingPath)
-	}
-	if !slices.EqualFunc(cfg.Daemon.PBX, old.Daemon.PBX, func(a, b config.PBX) bool { return a.Name == b.Name && a.Presentity == b.Presentity }) {
-		return nil, fmt.Errorf("%s: the list of PBXs has changed: restart presencebridge to apply it", cfg.Path)
-	}
-	if !sameSettings(cfg, old) {
-		log.Warn("settings of connections, store, listeners or log have changed; they apply after a restart", zap.String("file", cfg.Path))
-	}
-	return cfg.Mapping, nil
-}
 
 func sameSettings(a, b *config.Config) bool {
 	samePBX := func(x, y config.PBX) bool {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
@@ -29,13 +30,14 @@ codes behind it change. Many systems use *7 for other things: choose a --prefix.
 Where presencebridge.yaml has dnd, hints of numbers show that device as well. Where
 it has lamp, each lamp has a hint of its own, at *55 and the number (--lamps).
 
-It reads the two files, not a running bridge, and writes nowhere.`,
+It reads the two files, and a running bridge only for users who are in its store, and
+writes nowhere.`,
 		Example: `  presencebridge dialplan
   presencebridge dialplan > /etc/asterisk/extensions_presence.conf
   presencebridge dialplan --pbx branch --context floor2 --prefix '*5'`,
 		Args:              takes(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
-		RunE:              func(*cobra.Command, []string) error { return m.dialplan(p, pbx) },
+		RunE:              func(c *cobra.Command, _ []string) error { return m.dialplan(c.Context(), p, pbx) },
 	}
 	c.Flags().StringVar(&pbx, "pbx", "", "`NAME` of the PBX; may be left out where there is one")
 	c.Flags().StringVar(&p.Context, "context", "presence", "what the `NAME` of each context begins with")
@@ -44,7 +46,7 @@ It reads the two files, not a running bridge, and writes nowhere.`,
 	return c
 }
 
-func (m *Main) dialplan(p dialplan.Plan, name string) error {
+func (m *Main) dialplan(ctx context.Context, p dialplan.Plan, name string) error {
 	file, err := config.Find(m.config)
 	if err != nil {
 		return &exit{exitWrong, err}
@@ -61,7 +63,14 @@ func (m *Main) dialplan(p dialplan.Plan, name string) error {
 	}
 	p.PBX, p.Presentity, p.Types = pbx.Name, pbx.Presentity, cfg.Mapping.Types.List()
 	p.Device, p.DND, p.Lamp = pbx.Device, pbx.DND, pbx.Lamp
-	p.Numbers = numbersOn(cfg.Mapping, pbx.Name)
+	mapping, faults, err := m.wholeMapping(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	if mapping == nil {
+		return &exit{exitWrong, fmt.Errorf("the users in the store have faults:\n%w", faults.Errors())}
+	}
+	p.Numbers = numbersOn(mapping, pbx.Name)
 	text, err := p.Text()
 	if err != nil {
 		return &exit{exitWrong, err}

@@ -46,6 +46,11 @@ func (m *Main) examineFiles(ctx context.Context, file string) (*config.Config, [
 	if cfg != nil {
 		steps = append(steps, m.secretSteps(file)...)
 		steps = append(steps, mappingStep(cfg.MappingPath))
+		if cfg.Stored != nil {
+			var found []diagnose.Step
+			cfg, found = m.withUsers(ctx, cfg)
+			steps = append(steps, found...)
+		}
 		if s := cfg.Daemon.Store; s.Driver == "sqlite" {
 			steps = append(steps, m.storeSteps(s.DSN, runs)...)
 		} else {
@@ -62,13 +67,7 @@ func configurationSteps(file string, faults config.Faults) []diagnose.Step {
 	const name = "configuration"
 	var steps []diagnose.Step
 	for _, f := range faults {
-		r := diagnose.Failed
-		if f.Warning {
-			r = diagnose.Warning
-		}
-		do := f.Do
-		f.Do = ""
-		steps = append(steps, found(name, r, f.String(), do))
+		steps = append(steps, faultStep(name, f))
 	}
 	info, err := os.Stat(file)
 	switch {
@@ -82,6 +81,43 @@ func configurationSteps(file string, faults config.Faults) []diagnose.Step {
 		steps = append(steps, found(name, diagnose.OK, file+" and its mapping have no faults", ""))
 	}
 	return steps
+}
+
+// withUsers is cfg with the users in the store, as far as the running bridge tells of
+// them and they have no faults.
+func (m *Main) withUsers(ctx context.Context, cfg *config.Config) (*config.Config, []diagnose.Step) {
+	const name = "users"
+	mapping, faults, err := m.wholeMapping(ctx, cfg)
+	if err != nil {
+		return cfg, []diagnose.Step{found(name, diagnose.Info, "they are in the store, and their extensions were not examined: "+err.Error(), "run doctor again while the bridge runs")}
+	}
+	var steps []diagnose.Step
+	for i, f := range faults {
+		if i == maxFaults {
+			break
+		}
+		steps = append(steps, faultStep(name, f))
+	}
+	if mapping == nil {
+		return cfg, steps
+	}
+	if len(steps) == 0 {
+		steps = append(steps, found(name, diagnose.OK, count(len(mapping.Users), "user", "users")+" in the store without a fault", ""))
+	}
+	whole := *cfg
+	whole.Mapping = mapping
+	return &whole, steps
+}
+
+// faultStep is a fault as a step.
+func faultStep(name string, f config.Fault) diagnose.Step {
+	r := diagnose.Failed
+	if f.Warning {
+		r = diagnose.Warning
+	}
+	do := f.Do
+	f.Do = ""
+	return found(name, r, f.String(), do)
 }
 
 // replaceable tells whether somebody else than its owner may rename files in a

@@ -81,7 +81,7 @@ func serve(t *testing.T, b api.Bridge, path string) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := s.Run(ctx, api.New(b, api.Options{Tokens: tokens, Now: now})); err != nil {
+		if err := s.Run(ctx, api.New(b, api.Options{Tokens: tokens, Mapping: apitest.NewMapping(), Now: now})); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -209,6 +209,25 @@ func TestCommandsPrintWhatTheGoldenFilesSay(t *testing.T) {
 		{name: "token-what", args: "token nwe phone"},
 		{name: "token", args: "token"},
 		{name: "complete-token", args: "__complete token revoke c"},
+		{name: "user", args: "user"},
+		{name: "user-list", args: "user list"},
+		{name: "user-list-json", args: "user list --json"},
+		{name: "user-add", args: "user add zoe --extension 1009 --extension branch/2009"},
+		{name: "user-add-twice", args: "user add alice --extension 1001"},
+		{name: "user-set", args: "user set alice --tag vip"},
+		{name: "user-set-unknown", args: "user set zoe --tag vip"},
+		{name: "user-remove", args: "user remove alice"},
+		{name: "user-remove-unknown", args: "user remove zoe"},
+		{name: "user-export", args: "user export"},
+		{name: "user-import", args: "user import -", prepare: func(_ *apitest.Bridge, c *console) {
+			c.In = strings.NewReader("id,name\nzoe,Zoe\nbob,Bobby\n")
+		}},
+		{name: "user-import-dry", args: "user import - --dry-run", prepare: func(_ *apitest.Bridge, c *console) { c.In = strings.NewReader("id,name\nzoe,Zoe\n") }},
+		{name: "user-import-form", args: "user import -", prepare: func(_ *apitest.Bridge, c *console) {
+			c.In = strings.NewReader("id,name\nzoe,Zoe,1\nyan,Yan\nxia\nwu,\"W\"u\n")
+		}},
+		{name: "user-import-columns", args: "user import -", prepare: func(_ *apitest.Bridge, c *console) { c.In = strings.NewReader("id,e-mail\nzoe,z@x\n") }},
+		{name: "user-import-nothing", args: "user import WHERE"},
 		{name: "audit", args: "audit"},
 		{name: "audit-json", args: "audit --limit 1 --json"},
 		{name: "audit-limit", args: "audit --limit 1"},
@@ -268,6 +287,7 @@ users: [{id: alice, extensions: ["1001"]}]
 		{"check-clean-json", "check --json", daemon, mapping},
 		{"check-warning", "check", daemon, strings.Replace(mapping, "latest", "priority", 1)},
 		{"check-errors", "check", strings.Replace(daemon, "username", "usrname", 1), strings.Replace(mapping, "latest", "newest", 1)},
+		{"check-stored", "check", daemon, strings.Replace(mapping, `[{id: alice, extensions: ["1001"]}]`, "{from: store}", 1)},
 		{"check-errors-json", "check --json", daemon, strings.Replace(mapping, "latest", "newest", 1)},
 		{"run-errors", "run", daemon, strings.Replace(mapping, "latest", "newest", 1)},
 	} {

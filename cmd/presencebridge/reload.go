@@ -15,7 +15,8 @@ import (
 func (m *Main) reloadCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "reload", Short: "Make the running bridge take over its files again",
-		Long: `Reload makes the running bridge read its files again. If they have a fault it
+		Long: `Reload makes the running bridge read its files again, and the users of the mapping
+where they are in the store. If they have a fault it
 prints all of them, exits with 1, and the bridge goes on as before.
 
 SIGHUP and systemctl reload do the same; a saved mapping is taken over by itself.`,

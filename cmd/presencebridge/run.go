@@ -55,6 +55,7 @@ type service struct {
 	run    func(context.Context) error
 	reload func(ctx context.Context, by string) error // by is for the audit log
 	alive  func(context.Context) error                // returns when the owner loop has answered
+	users  int                                        // with whom it starts
 }
 
 func openService(ctx context.Context, s setup) (service, error) {
@@ -62,7 +63,7 @@ func openService(ctx context.Context, s setup) (service, error) {
 	if err != nil {
 		return service{}, err
 	}
-	return service{run: d.run, reload: d.reload, alive: d.bridge.Alive}, nil
+	return service{run: d.run, reload: d.reload, alive: d.bridge.Alive, users: d.bridge.Count()}, nil
 }
 
 func (m *Main) run(ctx context.Context) error {
@@ -105,7 +106,7 @@ func (m *Main) run(ctx context.Context) error {
 	}
 	m.Notify(systemd.SdNotifyReady)
 	log.Info("started", zap.String("config", cfg.Path), zap.String("mapping", cfg.MappingPath), zap.String("socket", cfg.Daemon.HTTP.Socket),
-		zap.String("listen", cfg.Daemon.HTTP.Listen), zap.String("metrics", cfg.Daemon.HTTP.Metrics), zap.Int("users", len(cfg.Mapping.Users)))
+		zap.String("listen", cfg.Daemon.HTTP.Listen), zap.String("metrics", cfg.Daemon.HTTP.Metrics), zap.Int("users", s.users))
 	if err := m.attend(ctx, s, hangUp, cfg.MappingPath, log); err != nil {
 		return &exit{exitFailed, err}
 	}

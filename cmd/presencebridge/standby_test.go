@@ -73,11 +73,13 @@ func TestAFaultInTheMappingDoesNotKeepAStandbyFromTakingOver(t *testing.T) {
 	}
 	cfg := load()
 	fault := errors.New("mapping.yaml:1: a fault")
-	if got := afterWait(cfg, func() (*config.Config, error) { return nil, fault }, zap.NewNop()); got != cfg.Mapping {
-		t.Error("the mapping of the start is not kept")
+	m := &mappings{start: cfg, load: func() (*config.Config, error) { return nil, fault }, log: zap.NewNop()}
+	if got, err := m.afterWait(t.Context()); got != cfg.Mapping || err != nil {
+		t.Errorf("the mapping of the start is not kept: %v", err)
 	}
 	newer := load()
-	if got := afterWait(cfg, func() (*config.Config, error) { return newer, nil }, zap.NewNop()); got != newer.Mapping {
-		t.Error("the newer mapping is not taken")
+	m.load = func() (*config.Config, error) { return newer, nil }
+	if got, err := m.afterWait(t.Context()); got != newer.Mapping || err != nil {
+		t.Errorf("the newer mapping is not taken: %v", err)
 	}
 }

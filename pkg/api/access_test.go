@@ -42,7 +42,7 @@ func newOffice(t *testing.T) *office {
 	if o.tokens, err = api.OpenTokens(t.Context(), o.store, zap.New(core), clock); err != nil {
 		t.Fatal(err)
 	}
-	o.api = api.New(o.bridge, api.Options{Log: zap.New(core), Tokens: o.tokens, Now: clock})
+	o.api = api.New(o.bridge, api.Options{Log: zap.New(core), Tokens: o.tokens, Mapping: apitest.NewMapping(), Now: clock})
 	return o
 }
 
@@ -91,6 +91,9 @@ func detail(t *testing.T, w *httptest.ResponseRecorder) string {
 var bodies = map[string]string{
 	"PUT /api/v1/users/{id}/status": `{"type":"dnd"}`,
 	"POST /api/v1/tokens":           `{"name":"made","scope":"read"}`,
+
+	"POST /api/v1/mapping/users":     `{"users":[{"id":"zoe"}]}`,
+	"PUT /api/v1/mapping/users/{id}": `{"name":"Alice"}`,
 }
 
 // The routes come from the description, so that a new one is covered by itself.

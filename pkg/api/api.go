@@ -58,6 +58,7 @@ type Feed interface {
 type Options struct {
 	Log       *zap.Logger      // nil: no log
 	Tokens    *Tokens          // nil: nobody can sign in, and there is no audit log
+	Mapping   Mapping          // nil: the users of the mapping can be neither read nor changed
 	Now       func() time.Time // nil: time.Now
 	Heartbeat time.Duration    // of a silent event stream; 0: 15 s
 	Deadline  time.Duration    // of one call of the bridge; 0: 10 s
@@ -67,6 +68,7 @@ type Options struct {
 type Handler struct {
 	bridge    Bridge
 	tokens    *Tokens
+	mapping   Mapping
 	log       *zap.Logger
 	now       func() time.Time
 	heartbeat time.Duration
@@ -83,7 +85,7 @@ type Handler struct {
 // New returns the API of b.
 func New(b Bridge, o Options) *Handler {
 	h := &Handler{
-		bridge: b, tokens: o.Tokens, log: o.Log, now: o.Now, heartbeat: o.Heartbeat, deadline: o.Deadline,
+		bridge: b, tokens: o.Tokens, mapping: o.Mapping, log: o.Log, now: o.Now, heartbeat: o.Heartbeat, deadline: o.Deadline,
 		stop: make(chan struct{}),
 	}
 	if h.log == nil {
@@ -136,6 +138,12 @@ func (h *Handler) routes() map[string]methods {
 		all["/api/v1/tokens"] = methods{"GET": {ScopeAdmin, h.listTokens}, "POST": {ScopeAdmin, h.makeToken}}
 		all["/api/v1/tokens/{name}"] = methods{"DELETE": {ScopeAdmin, h.revokeToken}}
 		all["/api/v1/audit"] = methods{"GET": {ScopeAdmin, h.audit}}
+	}
+	if h.mapping != nil {
+		all["/api/v1/mapping/users"] = methods{"GET": {ScopeAdmin, h.listMapped}, "POST": {ScopeAdmin, h.importMapped}}
+		all["/api/v1/mapping/users/{id}"] = methods{
+			"GET": {ScopeAdmin, h.mapped}, "PUT": {ScopeAdmin, h.putMapped}, "DELETE": {ScopeAdmin, h.removeMapped},
+		}
 	}
 	return all
 }

@@ -32,13 +32,15 @@ const golden = "../../testdata/api"
 
 // handler returns the API of b at the time of apitest, with two tokens and what was
 // done before.
-func handler(b api.Bridge) *api.Handler {
+func handler(b api.Bridge) *api.Handler { return handlerOf(b, apitest.NewMapping()) }
+
+func handlerOf(b api.Bridge, m *apitest.Mapping) *api.Handler {
 	now := func() time.Time { return apitest.Now }
 	tokens, err := api.OpenTokens(context.Background(), apitest.NewStore(), nil, now)
 	if err != nil {
 		panic(err) // a store in memory has nothing to say
 	}
-	return api.New(b, api.Options{Tokens: tokens, Now: now})
+	return api.New(b, api.Options{Tokens: tokens, Mapping: m, Now: now})
 }
 
 func request(method, path, body string) *http.Request {
@@ -67,6 +69,8 @@ func TestAnswersAreAsTheGoldenFiles(t *testing.T) {
 		{name: "users-next-page", path: "/api/v1/users?limit=2&cursor=bob", status: 200, schema: "UserList"},
 		{name: "users-filtered", path: "/api/v1/users?status=lunch&base=absent&q=MART", status: 200, schema: "UserList"},
 		{name: "users-by-number", path: "/api/v1/users?q=1003", status: 200, schema: "UserList"},
+		{name: "users-by-tag", path: "/api/v1/users?tag=vip&group=sales", status: 200, schema: "UserList"},
+		{name: "users-by-group", path: "/api/v1/users?tag=vip&group=support", status: 200, schema: "UserList"},
 		{name: "users-none", path: "/api/v1/users?base=offline", status: 200, schema: "UserList"},
 		{name: "users-limit", path: "/api/v1/users?limit=0", status: 422, schema: "Problem"},
 		{name: "users-base", path: "/api/v1/users?base=bussy", status: 422, schema: "Problem"},

@@ -147,19 +147,13 @@ func (h *Handler) until(fields map[string]json.RawMessage, c *bridge.Choice) err
 
 // body reads a JSON object that may have the fields named.
 func body(w http.ResponseWriter, r *request, example string, names ...string) (map[string]json.RawMessage, error) {
-	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
-		return nil, problem(http.StatusUnsupportedMediaType, "Send JSON, with the header Content-Type: application/json.")
-	}
-	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	if tooLong := (*http.MaxBytesError)(nil); errors.As(err, &tooLong) {
-		return nil, problem(http.StatusRequestEntityTooLarge, fmt.Sprintf("Send at most %d bytes.", maxBody))
-	}
+	return bodyUpTo(maxBody, w, r, example, names...)
+}
+
+func bodyUpTo(most int64, w http.ResponseWriter, r *request, example string, names ...string) (map[string]json.RawMessage, error) {
+	_, fields, err := object(most, w, r, example)
 	if err != nil {
-		return nil, problem(http.StatusBadRequest, "The request ended early; send it again.")
-	}
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(text, &fields); err != nil || fields == nil {
-		return nil, problem(http.StatusBadRequest, "The body is not a JSON object; send something like "+example+".")
+		return nil, err
 	}
 	for name := range fields {
 		if !slices.Contains(names, name) {
@@ -167,6 +161,24 @@ func body(w http.ResponseWriter, r *request, example string, names ...string) (m
 		}
 	}
 	return fields, nil
+}
+
+// object reads a JSON object of at most so many bytes.
+func object(most int64, w http.ResponseWriter, r *request, example string) (text []byte, fields map[string]json.RawMessage, err error) {
+	if t, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || t != "application/json" {
+		return nil, nil, problem(http.StatusUnsupportedMediaType, "Send JSON, with the header Content-Type: application/json.")
+	}
+	text, err = io.ReadAll(http.MaxBytesReader(w, r.Body, most))
+	if tooLong := (*http.MaxBytesError)(nil); errors.As(err, &tooLong) {
+		return nil, nil, problem(http.StatusRequestEntityTooLarge, fmt.Sprintf("Send at most %d bytes.", most))
+	}
+	if err != nil {
+		return nil, nil, problem(http.StatusBadRequest, "The request ended early; send it again.")
+	}
+	if err := json.Unmarshal(text, &fields); err != nil || fields == nil {
+		return nil, nil, problem(http.StatusBadRequest, "The body is not a JSON object; send something like "+example+".")
+	}
+	return text, fields, nil
 }
 
 const exampleChoice = `{"type": "lunch", "message": "Back at 2", "until": null}`

@@ -102,7 +102,14 @@ func (s schemas) check(at string, schema map[string]any, v any) (faults []string
 		if v == nil {
 			return nil
 		}
-		return s.check(at, one[0].(map[string]any), v)
+		for _, alternative := range one {
+			found := s.check(at, alternative.(map[string]any), v)
+			if len(found) == 0 {
+				return nil
+			}
+			faults = append(faults, found...)
+		}
+		return faults
 	}
 	if enum, ok := schema["enum"].([]any); ok && !slices.Contains(enum, v) {
 		faults = append(faults, fmt.Sprintf("%s: %v is none of %v", at, v, enum))

@@ -50,10 +50,11 @@ func (h *Handler) users(w http.ResponseWriter, r *request) error {
 	return answerTagged(w, r, listOf(page, ""))
 }
 
-// filter reads ?status, ?base and ?q. Any status type will do: somebody may still
-// have one that the mapping has lost.
+// filter reads ?status, ?base, ?tag, ?group and ?q. Any status type will do: somebody
+// may still have one that the mapping has lost.
 func filter(q url.Values) (keep func(*bridge.User) bool, err error) {
 	status, base, text := presence.TypeID(q.Get("status")), presence.Base(q.Get("base")), strings.ToLower(q.Get("q"))
+	tag, group := q.Get("tag"), q.Get("group")
 	if base != "" && !slices.Contains(presence.Bases(), base) {
 		return nil, problem(http.StatusUnprocessableEntity, fmt.Sprintf("%q is no base; take one of %v.", base, presence.Bases()))
 	}
@@ -62,6 +63,8 @@ func filter(q url.Values) (keep func(*bridge.User) bool, err error) {
 		case (status != "" || base != "") && u.Status == nil:
 			return false
 		case status != "" && u.Status.Type != status, base != "" && u.Status.Base != base:
+			return false
+		case tag != "" && !slices.Contains(u.Tags, tag), group != "" && !slices.Contains(u.Groups, group):
 			return false
 		}
 		return text == "" || mentions(u, text)

@@ -13,6 +13,8 @@ type User struct {
 	ID         presence.UserID     `json:"id"`
 	Name       string              `json:"name"`
 	Email      string              `json:"-"` // "" if unknown
+	Tags       []string            `json:"tags,omitempty"`
+	Groups     []string            `json:"groups,omitempty"`
 	Version    uint64              `json:"version"`
 	Phone      presence.PhoneState `json:"phone"` // what all phones do together; "unknown" where nobody tells, or there is none
 	Saved      bool                `json:"saved"` // this version is in the store

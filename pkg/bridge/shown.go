@@ -54,6 +54,9 @@ func (s *shown) render() User {
 		Status: renderStatus(s.status), Under: renderStatus(s.under),
 		Extensions: make([]UserExtension, len(s.extensions)),
 	}
+	if l := s.user.Labels; l != nil {
+		u.Tags, u.Groups = l.Tags, l.Groups
+	}
 	for i := range s.extensions {
 		x, id := &s.extensions[i], s.user.Rules.Extensions[i]
 		u.Extensions[i] = UserExtension{

@@ -13,10 +13,17 @@ type Mapping struct {
 
 // MappedUser is one user of a mapping.
 type MappedUser struct {
-	ID    UserID
-	Name  string // never empty: the id where the file has none
-	Email string // "" if unknown
-	Rules *Rules
+	ID     UserID
+	Name   string  // never empty: the id where the file has none
+	Email  string  // "" if unknown
+	Labels *Labels // nil: none
+	Rules  *Rules
+}
+
+// Labels are words that tell users apart for people and programs; nothing here looks
+// at them. They are immutable.
+type Labels struct {
+	Tags, Groups []string
 }
 
 // Rules is the mapping as it applies to one user. It is immutable.

@@ -27,6 +27,7 @@ var keptTables = []kept{
 	{2, "api_tokens", "name", "name hash scope user_id made made_by expires used", ""},
 	{2, "audit", "id", "at done_by did what", ""},
 	{3, "panel_rows", "row_key", "row_key memory", ""},
+	{4, "mapped_users", "position", "user_id definition tags group_names", "position"},
 }
 
 // column is one of a kept table.

@@ -74,7 +74,7 @@ type SQL struct {
 	unlock      func() error
 	wasClean    bool // as it was before this Open
 
-	saveUser, saveEntry, savePBX, deleteEntry many
+	saveUser, saveEntry, savePBX, deleteEntry, addMapped, deleteMapped many
 
 	closing sync.Once
 }
@@ -185,7 +185,13 @@ func (s *SQL) prepare(ctx context.Context) (err error) {
 	if s.savePBX, err = s.prepareMany(ctx, save.PBX, pbxColumns); err != nil {
 		return err
 	}
-	s.deleteEntry, err = s.prepareMany(ctx, `DELETE FROM history WHERE id IN ({rows})`, 1)
+	if s.deleteEntry, err = s.prepareMany(ctx, `DELETE FROM history WHERE id IN ({rows})`, 1); err != nil {
+		return err
+	}
+	if s.deleteMapped, err = s.prepareMany(ctx, `DELETE FROM mapped_users WHERE user_id IN ({rows})`, 1); err != nil {
+		return err
+	}
+	s.addMapped, err = s.prepareMany(ctx, `INSERT INTO mapped_users (user_id, position, definition, tags, group_names) VALUES {rows}`, mappedColumns)
 	return err
 }
 

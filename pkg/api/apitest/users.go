@@ -38,7 +38,7 @@ func status(i int, message string, since time.Time, by string) *bridge.UserStatu
 // a choice), carol (of whom nothing was said), a user with hostile text, and dave,
 // whose call shows over his status.
 func Users() []bridge.User {
-	alice := bridge.User{ID: "alice", Name: "Alice Martin", Version: 17, Saved: true,
+	alice := bridge.User{ID: "alice", Name: "Alice Martin", Tags: []string{"vip"}, Groups: []string{"sales", "board"}, Version: 17, Saved: true,
 		Status: status(1, "Back at 2", ago(3*time.Minute), "extension main/1001"),
 		Extensions: []bridge.UserExtension{
 			{PBX: "main", Extension: "1001", Default: true, Reachable: true, Since: ptr(ago(3 * time.Minute)),

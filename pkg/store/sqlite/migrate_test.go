@@ -17,6 +17,7 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/presencebridge/presencebridge/pkg/store"
+	"github.com/presencebridge/presencebridge/pkg/store/storetest"
 )
 
 // oldStores are databases as older versions wrote them, dumped by the sqlite3
@@ -37,6 +38,7 @@ func TestEveryOldStoreIsBroughtUpToDate(t *testing.T) {
 			run(t, db, string(read(t, dump)))
 			s := mustOpen(t, path)
 			checkOldStore(t, s)
+			storetest.CheckOldMapped(t, s)
 			if got, want := schema(t, db), schema(t, rawDB(t, fresh)); got != want {
 				t.Errorf("schema:\n%s\nand of a new store:\n%s", got, want)
 			}

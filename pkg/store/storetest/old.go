@@ -3,6 +3,7 @@ package storetest
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -30,7 +31,9 @@ func RunOldStores(t *testing.T, d Servers, pattern, schema string) {
 				t.Fatal(err)
 			}
 			panelExec(t, server, at, string(statements))
-			checkOldStore(t, d.first(t, at))
+			s := d.first(t, at)
+			checkOldStore(t, s)
+			CheckOldMapped(t, s)
 			same(t, "schema", texts(t, panelOf(server, at), schema), want)
 		})
 	}
@@ -53,6 +56,18 @@ func checkOldStore(t *testing.T, s *store.SQL) {
 			Since: when, Until: when.Add(time.Hour), By: "extension main/1001", Rule: "latest", Version: 17},
 		{ID: 1, User: "alice", At: time.Date(2026, 11, 22, 11, 59, 59, 0, time.UTC), By: "reload", Rule: "nothing", Version: 16},
 	})
+}
+
+// CheckOldMapped compares with what every dump holds that knows of users of the
+// mapping: the first three schemas did not.
+func CheckOldMapped(t *testing.T, s *store.SQL) {
+	t.Helper()
+	want := []store.Mapped{}
+	_, version, _ := strings.Cut(t.Name(), "-")
+	if strings.TrimSuffix(version, ".sql") >= "4" {
+		want = append(want, store.Mapped{ID: "alice", Position: 1, Definition: `{"id":"alice","extensions":["1001"],"tags":["vip"]}`, Tags: "vip"})
+	}
+	same(t, "users of the mapping", allMapped(t, s), want)
 }
 
 // texts reads a column of text as a panel does.

@@ -55,6 +55,8 @@ func Run(t *testing.T, fresh func(*testing.T) Opener) {
 		{"tokens come back until they are removed", tokens},
 		{"a name or hash of a token stands for one", tokenTwice},
 		{"acts are kept with what they did", acts},
+		{"users of the mapping come back in their order", mappedUsers},
+		{"a change of users is all or nothing", mappedAllOrNothing},
 		{"a reopened store keeps everything", reopen},
 		{"only an ordered stop is clean", cleanFlag},
 		{"a second bridge is kept out", inUse},

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/presencebridge/presencebridge/config"
+	"github.com/presencebridge/presencebridge/pkg/api"
+	"github.com/presencebridge/presencebridge/pkg/bridge"
+	"github.com/presencebridge/presencebridge/pkg/presence"
+	"github.com/presencebridge/presencebridge/pkg/store"
+)
+
+// mappedUsers is the api.Mapping of a running bridge. It keeps no user in memory.
+type mappedUsers struct {
+	mappings *mappings
+	bridge   *bridge.Bridge
+
+	changing sync.Mutex // held from the validation of a change until it is taken over
+}
+
+// Page returns users in the order of the mapping.
+func (u *mappedUsers) Page(ctx context.Context, after int64, limit int) ([]store.Mapped, error) {
+	if !u.mappings.inStore.Load() {
+		return nil, api.ErrUsersElsewhere
+	}
+	return u.mappings.store.MappedPage(ctx, after, limit)
+}
+
+// User returns one user.
+func (u *mappedUsers) User(ctx context.Context, id presence.UserID) (store.Mapped, error) {
+	if !u.mappings.inStore.Load() {
+		return store.Mapped{}, api.ErrUsersElsewhere
+	}
+	found, ok, err := u.mappings.store.MappedUser(ctx, id)
+	if err == nil && !ok {
+		err = u.unknown(id)
+	}
+	return found, err
+}
+
+// files returns the files as they are now, if they say that the users are in the store.
+func (u *mappedUsers) files() (*config.Config, error) {
+	cfg, err := readAgain(u.mappings.start, u.mappings.load, zap.NewNop())
+	switch {
+	case err != nil:
+		return nil, api.UserFaults(strings.Split(err.Error(), "\n"))
+	case cfg.Stored == nil:
+		return nil, api.ErrUsersElsewhere
+	}
+	return cfg, nil
+}
+
+// unknown is the error for a user who is not there, with who may be meant.
+func (u *mappedUsers) unknown(id presence.UserID) error {
+	if _, err := u.bridge.User(id); err != nil {
+		return err
+	}
+	return &bridge.NearError{Err: bridge.ErrNoUser, Name: string(id)}
+}
+
+// Change validates, commits and takes over.
+func (u *mappedUsers) Change(ctx context.Context, c *api.UserChange) (api.UserChanges, error) {
+	u.changing.Lock()
+	defer u.changing.Unlock()
+	p, err := u.plan(ctx, c)
+	if err != nil || c.DryRun || len(p.put)+len(c.Remove) == 0 {
+		return p.done, err
+	}
+	if err := u.mappings.store.ChangeMapped(ctx, p.put, c.Remove, p.act(c)); err != nil {
+		u.mappings.log.Error("the store did not take a change of users", zap.Error(err))
+		return p.done, fmt.Errorf("%w (%w)", bridge.ErrUnsaved, err)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mappingWait) // it is committed
+	defer cancel()
+	if err := u.bridge.Reload(ctx); err != nil {
+		u.mappings.log.Error("a change of users is kept, and not taken over", zap.Error(err))
+		return p.done, api.ErrNotTakenOver
+	}
+	return p.done, nil
+}
+
+// plan is what a change of users writes.
+type plan struct {
+	put  []store.Mapped
+	done api.UserChanges
+}
+
+// plan validates the mapping as it would be. The users that change come last, so that
+// a fault between two is told of one of them.
+func (u *mappedUsers) plan(ctx context.Context, c *api.UserChange) (p plan, err error) {
+	cfg, err := u.files()
+	if err != nil {
+		return p, err
+	}
+	r := newReplacement(c)
+	m, faults, err := cfg.Stored.Mapping(r.apply(c.Put, u.mappings.store.Mapped(ctx)))
+	if err != nil {
+		return p, err
+	}
+	for _, id := range c.Remove {
+		if _, ok := r.replaced[id]; !ok {
+			return p, u.unknown(id)
+		}
+	}
+	if c.New && len(r.replaced) > 0 {
+		return p, api.ErrUserExists
+	}
+	if m == nil {
+		return p, userFaults(faults.Errors())
+	}
+	p.done.Removed = len(c.Remove)
+	p.write(c.Put, r, m)
+	return p, nil
+}
+
+// write fills p with what differs. m has the users of put at its end.
+func (p *plan) write(put []api.Definition, r *replacement, m *presence.Mapping) {
+	last := r.last
+	for i, user := range m.Users[len(m.Users)-len(put):] {
+		row := store.Mapped{ID: user.ID, Definition: put[i].JSON}
+		if l := user.Labels; l != nil {
+			row.Tags, row.Groups = strings.Join(l.Tags, " "), strings.Join(l.Groups, " ")
+		}
+		old, known := r.replaced[user.ID]
+		switch {
+		case !known:
+			last++
+			row.Position = last
+			p.done.Added++
+		case old.Definition == row.Definition:
+			p.done.Unchanged++
+			continue
+		default:
+			row.Position = old.Position
+			p.done.Changed++
+		}
+		p.put = append(p.put, row)
+	}
+}
+
+// maxNamed bounds how much an act says of who was changed, in bytes.
+const maxNamed = 500
+
+// act is the line of the audit log.
+func (p *plan) act(c *api.UserChange) *store.Act {
+	act := &store.Act{At: time.Now(), By: c.By}
+	var ids []string
+	for i := range p.put {
+		ids = append(ids, string(p.put[i].ID))
+	}
+	for _, id := range c.Remove {
+		ids = append(ids, string(id))
+	}
+	switch {
+	case len(ids) > 1:
+		act.Did = "users imported"
+	case len(c.Remove) > 0:
+		act.Did = "user removed"
+	case p.done.Added > 0:
+		act.Did = "user added"
+	default:
+		act.Did = "user changed"
+	}
+	for i, id := range ids {
+		if len(act.What)+len(id) > maxNamed {
+			act.What += fmt.Sprintf(" and %d more", len(ids)-i)
+			break
+		}
+		if i > 0 {
+			act.What += ", "
+		}
+		act.What += id
+	}
+	return act
+}
+
+// replacement is the users of the store that a change replaces or removes.
+type replacement struct {
+	meant    map[presence.UserID]bool
+	replaced map[presence.UserID]store.Mapped // those of meant that are there
+	last     int64                            // the highest position that there is
+}
+
+func newReplacement(c *api.UserChange) *replacement {
+	r := &replacement{meant: map[presence.UserID]bool{}, replaced: map[presence.UserID]store.Mapped{}}
+	for _, d := range c.Put {
+		r.meant[d.ID] = true
+	}
+	for _, id := range c.Remove {
+		r.meant[id] = true
+	}
+	return r
+}
+
+// apply gives the users as they would be: those that stay, then those that are put.
+func (r *replacement) apply(put []api.Definition, rows iter.Seq2[store.Mapped, error]) iter.Seq2[config.Definition, error] {
+	return func(yield func(config.Definition, error) bool) {
+		for row, err := range rows {
+			r.last = max(r.last, row.Position)
+			if r.meant[row.ID] && err == nil {
+				r.replaced[row.ID] = row
+				continue
+			}
+			if !yield(config.Definition{ID: row.ID, JSON: row.Definition}, err) {
+				return
+			}
+		}
+		for _, d := range put {
+			if !yield(config.Definition(d), nil) {
+				return
+			}
+		}
+	}
+}
+
+// maxFaults bounds an answer: one wrong PBX may be 100,000 faults.
+const maxFaults = 1000
+
+// userFaults are sentences, each with the line of an import first.
+func userFaults(faults config.Faults) api.UserFaults {
+	var all api.UserFaults
+	for i, f := range faults {
+		if i == maxFaults {
+			return append(all, fmt.Sprintf("and %d more", len(faults)-i))
+		}
+		line := ""
+		if f.Line > 0 {
+			line = fmt.Sprintf("line %d: ", f.Line)
+		}
+		f.Line = 0
+		all = append(all, line+f.String())
+	}
+	return all
+}
