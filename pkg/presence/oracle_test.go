@@ -44,6 +44,10 @@ func (x *truth) push(op opinion) {
 		}
 	}
 	x.stack, x.repeat = append(x.stack, op), Time{}
+	const most = 11 // op, the one before, eight under that, and what all come back to
+	for len(x.stack) > most {
+		x.stack = append(x.stack[:1:1], x.stack[2:]...)
+	}
 }
 
 // ends is when what begins now ends by itself.

@@ -98,7 +98,8 @@ const (
 	// maxAsked bounds the writes of one extension that are under way; the newest
 	// wish waits for its turn behind them.
 	maxAsked = 16
-	// maxBefore bounds the choices with a return time that lie under one another.
+	// maxBefore bounds the choices with a return time that lie under one another, the
+	// lowest one aside.
 	maxBefore = 8
 )
 

@@ -56,14 +56,17 @@ func before(x *Extension, p Presence, until Time) *Said {
 	return b.trimmed(maxBefore)
 }
 
-// trimmed returns a copy of s with at most depth choices under it.
+// trimmed returns a copy of s with at most depth choices under it, and the lowest one
+// under these, to which everything comes back in the end.
 func (s *Said) trimmed(depth int) *Said {
 	c := *s
-	if c.Before != nil {
-		if depth == 0 {
-			c.Before = nil
-		} else {
-			c.Before = c.Before.trimmed(depth - 1)
+	switch {
+	case c.Before == nil:
+	case depth > 0:
+		c.Before = c.Before.trimmed(depth - 1)
+	default:
+		for c.Before.Before != nil {
+			c.Before = c.Before.Before
 		}
 	}
 	return &c
