@@ -57,6 +57,7 @@ func openDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Co
 	if err != nil {
 		return nil, errors.Join(err, st.Close(ctx, false))
 	}
+	tokens.MayAct = st.MayAct
 	servers, err := openServers(ctx, cfg.Daemon.HTTP, log)
 	if err != nil {
 		return nil, errors.Join(err, st.Close(ctx, false))

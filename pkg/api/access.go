@@ -35,6 +35,18 @@ type caller struct {
 	user    presence.UserID // whose status ScopeOwn may set
 	expires time.Time       // when the right to ask ends; zero: never
 	revoked <-chan struct{} // closed when it was taken away; nil: it cannot be
+
+	end    func()        // of the request; nil: nobody counts
+	stream func() func() // makes the request a stream, and returns its end, nil where there are too many; nil: nobody counts
+}
+
+// actor is who did something, for the audit log. What a local program says of itself is
+// believed for a choice, and is no proof of who made a token.
+func (c *caller) actor() string {
+	if c.revoked != nil || c.by == "cli" || c.by == "api local" {
+		return c.by
+	}
+	return "local program as " + c.by
 }
 
 // access tells who sent a request, or refuses it with a Problem.
@@ -62,7 +74,11 @@ func (c *caller) may(need Scope) error {
 	if c.scope.covers(need) {
 		return nil
 	}
-	return problem(http.StatusForbidden, fmt.Sprintf("The token is of the scope %q, and this takes one of the scope %q: have it made with presencebridge token new NAME --scope %s.", c.scope, need, need))
+	how := "--scope " + string(need)
+	if need == ScopeOwn {
+		how = "--scope own --user USER, or --scope set"
+	}
+	return problem(http.StatusForbidden, fmt.Sprintf("The token is of the scope %q, and this takes one of the scope %q: have it made with presencebridge token new NAME %s.", c.scope, need, how))
 }
 
 // mayChooseFor refuses a caller who may set the status of another user only.

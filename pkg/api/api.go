@@ -8,6 +8,7 @@ import (
 	"iter"
 	"maps"
 	"net/http"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -159,9 +160,12 @@ func (h *Handler) healthRoutes() map[string]methods {
 // serve answers at routes those whom an access lets in.
 func (h *Handler) serve(routes map[string]methods, in access) http.Handler {
 	mux := http.NewServeMux()
-	handle := func(path string, answer func(w http.ResponseWriter, r *request) error) {
-		mux.HandleFunc(path, func(w http.ResponseWriter, r *http.Request) {
+	handle := func(at string, answer func(w http.ResponseWriter, r *request) error) {
+		mux.HandleFunc(at, func(w http.ResponseWriter, r *http.Request) {
 			from, err := in(r)
+			if from.end != nil {
+				defer from.end()
+			}
 			if err == nil {
 				err = answer(w, &request{r, from})
 			}
@@ -170,8 +174,8 @@ func (h *Handler) serve(routes map[string]methods, in access) http.Handler {
 			}
 		})
 	}
-	for path, methods := range routes {
-		handle(path, methods.serve)
+	for at, methods := range routes {
+		handle(at, methods.serve)
 	}
 	handle("/", func(_ http.ResponseWriter, r *request) error {
 		list := "GET /api/v1/openapi.json lists what there is"
@@ -180,7 +184,16 @@ func (h *Handler) serve(routes map[string]methods, in access) http.Handler {
 		}
 		return problem(http.StatusNotFound, "There is nothing at "+r.URL.Path+"; "+list+".")
 	})
-	return harmless(mux)
+	return harmless(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if at := r.URL.EscapedPath(); at != "" && at == path.Clean(at) {
+			mux.ServeHTTP(w, r)
+			return
+		}
+		// ServeMux answers such a path with a redirection, also to who may not ask.
+		p := problem(http.StatusNotFound, "There is nothing at "+r.URL.Path+": a path has no // and no dots.")
+		p.headers = http.Header{"Connection": {"close"}}
+		h.fail(w, r, p)
+	}))
 }
 
 // serve picks the route of the request's method. http.ServeMux would do it too, but
@@ -226,8 +239,12 @@ func harmless(h http.Handler) http.Handler {
 // ServeHTTP answers one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.local.ServeHTTP(w, r) }
 
-// network is the API for those who have a token.
-func (h *Handler) network() http.Handler { return h.serve(h.routes(), h.tokens.access) }
+// network is the API for those who have a token,
+// with one of which so many streams may be open.
+func (h *Handler) network(streams int) http.Handler {
+	h.tokens.under.streams = streams
+	return h.serve(h.routes(), h.tokens.access)
+}
 
 // health is what those see who watch the bridge.
 func (h *Handler) health() http.Handler { return h.serve(h.healthRoutes(), watcher) }

@@ -24,7 +24,7 @@ const ByHeader = "X-Presencebridge-By"
 
 var (
 	byWords   = regexp.MustCompile(`^(cli|(panel|api|integration) [A-Za-z0-9_.@-]{1,64})$`)
-	tokenName = regexp.MustCompile(`^[A-Za-z0-9_.@-]{1,64}$`)
+	tokenName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.@-]{0,63}$`) // "..", say, is no part of a path
 )
 
 // chosen is a user after a choice.

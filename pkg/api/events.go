@@ -35,6 +35,13 @@ func (h *Handler) events(w http.ResponseWriter, r *request) error {
 	if r.Method == http.MethodHead {
 		return nil // what would be sent has no end to wait for
 	}
+	if r.from.stream != nil {
+		end := r.from.stream()
+		if end == nil {
+			return tooManyAtOnce("This token has too many streams open; close some, or have another token made.", reconnect)
+		}
+		defer end()
+	}
 	ctx, cancel := r.from.while(r.Context())
 	watched := make(chan struct{})
 	go func() { // ends with this request, which waits for it

@@ -9,7 +9,7 @@ import (
 // What tests of other packages' kind see of this one.
 
 // Network is what those see who need a token.
-func (h *Handler) Network() http.Handler { return h.network() }
+func (h *Handler) Network() http.Handler { return h.network(0) }
 
 // Health is what those see who watch the bridge.
 func (h *Handler) Health() http.Handler { return h.health() }

@@ -150,7 +150,7 @@ func (h *Handler) putMapped(w http.ResponseWriter, r *request) error {
 		return problem(http.StatusUnprocessableEntity, fmt.Sprintf("id is not %q, as the address says; leave it out, or put the user under its own address.", id))
 	}
 	d := Definition{ID: id, JSON: compact(text)}
-	change := &UserChange{Put: []Definition{d}, New: r.Header.Get("If-None-Match") == "*", By: r.from.by}
+	change := &UserChange{Put: []Definition{d}, New: r.Header.Get("If-None-Match") == "*", By: r.from.actor()}
 	done, err := h.change(r, change)
 	if err != nil {
 		return err
@@ -164,7 +164,7 @@ func (h *Handler) putMapped(w http.ResponseWriter, r *request) error {
 }
 
 func (h *Handler) removeMapped(w http.ResponseWriter, r *request) error {
-	if _, err := h.change(r, &UserChange{Remove: []presence.UserID{userID(r)}, By: r.from.by}); err != nil {
+	if _, err := h.change(r, &UserChange{Remove: []presence.UserID{userID(r)}, By: r.from.actor()}); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -179,7 +179,7 @@ func (h *Handler) importMapped(w http.ResponseWriter, r *request) error {
 	}
 	var users []json.RawMessage
 	var lines []int
-	change := &UserChange{By: r.from.by}
+	change := &UserChange{By: r.from.actor()}
 	if err := errors.Join(
 		field(fields, "users", &users, "a list of users"),
 		field(fields, "lines", &lines, "a list of numbers"),

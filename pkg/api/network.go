@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/http"
 	"sync"
 	"time"
 
@@ -29,14 +30,16 @@ func ListenNetwork(ctx context.Context, n Network, log *zap.Logger) (*Server, er
 			return nil, fmt.Errorf("http.tls: %w", err)
 		}
 	}
-	l, err := listenTCP(ctx, "http.listen", n.Address, n.MaxConnections, log)
+	l, err := listenTCP(ctx, "http.listen", n.Address, n.MaxConnections, "raise http.max_connections, or find who keeps them open", log)
 	if err != nil {
 		return nil, err
 	}
 	if n.CertFile != "" {
 		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.get})
 	}
-	return &Server{listener: l, log: log, view: (*Handler).network}, nil
+	// A quarter of the connections is left for who asks, however many listen with one token.
+	streams := max(1, n.MaxConnections-n.MaxConnections/4)
+	return &Server{listener: l, log: log, view: func(h *Handler) http.Handler { return h.network(streams) }}, nil
 }
 
 // healthConnections is enough for those who watch a bridge.
@@ -45,14 +48,14 @@ const healthConnections = 64
 // ListenHealth opens the listener of those who watch the bridge: health and
 // metrics, and nothing else, without a token.
 func ListenHealth(ctx context.Context, address string, log *zap.Logger) (*Server, error) {
-	l, err := listenTCP(ctx, "http.metrics", address, healthConnections, log)
+	l, err := listenTCP(ctx, "http.metrics", address, healthConnections, "find who keeps them open", log)
 	if err != nil {
 		return nil, err
 	}
 	return &Server{listener: l, log: log, view: (*Handler).health}, nil
 }
 
-func listenTCP(ctx context.Context, setting, address string, most int, log *zap.Logger) (net.Listener, error) {
+func listenTCP(ctx context.Context, setting, address string, most int, hint string, log *zap.Logger) (net.Listener, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, fmt.Errorf("%s: %w: choose a port above 1023, and let a proxy or a firewall lead there from a lower one", setting, err)
@@ -60,8 +63,11 @@ func listenTCP(ctx context.Context, setting, address string, most int, log *zap.
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: end the program that has the address, or choose another one of this machine", setting, err)
 	}
-	return &bounded{Listener: l, taken: make(chan struct{}, most), log: log.With(zap.String("listener", setting))}, nil
+	return &bounded{Listener: l, taken: make(chan struct{}, most), log: log.With(zap.String("listener", setting)), hint: hint}, nil
 }
+
+// vanished is after how long without an acknowledgement a peer is gone.
+const vanished = 30 * time.Second
 
 // fullEvery is how often it is told that there is no room for connections.
 const fullEvery = time.Minute
@@ -72,6 +78,7 @@ type bounded struct {
 	net.Listener
 	taken chan struct{} // one item a connection
 	log   *zap.Logger
+	hint  string    // what to do where there is no room
 	told  time.Time // when there was no room; Accept only
 }
 
@@ -84,6 +91,7 @@ func (b *bounded) Accept() (net.Conn, error) {
 		}
 		select {
 		case b.taken <- struct{}{}:
+			giveUp(c, vanished)
 			return &boundedConn{Conn: c, leave: sync.OnceFunc(func() { <-b.taken })}, nil
 		default:
 			_ = c.Close()
@@ -95,7 +103,7 @@ func (b *bounded) Accept() (net.Conn, error) {
 func (b *bounded) full() {
 	if now := time.Now(); now.Sub(b.told) >= fullEvery {
 		b.told = now
-		b.log.Warn("no room for more connections, so new ones are closed; raise http.max_connections, or find who keeps them open", zap.Int("connections", cap(b.taken)))
+		b.log.Warn("no room for more connections, so new ones are closed", zap.Int("connections", cap(b.taken)), zap.String("hint", b.hint))
 	}
 }
 

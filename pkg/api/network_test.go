@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -25,6 +26,8 @@ import (
 	"go.uber.org/zap/zaptest/observer"
 
 	"github.com/presencebridge/presencebridge/pkg/api"
+	"github.com/presencebridge/presencebridge/pkg/api/apitest"
+	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
 // running serves an office until the test ends.
@@ -159,8 +162,8 @@ func TestConnectionsAreBoundedAndItIsTold(t *testing.T) {
 			t.Errorf("one too many is answered %q", line)
 		}
 	}
-	told := o.logs.FilterMessageSnippet("http.max_connections").All()
-	if len(told) != 1 || told[0].ContextMap()["connections"] != int64(2) {
+	told := o.logs.FilterMessageSnippet("no room for more connections").All()
+	if len(told) != 1 || !strings.Contains(fmt.Sprint(told[0].ContextMap()["hint"]), "http.max_connections") || told[0].ContextMap()["connections"] != int64(2) {
 		t.Errorf("logged %v", told)
 	}
 	_ = first.Close()
@@ -324,6 +327,79 @@ func TestSeveralListenersServeOneBridge(t *testing.T) {
 		_ = answer.Body.Close()
 		if answer.StatusCode != want {
 			t.Errorf("%s: %s, want %d", url, answer.Status, want)
+		}
+	}
+}
+
+// TestWhoHasNoTokenKeepsNoConnection asks what net/http would answer by itself.
+func TestWhoHasNoTokenKeepsNoConnection(t *testing.T) {
+	for _, ask := range []string{"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", "GET //x HTTP/1.1\r\nHost: x\r\n\r\n", "GET /a/../b HTTP/1.1\r\nHost: x\r\n\r\n"} {
+		o := newOffice(t)
+		c := connect(t, o.running(api.Network{MaxConnections: 4}, o.plainly))
+		if _, err := io.WriteString(c, ask); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(c) // to the end of the connection
+		if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 4") {
+			t.Errorf("%q is answered %q, %v", ask, answer, err)
+		}
+	}
+}
+
+func TestOneTokenLeavesRoomForOthers(t *testing.T) {
+	o := newOffice(t)
+	address := o.running(api.Network{MaxConnections: 40}, o.plainly)
+	greedy, admin := o.of(api.ScopeRead), o.of(api.ScopeAdmin)
+	streams := 0
+	for range 40 {
+		if line := answerTo(t, connect(t, address), "GET /api/v1/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+greedy+"\r\n\r\n"); line == "HTTP/1.1 200 OK" {
+			streams++
+		}
+	}
+	if streams != 30 {
+		t.Errorf("%d streams with one token, want three quarters of 40", streams)
+	}
+	eventually(t, "others are let in", func() bool {
+		return answerTo(t, connect(t, address), "GET /healthz HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+admin+"\r\n\r\n") == "HTTP/1.1 200 OK"
+	})
+}
+
+// TestAnswersThatNobodyTakesAreFew counts, as each of them is in memory.
+func TestAnswersThatNobodyTakesAreFew(t *testing.T) {
+	o := newOffice(t)
+	for i := range 5000 {
+		u := apitest.Users()[0]
+		u.ID = presence.UserID(fmt.Sprint("user", i))
+		o.bridge.Put(u)
+	}
+	address, token := o.running(api.Network{MaxConnections: 200}, o.plainly), o.of(api.ScopeRead)
+	small := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error { // so that the kernel does not take the answer
+		return c.Control(func(fd uintptr) { _ = syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVBUF, 4096) })
+	}}
+	for range 8 { // they never read
+		c, err := small.DialContext(t.Context(), "tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		if _, err := io.WriteString(c, "GET /api/v1/users?limit=5000 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+token+"\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, "the ninth is refused", func() bool {
+		return answerTo(t, connect(t, address), "GET /api/v1/users HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+token+"\r\n\r\n") == "HTTP/1.1 429 Too Many Requests"
+	})
+	if line := answerTo(t, connect(t, address), "GET /healthz HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer "+o.of(api.ScopeAdmin)+"\r\n\r\n"); line != "HTTP/1.1 200 OK" {
+		t.Errorf("another token is answered %q", line)
+	}
+}
+
+// eventually waits until cond holds.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !cond(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", patience, what)
 		}
 	}
 }

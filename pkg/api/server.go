@@ -145,6 +145,8 @@ func (s *Server) run(ctx context.Context, h *Handler, most limits) error {
 		MaxHeaderBytes:    maxHeader,
 		ErrorLog:          log.New(serverLog{s.log.Named("http")}, "", 0),
 		Protocols:         new(http.Protocols),
+		// OPTIONS * is answered here, where it ends the connection, and not to anybody.
+		DisableGeneralOptionsHandler: true,
 	}
 	// HTTP/1 alone: a connection is one request at a time, so that what bounds
 	// connections bounds everything.

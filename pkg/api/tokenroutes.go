@@ -57,7 +57,7 @@ func (h *Handler) makeToken(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	t.MadeBy = r.from.by
+	t.MadeBy = r.from.actor()
 	ctx, cancel := h.call(r)
 	defer cancel()
 	made, secret, err := h.tokens.add(ctx, t)
@@ -123,8 +123,11 @@ func (h *Handler) sensible(t *store.Token) error {
 func (h *Handler) revokeToken(w http.ResponseWriter, r *request) error {
 	ctx, cancel := h.call(r)
 	defer cancel()
-	ok, err := h.tokens.revoke(ctx, r.PathValue("name"), r.from.by)
-	if err != nil {
+	ok, err := h.tokens.revoke(ctx, r.PathValue("name"), r.from.actor())
+	switch {
+	case errors.Is(err, errRevokedHere):
+		return problem(http.StatusServiceUnavailable, sentence(errRevokedHere))
+	case err != nil:
 		return err
 	}
 	if !ok {

@@ -50,7 +50,13 @@ type Tokens struct {
 	log   *zap.Logger
 	now   func() time.Time
 
-	refused atomic.Uint64 // requests whose token was refused
+	// MayAct says no where another bridge may have made and revoked tokens meanwhile;
+	// nil: there is none. Set it before the first request.
+	MayAct func() error
+
+	refused  atomic.Uint64 // requests whose token was refused
+	cutSince atomic.Int64  // since when MayAct has said no, in nanoseconds; 0: it does not
+	under    underWay
 
 	changing sync.Mutex // held while a token is made or revoked, the store included
 
@@ -65,6 +71,7 @@ type grant struct {
 	bucket      bucket
 	written     time.Time     // Used as the store has it
 	revoked     chan struct{} // closed when it is
+	dead        bool          // revoked, and the store does not know it yet
 }
 
 // OpenTokens reads the tokens. log may be nil, now too.
@@ -97,11 +104,25 @@ func (t *Tokens) Run(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
+			t.lookWhetherCutOff()
 			t.writeUsed(ctx)
 		case <-ctx.Done():
 			t.writeUsed(context.WithoutCancel(ctx))
 			return
 		}
+	}
+}
+
+// cutOff is after how long without word of the store tokens are not believed any more.
+const cutOff = 5 * time.Minute
+
+// lookWhetherCutOff notes since when another bridge may know better.
+func (t *Tokens) lookWhetherCutOff() {
+	switch {
+	case t.MayAct == nil || t.MayAct() == nil:
+		t.cutSince.Store(0)
+	default:
+		t.cutSince.CompareAndSwap(0, t.now().UnixNano())
 	}
 }
 
@@ -136,6 +157,11 @@ func (t *Tokens) writeUsed(ctx context.Context) {
 
 // access is the access of the network: by a token.
 func (t *Tokens) access(r *http.Request) (caller, error) {
+	if since := t.cutSince.Load(); since != 0 && t.now().Sub(time.Unix(0, since)) > cutOff {
+		p := problem(http.StatusServiceUnavailable, "This bridge is cut off from its store, so that it is not known which tokens are good; ask the other bridge, or try again.")
+		p.headers = http.Header{"Retry-After": {"60"}, "Connection": {"close"}}
+		return caller{}, p
+	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
 		return caller{}, unauthorized("Send a token, as the header Authorization: Bearer pbt_...; presencebridge token new NAME makes one where the bridge runs.")
@@ -147,9 +173,16 @@ func (t *Tokens) access(r *http.Request) (caller, error) {
 	case g == nil || g.expired(now):
 		return caller{}, t.refuse(r, token, g, now)
 	case wait > 0:
-		return caller{}, tooMany("This token has sent too many requests; wait, and use GET /api/v1/events instead of asking again and again.", wait)
+		return caller{}, tooMany("This token has sent too many requests; wait, and use one stream of GET /api/v1/events instead of asking again and again.", wait)
 	}
-	return caller{by: "api " + g.Name, scope: Scope(g.Scope), user: g.User, expires: g.Expires, revoked: g.revoked}, nil
+	end := t.under.begin(g)
+	if end == nil {
+		return caller{}, tooManyAtOnce(fmt.Sprintf("This token, or all together, have too many answers under way that nobody takes; take them, and ask for %d at a time at most.", mostAnswers), time.Second)
+	}
+	return caller{
+		by: "api " + g.Name, scope: Scope(g.Scope), user: g.User, expires: g.Expires, revoked: g.revoked,
+		end: end, stream: func() func() { end(); return t.under.stream(g) },
+	}, nil
 }
 
 // use finds the token of a hash, nil if there is none, and counts a request with it.
@@ -158,6 +191,9 @@ func (t *Tokens) use(hash string, now time.Time) (g *grant, wait time.Duration) 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	g = t.byHash[hash]
+	if g != nil && g.dead {
+		return nil, 0
+	}
 	if g == nil || g.expired(now) {
 		return g, 0
 	}
@@ -204,6 +240,14 @@ func (t *Tokens) fail(remote string, now time.Time) (wait time.Duration) {
 func unauthorized(detail string) *Problem {
 	p := problem(http.StatusUnauthorized, detail)
 	p.headers = http.Header{"Www-Authenticate": {`Bearer realm="presencebridge"`}, "Connection": {"close"}}
+	return p
+}
+
+// tooManyAtOnce is the answer to who has something open already, which the connection
+// would only be more of.
+func tooManyAtOnce(detail string, wait time.Duration) *Problem {
+	p := tooMany(detail, wait)
+	p.headers.Set("Connection", "close")
 	return p
 }
 
@@ -265,6 +309,7 @@ func (t *Tokens) add(ctx context.Context, token store.Token) (store.Token, strin
 		what += " of " + string(token.User)
 	}
 	if err := t.store.AddToken(ctx, &token, &store.Act{At: token.Made, By: token.MadeBy, Did: "token made", What: what}); err != nil {
+		t.takeBack(ctx, &token)
 		return token, "", t.unsaved(err)
 	}
 	t.mu.Lock()
@@ -273,8 +318,22 @@ func (t *Tokens) add(ctx context.Context, token store.Token) (store.Token, strin
 	return token, secret, nil
 }
 
-// revoke takes a token away, also from streams that are open with it. ok is false
-// if there is none of that name.
+// takeBack removes a token of which it is not known whether the store has it: it would
+// be good after the next start, and nobody has its secret.
+func (t *Tokens) takeBack(ctx context.Context, token *store.Token) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeWait)
+	defer cancel()
+	act := store.Act{At: t.now(), By: token.MadeBy, Did: "token taken back", What: token.Name}
+	if err := t.store.RemoveToken(ctx, token.Name, &act); err != nil {
+		t.log.Warn("a token that was not made may be in the store", zap.String("token", token.Name), zap.Error(err))
+	}
+}
+
+// errRevokedHere is a revocation that the store does not know.
+var errRevokedHere = errors.New("the token is refused from now on, but that could not be written, so that it is good again after a restart: revoke it once more")
+
+// revoke takes a token away at once, also from streams that are open with it. ok is
+// false if there is none of that name.
 func (t *Tokens) revoke(ctx context.Context, name, by string) (ok bool, err error) {
 	t.changing.Lock()
 	defer t.changing.Unlock()
@@ -282,13 +341,18 @@ func (t *Tokens) revoke(ctx context.Context, name, by string) (ok bool, err erro
 	if g == nil {
 		return false, nil
 	}
+	t.mu.Lock()
+	if !g.dead {
+		g.dead = true
+		close(g.revoked)
+	}
+	t.mu.Unlock()
 	if err := t.store.RemoveToken(ctx, name, &store.Act{At: t.now(), By: by, Did: "token revoked", What: name}); err != nil {
-		return true, t.unsaved(err)
+		return true, fmt.Errorf("%w (%w)", errRevokedHere, t.unsaved(err))
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.byHash, g.Hash)
-	close(g.revoked)
 	return true, nil
 }
 

@@ -2,10 +2,12 @@ package api_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,7 +51,7 @@ func TestTokensOutliveTheBridge(t *testing.T) {
 	}
 }
 
-func TestWhatTheStoreDoesNotTakeIsNotDone(t *testing.T) {
+func TestWhatTheStoreDoesNotTakeIsNotMadeAndIsRevokedAllTheSame(t *testing.T) {
 	o := newOffice(t)
 	token := o.of(api.ScopeRead)
 	o.store.Err = errors.New("disk full")
@@ -58,15 +60,21 @@ func TestWhatTheStoreDoesNotTakeIsNotDone(t *testing.T) {
 			t.Errorf("%s: %d %s", r.Method, w.Code, w.Body)
 		}
 	}
-	if w := o.ask(token, "GET", "/api/v1/users", ""); w.Code != http.StatusOK {
-		t.Errorf("the token that was not revoked: %d", w.Code)
+	if w := o.ask(token, "GET", "/api/v1/users", ""); w.Code != http.StatusUnauthorized {
+		t.Errorf("the token whose revocation could not be written: %d", w.Code)
 	}
 	if w := do(o.api, request("GET", "/api/v1/tokens", "")); strings.Contains(w.Body.String(), `"x"`) {
 		t.Errorf("the token that was not made is listed: %s", w.Body)
 	}
-	if n := o.logs.FilterField(zap.Error(o.store.Err)).Len(); n != 2 {
+	if n := o.logs.FilterField(zap.Error(o.store.Err)).Len(); n != 3 { // not made, not taken back, not revoked
 		t.Errorf("logged %d times", n)
 	}
+	again := do(o.api, request("DELETE", "/api/v1/tokens/read", ""))
+	o.store.Err = nil
+	if w := do(o.api, request("DELETE", "/api/v1/tokens/read", "")); w.Code != http.StatusNoContent || !strings.Contains(again.Body.String(), "good again after a restart") {
+		t.Errorf("revoked once more: %d, after %s", w.Code, again.Body)
+	}
+	o.store.Err = errors.New("disk full")
 	// A reload is done already when it is noted.
 	if w := do(o.api, request("POST", "/api/v1/reload", "")); w.Code != http.StatusNoContent {
 		t.Errorf("reload: %d %s", w.Code, w.Body)
@@ -151,4 +159,67 @@ func TestTokensAreBounded(t *testing.T) {
 	if w.Code != http.StatusConflict || !strings.Contains(detail(t, w), "1000") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
+}
+
+func TestEveryTokenCanBeRevokedByItsName(t *testing.T) {
+	o := newOffice(t)
+	for _, name := range []string{".", "..", "...", "-x"} {
+		if w := do(o.api, request("POST", "/api/v1/tokens", fmt.Sprintf(`{"name":%q,"scope":"admin"}`, name))); w.Code != http.StatusUnprocessableEntity {
+			t.Errorf("%q is answered %d", name, w.Code)
+		}
+	}
+}
+
+func TestALocalProgramCannotSayThatATokenDidIt(t *testing.T) {
+	o := newOffice(t)
+	r := request("POST", "/api/v1/tokens", `{"name":"b","scope":"admin"}`)
+	r.Header.Set(api.ByHeader, "api ops")
+	if w := do(o.api, r); w.Code != http.StatusCreated {
+		t.Fatal(w.Body)
+	}
+	if w := do(o.api, request("GET", "/api/v1/audit", "")); !strings.Contains(w.Body.String(), `"by":"local program as api ops"`) {
+		t.Errorf("the audit log says %s", w.Body)
+	}
+}
+
+func TestABridgeThatIsCutOffBelievesNoTokenForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &apitest.Store{}
+		tokens, err := api.OpenTokens(t.Context(), s, nil, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var cut atomic.Bool
+		tokens.MayAct = func() error {
+			if cut.Load() {
+				return errors.New("not confirmed")
+			}
+			return nil
+		}
+		ctx, end := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); tokens.Run(ctx) }()
+		h := api.New(apitest.New(), api.Options{Tokens: tokens})
+		var made struct{ Token string }
+		if err := json.Unmarshal(do(h, request("POST", "/api/v1/tokens", `{"name":"x","scope":"read"}`)).Body.Bytes(), &made); err != nil {
+			t.Fatal(err)
+		}
+		ask := func() int {
+			r := request("GET", "/api/v1/users", "")
+			r.Header.Set("Authorization", "Bearer "+made.Token)
+			return do(h.Network(), r).Code
+		}
+		cut.Store(true)
+		time.Sleep(4 * time.Minute)
+		first := ask()
+		time.Sleep(4 * time.Minute)
+		later := ask()
+		cut.Store(false)
+		time.Sleep(2 * time.Minute)
+		if again := ask(); first != http.StatusOK || later != http.StatusServiceUnavailable || again != http.StatusOK {
+			t.Errorf("answered %d, %d and %d", first, later, again)
+		}
+		end()
+		<-done
+	})
 }

@@ -139,7 +139,7 @@ func (h *Handler) reload(w http.ResponseWriter, r *request) error {
 	defer cancel()
 	err := h.bridge.Reload(ctx)
 	if h.tokens != nil {
-		h.tokens.NoteReload(ctx, r.from.by, err)
+		h.tokens.NoteReload(ctx, r.from.actor(), err)
 	}
 	if err == nil {
 		w.WriteHeader(http.StatusNoContent)
