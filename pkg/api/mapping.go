@@ -61,6 +61,7 @@ func (f UserFaults) Error() string { return strings.Join(f, "\n") }
 var (
 	ErrUsersElsewhere = errors.New("the users stand in mapping.yaml: change them there, or write users: {from: store} in place of the list and import them")
 	ErrUserExists     = errors.New("there is a user of that id already: change that one, or take another id")
+	ErrUncertain      = errors.New("the store did not say whether it took the change, so it is not known whether it was done: look with presencebridge user list, then try again")
 	ErrNotTakenOver   = errors.New("the change is kept, but the bridge has not taken it over: see what presencebridge reload says")
 )
 
@@ -85,7 +86,7 @@ func refusedUsers(err error) error {
 		return p
 	case errors.Is(err, ErrUsersElsewhere), errors.Is(err, ErrUserExists):
 		return problem(http.StatusConflict, sentence(err))
-	case errors.Is(err, ErrNotTakenOver):
+	case errors.Is(err, ErrUncertain), errors.Is(err, ErrNotTakenOver):
 		return problem(http.StatusServiceUnavailable, sentence(err))
 	}
 	return err

@@ -10,7 +10,6 @@ import (
 
 	"github.com/presencebridge/presencebridge/pkg/api"
 	"github.com/presencebridge/presencebridge/pkg/api/apitest"
-	"github.com/presencebridge/presencebridge/pkg/bridge"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -44,8 +43,8 @@ func TestAnswersAboutMappedUsersAreAsTheGoldenFiles(t *testing.T) {
 				m.ChangeErr = api.UserFaults{`user "zoe": email: "x" is not an address of mail`, `user "zoe": a second`}
 			}},
 		{name: "mapped-put-elsewhere", method: "PUT", path: mapped + "/zoe", body: zoe, status: 409, schema: "Problem", prepare: elsewhere},
-		{name: "mapped-put-unsaved", method: "PUT", path: mapped + "/zoe", body: zoe, status: 503, schema: "Problem",
-			prepare: func(m *apitest.Mapping) { m.ChangeErr = fmt.Errorf("disk full: %w", bridge.ErrUnsaved) }},
+		{name: "mapped-put-uncertain", method: "PUT", path: mapped + "/zoe", body: zoe, status: 503, schema: "Problem",
+			prepare: func(m *apitest.Mapping) { m.ChangeErr = fmt.Errorf("disk full: %w", api.ErrUncertain) }},
 		{name: "mapped-put-not-taken-over", method: "PUT", path: mapped + "/zoe", body: zoe, status: 503, schema: "Problem",
 			prepare: func(m *apitest.Mapping) { m.ChangeErr = api.ErrNotTakenOver }},
 		{name: "mapped-removed", method: "DELETE", path: mapped + "/alice", status: 204},
