@@ -75,6 +75,9 @@ const commitWait = 45 * time.Second
 func (u *mappedUsers) Change(ctx context.Context, c *api.UserChange) (api.UserChanges, error) {
 	u.changing.Lock()
 	defer u.changing.Unlock()
+	for i := range c.Put {
+		c.Put[i].JSON = config.Canonical(c.Put[i].JSON) // before it is validated, which also bounds it
+	}
 	p, err := u.plan(ctx, c)
 	if err == nil && !c.DryRun && len(p.put)+len(c.Remove) > 0 {
 		err = u.commit(ctx, p, c)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -182,4 +183,22 @@ func TestACommitWhoseAnswerIsLostIsTakenOverAllTheSame(t *testing.T) {
 			})
 		}
 	})
+}
+
+// What the API takes, the commands have to read.
+func TestNumbersInDefinitionsAreKeptAsTexts(t *testing.T) {
+	r := configure(t, storedMapping, pbxtest.NewSimulated(t, pbxtest.Options{}))
+	r.startReady()
+	const kept = `{"id":"1001","name":"1002","extensions":["1001"]}`
+	if code, _, text := r.ask(http.MethodPut, "/api/v1/mapping/users/1001", `{"extensions":[1001],"name":1002}`, nil); code != http.StatusCreated || strings.TrimSpace(text) != kept {
+		t.Errorf("put: %d %s", code, text)
+	}
+	r.write("users.csv", "id,extensions\nbob,1002\n1001,1001\n")
+	if out := r.must("user", "import", filepath.Join(r.dir, "users.csv")); !strings.Contains(out, "1 user added, 0 changed, 1 unchanged.") {
+		t.Errorf("import: %s", out)
+	}
+	if out := r.must("user", "list"); !strings.Contains(out, "1001") {
+		t.Errorf("list: %s", out)
+	}
+	r.must("user", "set", "1001", "--name", "Alice")
 }

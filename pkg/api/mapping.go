@@ -25,6 +25,7 @@ type Mapping interface {
 	User(ctx context.Context, id presence.UserID) (store.Mapped, error)
 	// Change returns once the change is committed and the bridge has taken it over. It
 	// is a UserFaults where the whole mapping would not be good, and nothing changes then.
+	// It makes of each definition of Put how it is kept.
 	Change(ctx context.Context, c *UserChange) (UserChanges, error)
 }
 
@@ -150,8 +151,7 @@ func (h *Handler) putMapped(w http.ResponseWriter, r *request) error {
 	} else if idOf(said) != id {
 		return problem(http.StatusUnprocessableEntity, fmt.Sprintf("id is not %q, as the address says; leave it out, or put the user under its own address.", id))
 	}
-	d := Definition{ID: id, JSON: compact(text)}
-	change := &UserChange{Put: []Definition{d}, New: r.Header.Get("If-None-Match") == "*", By: r.from.by}
+	change := &UserChange{Put: []Definition{{ID: id, JSON: compact(text)}}, New: r.Header.Get("If-None-Match") == "*", By: r.from.by}
 	done, err := h.change(r, change)
 	if err != nil {
 		return err
@@ -160,7 +160,7 @@ func (h *Handler) putMapped(w http.ResponseWriter, r *request) error {
 	if done.Added > 0 {
 		status = http.StatusCreated
 	}
-	write(w, status, "application/json", json.RawMessage(d.JSON))
+	write(w, status, "application/json", json.RawMessage(change.Put[0].JSON))
 	return nil
 }
 
