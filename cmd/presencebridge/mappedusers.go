@@ -137,6 +137,11 @@ func (u *mappedUsers) plan(ctx context.Context, c *api.UserChange) (p plan, err 
 			return p, u.unknown(id)
 		}
 	}
+	for id := range r.meant {
+		if !c.Matches(r.replaced[id].Definition) {
+			return p, api.ErrUserDiffers
+		}
+	}
 	if c.New && len(r.replaced) > 0 {
 		return p, api.ErrUserExists
 	}

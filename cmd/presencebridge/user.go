@@ -128,17 +128,26 @@ all that there shall be; an empty text takes away what was there.`,
 
 func mappedUserPath(id string) string { return mappedPath + "/" + url.PathEscape(id) }
 
+// setTries bounds how often a change is made anew since somebody else was faster.
+const setTries = 3
+
 func (m *Main) userSet(ctx context.Context, id string, change func(*mappedUser)) error {
 	c, err := m.client()
 	if err != nil {
 		return err
 	}
-	var u mappedUser
-	if err := c.get(ctx, mappedUserPath(id), &u); err != nil {
-		return err
+	for try := 1; ; try++ {
+		var u mappedUser
+		tag, err := c.getTagged(ctx, mappedUserPath(id), &u)
+		if err != nil {
+			return err
+		}
+		change(&u)
+		err = m.userPut(ctx, &u, http.Header{"If-Match": {tag}}, "changed")
+		if p := (*api.Problem)(nil); try == setTries || !errors.As(err, &p) || p.Status != http.StatusPreconditionFailed {
+			return err
+		}
 	}
-	change(&u)
-	return m.userPut(ctx, &u, nil, "changed")
 }
 
 func (m *Main) userPut(ctx context.Context, u *mappedUser, header http.Header, done string) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -201,4 +202,28 @@ func TestNumbersInDefinitionsAreKeptAsTexts(t *testing.T) {
 		t.Errorf("list: %s", out)
 	}
 	r.must("user", "set", "1001", "--name", "Alice")
+}
+
+func TestTwoChangesAtOnceLoseNothing(t *testing.T) {
+	r := configure(t, storedMapping, pbxtest.NewSimulated(t, pbxtest.Options{}))
+	r.startReady()
+	r.must("user", "add", "alice", "--extension", "1001")
+	const path = "/api/v1/mapping/users/alice"
+	_, tag, _ := r.ask(http.MethodGet, path, "", nil)
+	for try, want := range []int{http.StatusOK, http.StatusPreconditionFailed} {
+		body := fmt.Sprintf(`{"extensions":["1001"],"email":"a%d@example.com"}`, try)
+		if code, _, text := r.ask(http.MethodPut, path, body, http.Header{"If-Match": {tag}}); code != want {
+			t.Errorf("change %d with the tag of before both: %d %s", try, code, text)
+		}
+	}
+	for i := range 10 {
+		name, mail := fmt.Sprintf("Alice %d", i), fmt.Sprintf("b%d@example.com", i)
+		var both sync.WaitGroup
+		both.Go(func() { r.run("user", "set", "alice", "--name", name) })
+		both.Go(func() { r.run("user", "set", "alice", "--email", mail) })
+		both.Wait()
+		if _, _, text := r.ask(http.MethodGet, path, "", nil); !strings.Contains(text, name) || !strings.Contains(text, mail) {
+			t.Fatalf("of %s and %s one is lost: %s", name, mail, text)
+		}
+	}
 }

@@ -42,7 +42,23 @@ type UserChange struct {
 	Remove []presence.UserID // each has to be there
 	New    bool              // the users of Put must not be there
 	DryRun bool              // only tell what would happen
+	Match  []string          // the values of If-Match, for a change of one user; nil: whatever is there
 	By     string
+}
+
+// Matches tells whether a definition is one that Match wants to change; "": there is none.
+func (c *UserChange) Matches(definition string) bool {
+	if c.Match == nil {
+		return true
+	}
+	tag := tagOf(encode(json.RawMessage(definition)))
+	for _, one := range strings.Split(strings.Join(c.Match, ","), ",") {
+		// A weak tag matches nothing here (RFC 9110, 13.1.1).
+		if one = strings.TrimSpace(one); definition != "" && (one == "*" || one == tag) {
+			return true
+		}
+	}
+	return false
 }
 
 // UserChanges counts what has become of users.
@@ -62,6 +78,7 @@ func (f UserFaults) Error() string { return strings.Join(f, "\n") }
 var (
 	ErrUsersElsewhere = errors.New("the users stand in mapping.yaml: change them there, or write users: {from: store} in place of the list and import them")
 	ErrUserExists     = errors.New("there is a user of that id already: change that one, or take another id")
+	ErrUserDiffers    = errors.New("somebody has changed or removed the user meanwhile: read the user again, and repeat the change if it is still wanted")
 	ErrUncertain      = errors.New("the store did not say whether it took the change, so it is not known whether it was done: look with presencebridge user list, then try again")
 	ErrNotTakenOver   = errors.New("the change is kept, but the bridge has not taken it over: see what presencebridge reload says")
 )
@@ -87,6 +104,8 @@ func refusedUsers(err error) error {
 		return p
 	case errors.Is(err, ErrUsersElsewhere), errors.Is(err, ErrUserExists):
 		return problem(http.StatusConflict, sentence(err))
+	case errors.Is(err, ErrUserDiffers):
+		return problem(http.StatusPreconditionFailed, sentence(err))
 	case errors.Is(err, ErrUncertain), errors.Is(err, ErrNotTakenOver):
 		return problem(http.StatusServiceUnavailable, sentence(err))
 	}
@@ -139,7 +158,8 @@ func (h *Handler) mapped(w http.ResponseWriter, r *request) error {
 	return answerTagged(w, r, json.RawMessage(u.Definition))
 }
 
-// putMapped makes a user, or replaces one; with If-None-Match: * it only makes one.
+// putMapped makes a user, or replaces one; with If-None-Match: * it only makes one, and
+// with If-Match it only replaces that one.
 func (h *Handler) putMapped(w http.ResponseWriter, r *request) error {
 	text, fields, err := object(maxBody, w, r, exampleDefinition)
 	if err != nil {
@@ -151,7 +171,7 @@ func (h *Handler) putMapped(w http.ResponseWriter, r *request) error {
 	} else if idOf(said) != id {
 		return problem(http.StatusUnprocessableEntity, fmt.Sprintf("id is not %q, as the address says; leave it out, or put the user under its own address.", id))
 	}
-	change := &UserChange{Put: []Definition{{ID: id, JSON: compact(text)}}, New: r.Header.Get("If-None-Match") == "*", By: r.from.by}
+	change := &UserChange{Put: []Definition{{ID: id, JSON: compact(text)}}, New: r.Header.Get("If-None-Match") == "*", Match: r.Header.Values("If-Match"), By: r.from.by}
 	done, err := h.change(r, change)
 	if err != nil {
 		return err
@@ -165,7 +185,7 @@ func (h *Handler) putMapped(w http.ResponseWriter, r *request) error {
 }
 
 func (h *Handler) removeMapped(w http.ResponseWriter, r *request) error {
-	if _, err := h.change(r, &UserChange{Remove: []presence.UserID{userID(r)}, By: r.from.by}); err != nil {
+	if _, err := h.change(r, &UserChange{Remove: []presence.UserID{userID(r)}, Match: r.Header.Values("If-Match"), By: r.from.by}); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

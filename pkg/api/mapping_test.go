@@ -109,6 +109,35 @@ func TestAUserThatMustBeNewReplacesNobody(t *testing.T) {
 	}
 }
 
+func TestAChangeOfAUserWhoIsAnotherByNowIsRefused(t *testing.T) {
+	const now = `{"extensions":["1009"]}`
+	for _, tc := range []struct {
+		name, method, id, match string // the last ALICE: her tag
+		want                    int
+	}{
+		{"put", "PUT", "alice", `ALICE`, http.StatusOK},
+		{"one of several", "PUT", "alice", `"x", ALICE`, http.StatusOK},
+		{"anybody", "PUT", "alice", `*`, http.StatusOK},
+		{"another", "PUT", "alice", `"x"`, http.StatusPreconditionFailed},
+		{"a weak tag", "PUT", "alice", `W/ALICE`, http.StatusPreconditionFailed},
+		{"an empty list", "PUT", "alice", ``, http.StatusPreconditionFailed},
+		{"nobody", "PUT", "zoe", `*`, http.StatusPreconditionFailed},
+		{"somebody else's", "PUT", "bob", `ALICE`, http.StatusPreconditionFailed},
+		{"remove", "DELETE", "alice", `ALICE`, http.StatusNoContent},
+		{"remove another", "DELETE", "alice", `"x"`, http.StatusPreconditionFailed},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h := handlerOf(apitest.New(), apitest.NewMapping())
+			tag := do(h, request("GET", mapped+"/alice", "")).Header().Get("ETag")
+			r := request(tc.method, mapped+"/"+tc.id, now)
+			r.Header.Set("If-Match", strings.ReplaceAll(tc.match, "ALICE", tag))
+			if w := do(h, r); tag == "" || w.Code != tc.want {
+				t.Errorf("%d %s, want %d", w.Code, w.Body, tc.want)
+			}
+		})
+	}
+}
+
 func TestAnImportIsBoundedAndAUserMore(t *testing.T) {
 	long := `{"name":"` + strings.Repeat("x", 64<<10) + `"}`
 	if w := do(handler(apitest.New()), request("PUT", mapped+"/zoe", long)); w.Code != http.StatusRequestEntityTooLarge {
