@@ -227,3 +227,14 @@ func TestTwoChangesAtOnceLoseNothing(t *testing.T) {
 		}
 	}
 }
+
+// Excel of Western Europe writes Windows-1252 unless it is told otherwise.
+func TestAFileThatIsNotUTF8IsNotImported(t *testing.T) {
+	r := configure(t, storedMapping, pbxtest.NewSimulated(t, pbxtest.Options{}))
+	r.startReady()
+	r.write("users.csv", "id;name\r\nrene;Ren\xe9\r\nbob;Bob\r\nzoe;Zo\xeb\r\n")
+	r.refuses([]string{"line 2: is not UTF-8: save the file as CSV UTF-8\nline 4: is not UTF-8"}, "user", "import", filepath.Join(r.dir, "users.csv"))
+	if out := r.must("user", "list"); !strings.Contains(out, "There is no user") {
+		t.Errorf("list: %s", out)
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
@@ -87,6 +88,9 @@ type lineFault struct {
 	says string
 }
 
+// notUTF8 is said of a line of another character set, which nobody can guess.
+const notUTF8 = "is not UTF-8: save the file as CSV UTF-8"
+
 // readUserCSV reads a file of users. header makes of the first line what each column
 // says, "" for one that says nothing here. An error is about the file as a whole.
 func readUserCSV(file io.Reader, header func([]string) ([]string, error)) (f userFile, err error) {
@@ -106,6 +110,9 @@ func readUserCSV(file io.Reader, header func([]string) ([]string, error)) (f use
 	if err != nil {
 		return f, csvError(err)
 	}
+	if !utf8.ValidString(strings.Join(head, "")) {
+		return f, errors.New("line 1: " + notUTF8)
+	}
 	columns, err := header(head)
 	if err != nil {
 		return f, err
@@ -121,6 +128,10 @@ func readUserCSV(file io.Reader, header func([]string) ([]string, error)) (f use
 		line, _ := r.FieldPos(0)
 		if len(record) != len(head) {
 			f.faults = append(f.faults, lineFault{line, fmt.Sprintf("has %s, and the first line has %d: put a text with a comma in it in quotes", count(len(record), "field", "fields"), len(head))})
+			continue
+		}
+		if !utf8.ValidString(strings.Join(record, "")) {
+			f.faults = append(f.faults, lineFault{line, notUTF8})
 			continue
 		}
 		row := userRow{line: line, says: map[string]string{}}

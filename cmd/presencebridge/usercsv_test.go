@@ -47,6 +47,8 @@ func TestAFileThatIsNoCSVOfUsersSaysWhere(t *testing.T) {
 		{"no column id", "name\nZoe\n", "line 1: there is no column id"},
 		{"an unknown column", "id,e-mail\n", `line 1: there is no column "e-mail": did you mean email?`},
 		{"a column twice", "id,name,id\n", "line 1: the column id stands there twice"},
+		{"columns that are not UTF-8", "id,n\xe4me\n", "line 1: is not UTF-8: save the file as CSV UTF-8"},
+		{"UTF-16", "\xff\xfei\x00d\x00", "line 1: is not UTF-8"},
 		{"a quote amidst", "id,name\nzoe,Z\"oe\n", "line 2: a quote is where none can be"},
 		{"a quote for ever", "id,name\n\nzoe,\"Zoe\nyan,Yan\n", "line 3: a quote is where none can be, or is never closed"},
 	} {

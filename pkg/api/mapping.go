@@ -262,5 +262,5 @@ func withID(text []byte, id presence.UserID) []byte {
 func compact(text []byte) string {
 	var b bytes.Buffer
 	_ = json.Compact(&b, text) // it was read already
-	return strings.ToValidUTF8(b.String(), "\ufffd")
+	return b.String()
 }
