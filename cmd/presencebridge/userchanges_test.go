@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/presencebridge/presencebridge/pkg/api"
 	"github.com/presencebridge/presencebridge/pkg/pbxsim/pbxtest"
 	"github.com/presencebridge/presencebridge/pkg/store/servertest"
 )
@@ -236,5 +237,12 @@ func TestAFileThatIsNotUTF8IsNotImported(t *testing.T) {
 	r.refuses([]string{"line 2: is not UTF-8: save the file as CSV UTF-8\nline 4: is not UTF-8"}, "user", "import", filepath.Join(r.dir, "users.csv"))
 	if out := r.must("user", "list"); !strings.Contains(out, "There is no user") {
 		t.Errorf("list: %s", out)
+	}
+}
+
+func TestAFileThatIsTooLargeForTheBridgeIsToBeSplit(t *testing.T) {
+	err := notImported("users.csv", nil, &exit{exitFailed, &api.Problem{Status: http.StatusRequestEntityTooLarge, Detail: "Send at most 67108864 bytes."}})
+	if err == nil || err.Error() != "users.csv is too large for one import: split it" {
+		t.Error(err)
 	}
 }

@@ -85,8 +85,9 @@ var (
 
 const (
 	mappedPage = 500
-	// maxImport bounds the body of an import, in bytes: what a mapping.yaml may have.
-	maxImport = 16 << 20
+	// maxImport bounds the body of an import, in bytes: 200,000 users with every setting.
+	maxImport      = 64 << 20
+	maxImportUsers = 200_000
 	// changeDeadline is for a change among 100,000 users, all of whom are validated.
 	changeDeadline = 45 * time.Second
 
@@ -198,12 +199,12 @@ func (h *Handler) importMapped(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	var users []json.RawMessage
-	var lines []int
+	var users importList[json.RawMessage]
+	var lines importList[int]
 	change := &UserChange{By: r.from.by}
 	if err := errors.Join(
-		field(fields, "users", &users, "a list of users"),
-		field(fields, "lines", &lines, "a list of numbers"),
+		field(fields, "users", &users, "a list of at most 200000 users; import more in pieces"),
+		field(fields, "lines", &lines, "a list of numbers, one for each user"),
 		field(fields, "dry_run", &change.DryRun, "true or false"),
 	); err != nil {
 		return err
@@ -237,6 +238,33 @@ func (h *Handler) change(r *request, c *UserChange) (UserChanges, error) {
 		return done, refusedUsers(err)
 	}
 	return done, nil
+}
+
+// importList is a list of JSON of which no more is read than an import may have:
+// millions of items would take many times the length of the body.
+type importList[T any] []T
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *importList[T]) UnmarshalJSON(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	switch begin, err := d.Token(); {
+	case err != nil || begin == nil:
+		return err
+	case begin != json.Delim('['):
+		return errors.New("no list")
+	}
+	*l = importList[T]{}
+	for d.More() {
+		if len(*l) == maxImportUsers {
+			return errors.New("too many")
+		}
+		var item T
+		if err := d.Decode(&item); err != nil {
+			return err
+		}
+		*l = append(*l, item)
+	}
+	return nil
 }
 
 // idOf is the id that a definition gives: a text, or a number as it was written.

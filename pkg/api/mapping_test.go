@@ -147,8 +147,14 @@ func TestAnImportIsBoundedAndAUserMore(t *testing.T) {
 	if w := do(handler(apitest.New()), request("POST", mapped, many)); w.Code != http.StatusOK {
 		t.Errorf("10,000 users: %d %s", w.Code, w.Body)
 	}
-	if w := do(handler(apitest.New()), request("POST", mapped, `{"users":[`+strings.Repeat(" ", 16<<20)+`]}`)); w.Code != http.StatusRequestEntityTooLarge {
-		t.Errorf("an import of 16 MiB: %d %s", w.Code, w.Body)
+	if w := do(handler(apitest.New()), request("POST", mapped, `{"users":[`+strings.Repeat(" ", 64<<20)+`]}`)); w.Code != http.StatusRequestEntityTooLarge {
+		t.Errorf("an import of 64 MiB: %d %s", w.Code, w.Body)
+	}
+	m := apitest.NewMapping()
+	for _, body := range []string{`{"users":[` + strings.Repeat("0,", 200_000) + `0]}`, `{"users":[],"lines":[` + strings.Repeat("0,", 200_000) + `0]}`} {
+		if w := do(handlerOf(apitest.New(), m), request("POST", mapped, body)); w.Code != http.StatusUnprocessableEntity || len(m.Changes()) > 0 {
+			t.Errorf("one more than 200,000: %d %s", w.Code, w.Body)
+		}
 	}
 }
 
