@@ -23,6 +23,9 @@ func (h *Handler) history(w http.ResponseWriter, r *request) error {
 }
 
 func (h *Handler) answerHistory(w http.ResponseWriter, r *request, user presence.UserID) error {
+	if err := h.impossible(user); err != nil {
+		return err
+	}
 	q, err := linesOf(r.URL.Query())
 	if err != nil {
 		return err

@@ -150,6 +150,9 @@ func (h *Handler) listMapped(w http.ResponseWriter, r *request) error {
 }
 
 func (h *Handler) mapped(w http.ResponseWriter, r *request) error {
+	if err := h.impossible(userID(r)); err != nil {
+		return err
+	}
 	ctx, cancel := h.call(r)
 	defer cancel()
 	u, err := h.mapping.User(ctx, userID(r))

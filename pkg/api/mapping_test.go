@@ -98,6 +98,21 @@ func TestAChangeOfUsersIsHandedOnAsItWasSent(t *testing.T) {
 	}
 }
 
+// Some databases refuse such a text with an error, which was a 500.
+func TestTheStoreIsNotAskedForAnIdThatNobodyCanHave(t *testing.T) {
+	broken := errors.New("the store was asked")
+	b, m := apitest.New(), apitest.NewMapping()
+	b.HistoryErr, m.Err = broken, broken
+	h := handlerOf(b, m)
+	for _, id := range []string{"a%00b", "a%ffb"} {
+		for _, path := range []string{mapped + "/" + id, "/api/v1/users/" + id + "/history", "/api/v1/history?user=" + id} {
+			if w := do(h, request("GET", path, "")); w.Code != http.StatusNotFound {
+				t.Errorf("%s: %d %s", path, w.Code, w.Body)
+			}
+		}
+	}
+}
+
 func TestAUserThatMustBeNewReplacesNobody(t *testing.T) {
 	m := apitest.NewMapping()
 	for id, want := range map[string]int{"alice": http.StatusConflict, "zoe": http.StatusCreated} {
