@@ -99,7 +99,7 @@ func TestAChangeOfUsersIsHandedOnAsItWasSent(t *testing.T) {
 }
 
 // Some databases refuse such a text with an error, which was a 500.
-func TestTheStoreIsNotAskedForAnIdThatNobodyCanHave(t *testing.T) {
+func TestTheStoreIsNotAskedForATextThatItCannotHave(t *testing.T) {
 	broken := errors.New("the store was asked")
 	b, m := apitest.New(), apitest.NewMapping()
 	b.HistoryErr, m.Err = broken, broken
@@ -109,6 +109,9 @@ func TestTheStoreIsNotAskedForAnIdThatNobodyCanHave(t *testing.T) {
 			if w := do(h, request("GET", path, "")); w.Code != http.StatusNotFound {
 				t.Errorf("%s: %d %s", path, w.Code, w.Body)
 			}
+		}
+		if w := do(h, request("GET", "/api/v1/history?by="+id, "")); w.Code != http.StatusBadRequest {
+			t.Errorf("by %s: %d %s", id, w.Code, w.Body)
 		}
 	}
 }
