@@ -65,6 +65,7 @@ func TestAnExportIsImportedAsTheSame(t *testing.T) {
 	text := `[{"id":"zoe"},
 		{"id":"1001","name":"O'Brien, \"Pat\" 田中","email":"a@b","extensions":["0123",{"pbx":"branch","extension":"2009"}],"default_extension":"0123",
 		 "incoming":"priority","outgoing":"default","priority":["dnd","away"],"sync":true,"tags":["vip","Düsseldorf"],"groups":["sales"]},
+		{"id":"=cmd","name":"'=1+1","email":"@x","extensions":["+4930",{"pbx":"-","extension":"1"}],"tags":["''-","'s"]},
 		{"id":"bob","extensions":[1003,{"pbx":"branch","extension":2003}],"sync":false}]`
 	if err := json.Unmarshal([]byte(text), &want); err != nil {
 		t.Fatal(err)
@@ -72,6 +73,9 @@ func TestAnExportIsImportedAsTheSame(t *testing.T) {
 	var file bytes.Buffer
 	if err := writeUserCSV(&file, want); err != nil {
 		t.Fatal(err)
+	}
+	if text := file.String(); !strings.Contains(text, "\n'=cmd,''=1+1,'@x,'+4930 -/1,") || !strings.Contains(text, "O'Brien") {
+		t.Errorf("a spreadsheet computes something of:\n%s", text)
 	}
 	f, err := readUserCSV(&file, ownColumns)
 	if err != nil || len(f.faults) > 0 {

@@ -205,6 +205,9 @@ func notImported(name string, faults []lineFault, err error) error {
 func (m *Main) userExportCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "export [FILE]", Short: "Write the users to a CSV file that import reads",
+		Long: `Export writes every user, in the columns that import reads. A cell that a spreadsheet
+would take for a formula (it begins with = + - @) begins with an apostrophe, which
+import takes off again.`,
 		Example: `  presencebridge user export > users.csv
   presencebridge user export users.csv`,
 		Args: takes(0, 1),
