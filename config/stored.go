@@ -1,12 +1,14 @@
 package config
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"iter"
 	"maps"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
@@ -52,6 +54,43 @@ func (s *Stored) Mapping(definitions iter.Seq2[Definition, error]) (m *presence.
 	}
 	pack(users)
 	return &presence.Mapping{Types: c.types, Users: users}, faults, nil
+}
+
+// Canonical is a definition as it is kept: two that say the same in another order of
+// keys, or with a number in place of a text, are the same text then. What is no JSON
+// object stays as it is, for Mapping to refuse.
+func Canonical(text string) string {
+	if len(text) > MaxDefinition {
+		return text
+	}
+	node, err := nodeOf(text, 0)
+	if err != nil || node.Kind != yaml.MappingNode {
+		return text
+	}
+	order(node)
+	return new(document).json(node, "")
+}
+
+// order puts the keys of an object, and of those in it, into the order in which people
+// write them, and leaves out those that say nothing. Of two equal keys both stay.
+func order(n *yaml.Node) {
+	if n.Kind != yaml.MappingNode {
+		for _, item := range n.Content {
+			order(item)
+		}
+		return
+	}
+	var pairs [][]*yaml.Node
+	for pair := range slices.Chunk(n.Content, 2) {
+		if order(pair[1]); pair[1].Tag != "!!null" {
+			pairs = append(pairs, pair)
+		}
+	}
+	keys := append(userKeys(), "pbx", "extension")
+	slices.SortStableFunc(pairs, func(a, b []*yaml.Node) int {
+		return cmp.Compare(slices.Index(keys, a[0].Value), slices.Index(keys, b[0].Value))
+	})
+	n.Content = slices.Concat(pairs...)
 }
 
 // readDefinition reads one user as readUser reads one of the file. ok is false where
@@ -185,6 +224,9 @@ func (d *document) json(n *yaml.Node, path string) string {
 }
 
 func jsonText(s string) string {
-	text, _ := json.Marshal(s) // a string always can be written
-	return string(text)
+	var text strings.Builder
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(s) // a string always can be written
+	return strings.TrimSuffix(text.String(), "\n")
 }

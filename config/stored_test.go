@@ -298,3 +298,23 @@ func FuzzDefinition(f *testing.F) {
 		}
 	})
 }
+
+func TestDefinitionsThatSayTheSameAreKeptAsTheSame(t *testing.T) {
+	const want = `{"id":"1001","name":"<Al>","extensions":["1","0123",{"pbx":"branch","extension":"2"}],"default_extension":{"pbx":"7","extension":"8"},"sync":true,"tags":["5"]}`
+	for name, text := range map[string]string{
+		"as it is kept":       want,
+		"numbers":             `{"id":1001,"name":"<Al>","extensions":[1,"0123",{"pbx":"branch","extension":2}],"default_extension":{"pbx":7,"extension":8},"sync":true,"tags":[5]}`,
+		"another order":       `{"tags":["5"],"sync":true,"default_extension":{"extension":"8","pbx":"7"},"extensions":["1","0123",{"extension":"2","pbx":"branch"}],"name":"<Al>","id":"1001"}`,
+		"null and escapes":    `{"id":"1001","name":"\u003cAl>","email":null,"extensions":["1","0123",{"pbx":"branch","extension":"2"}],"default_extension":{"pbx":"7","extension":"8"},"sync":true,"tags":["5"]}`,
+		"spaces and newlines": strings.ReplaceAll(want, ",", " ,\n\t"),
+	} {
+		if got := Canonical(text); got != want {
+			t.Errorf("%s:\n%s, want\n%s", name, got, want)
+		}
+	}
+	for _, text := range []string{`[1]`, `1`, `{"id":`, `{"id":"` + strings.Repeat("x", MaxDefinition) + `"}`, `{"id":"a","id":"b"}`} {
+		if got := Canonical(text); got != text {
+			t.Errorf("%.80s, want %.80s", got, text)
+		}
+	}
+}

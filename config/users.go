@@ -24,8 +24,12 @@ func (c *compiler) readUsers(v value) []presence.MappedUser {
 	return users
 }
 
+func userKeys() []string {
+	return []string{"id", "name", "email", "extensions", "default_extension", "incoming", "outgoing", "priority", "sync", "tags", "groups"}
+}
+
 func (c *compiler) readUser(v value) presence.MappedUser {
-	o := v.object("id", "name", "email", "extensions", "default_extension", "incoming", "outgoing", "priority", "sync", "tags", "groups")
+	o := v.object(userKeys()...)
 	id := readID(o.at("id"))
 	if line, taken := c.users[id]; taken && id != "" {
 		v.fault("the user of "+place(line)+" has the same id", "give each their own")

@@ -281,11 +281,13 @@ func csvLine(record []string) string {
 // noFormula puts an apostrophe before what a spreadsheet would compute: anybody with
 // a phone can write a message. What else begins with an apostrophe stays as it is.
 func noFormula(text string) string {
-	if text != "" && strings.ContainsRune("=+-@\t\r\n", []rune(text)[0]) {
+	if isFormula(text) {
 		return "'" + text
 	}
 	return text
 }
+
+func isFormula(text string) bool { return text != "" && strings.IndexByte("=+-@\t\r\n", text[0]) >= 0 }
 
 // utc writes a time for programs; "": there is none.
 func utc(t time.Time) string {

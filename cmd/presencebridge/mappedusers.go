@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -23,6 +25,7 @@ type mappedUsers struct {
 	bridge   *bridge.Bridge
 
 	changing sync.Mutex // held from the validation of a change until it is taken over
+	behind   bool       // under changing: the store may have what the bridge has not taken over
 }
 
 // Page returns users in the order of the mapping.
@@ -65,25 +68,50 @@ func (u *mappedUsers) unknown(id presence.UserID) error {
 	return &bridge.NearError{Err: bridge.ErrNoUser, Name: string(id)}
 }
 
+// commitWait bounds the commit of a change, whether or not its client still waits.
+const commitWait = 45 * time.Second
+
 // Change validates, commits and takes over.
 func (u *mappedUsers) Change(ctx context.Context, c *api.UserChange) (api.UserChanges, error) {
 	u.changing.Lock()
 	defer u.changing.Unlock()
+	for i := range c.Put {
+		c.Put[i].JSON = config.Canonical(c.Put[i].JSON) // before it is validated, which also bounds it
+	}
 	p, err := u.plan(ctx, c)
-	if err != nil || c.DryRun || len(p.put)+len(c.Remove) == 0 {
-		return p.done, err
+	if err == nil && !c.DryRun && len(p.put)+len(c.Remove) > 0 {
+		err = u.commit(ctx, p, c)
 	}
+	if u.behind {
+		taken := u.takeOver(ctx)
+		u.behind = taken != nil || errors.Is(err, api.ErrUncertain) // which may be committed only now
+		err = cmp.Or(err, taken)
+	}
+	return p.done, err
+}
+
+// commit writes p. After an error it may be written all the same: the answer of the
+// database may have been lost.
+func (u *mappedUsers) commit(ctx context.Context, p plan, c *api.UserChange) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitWait)
+	defer cancel()
+	u.behind = true
 	if err := u.mappings.store.ChangeMapped(ctx, p.put, c.Remove, p.act(c)); err != nil {
-		u.mappings.log.Error("the store did not take a change of users", zap.Error(err))
-		return p.done, fmt.Errorf("%w (%w)", bridge.ErrUnsaved, err)
+		u.mappings.log.Error("the store did not say that it took a change of users", zap.Error(err))
+		return api.ErrUncertain
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mappingWait) // it is committed
+	return nil
+}
+
+// takeOver makes the bridge read what the store has.
+func (u *mappedUsers) takeOver(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mappingWait)
 	defer cancel()
 	if err := u.bridge.Reload(ctx); err != nil {
-		u.mappings.log.Error("a change of users is kept, and not taken over", zap.Error(err))
-		return p.done, api.ErrNotTakenOver
+		u.mappings.log.Error("what the store has of users is not taken over", zap.Error(err))
+		return api.ErrNotTakenOver
 	}
-	return p.done, nil
+	return nil
 }
 
 // plan is what a change of users writes.
@@ -107,6 +135,11 @@ func (u *mappedUsers) plan(ctx context.Context, c *api.UserChange) (p plan, err 
 	for _, id := range c.Remove {
 		if _, ok := r.replaced[id]; !ok {
 			return p, u.unknown(id)
+		}
+	}
+	for id := range r.meant {
+		if !c.Matches(r.replaced[id].Definition) {
+			return p, api.ErrUserDiffers
 		}
 	}
 	if c.New && len(r.replaced) > 0 {

@@ -242,15 +242,27 @@ func TestAFileThatTheStoredUsersDoNotGoWithChangesNothing(t *testing.T) {
 	pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
 	r, p := configure(t, storedMapping, pbx), phone{t, pbxtest.Observe(t, pbx)}
 	r.startReady()
-	r.write("users.csv", "id,extensions,incoming,priority\nalice,1001,default,lunch\n")
-	r.must("user", "import", filepath.Join(r.dir, "users.csv"))
-	r.write("mapping.yaml", strings.ReplaceAll(storedMapping, "id: lunch", "id: mittag"))
-	r.refuses([]string{`user "alice": priority[0]: "lunch" is no status of this mapping`}, "reload")
+	r.must("user", "add", "alice", "--extension", "1001", "--incoming", "default", "--priority", "lunch", "--priority", "available")
+	r.must("user", "add", "bob", "--extension", "1002", "--priority", "lunch")
+	renamed := strings.ReplaceAll(storedMapping, "id: lunch", "id: mittag")
+	r.write("mapping.yaml", renamed)
+	r.refuses([]string{"correct it, or change the users, all at once, with presencebridge user import FILE", `user "alice": priority[0]: "lunch" is no status of this mapping`}, "reload")
 	r.must("user", "list") // what is there can be read all the same
 	p.set("1001", "away", "lunch", "")
 	r.shows("alice", "lunch")
 	r.stop()
-	r.says(exitFailed, "run", "users in the store do not go with "+filepath.Join(r.dir, "mapping.yaml"), `user "alice": priority[0]: "lunch" is no status`)
+	r.says(exitFailed, "run", "users in the store do not go with "+filepath.Join(r.dir, "mapping.yaml")+": put the former mapping.yaml or presencebridge.yaml back, start", `user "alice": priority[0]: "lunch" is no status`)
+
+	// Both ways out that the refusals tell are ones.
+	r.write("mapping.yaml", storedMapping)
+	r.startReady()
+	r.write("mapping.yaml", renamed)
+	r.write("users.csv", "id,priority\nalice,mittag available\nbob,\n")
+	r.must("user", "import", filepath.Join(r.dir, "users.csv"))
+	p.set("1001", "available", "", "")
+	r.shows("alice", "available")
+	p.set("1001", "away", "lunch", "")
+	r.shows("alice", "mittag")
 }
 
 // Other commands see the users of a running bridge, and say so without one.

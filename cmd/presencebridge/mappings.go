@@ -31,7 +31,7 @@ const mappingWait = 2 * time.Minute
 
 // first returns the mapping of the start.
 func (m *mappings) first(ctx context.Context) (*presence.Mapping, error) {
-	mapping, faults, err := m.of(ctx, m.start)
+	mapping, faults, err := m.of(ctx, m.start, "put the former mapping.yaml or presencebridge.yaml back, start, then change the users")
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (m *mappings) again(ctx context.Context) (*presence.Mapping, error) {
 	if err != nil {
 		return nil, err
 	}
-	mapping, _, err := m.of(ctx, cfg)
+	mapping, _, err := m.of(ctx, cfg, "correct it, or change the users, all at once, with presencebridge user import FILE")
 	return mapping, err
 }
 
@@ -64,7 +64,8 @@ func (m *mappings) afterWait(ctx context.Context) (*presence.Mapping, error) {
 }
 
 // of returns the whole mapping of cfg, and what surprises about the users in the store.
-func (m *mappings) of(ctx context.Context, cfg *config.Config) (*presence.Mapping, config.Faults, error) {
+// wayOut is what to do where they do not go with it.
+func (m *mappings) of(ctx context.Context, cfg *config.Config, wayOut string) (*presence.Mapping, config.Faults, error) {
 	if cfg.Stored == nil {
 		m.inStore.Store(false)
 		return cfg.Mapping, nil, nil
@@ -76,7 +77,7 @@ func (m *mappings) of(ctx context.Context, cfg *config.Config) (*presence.Mappin
 	case err != nil:
 		return nil, nil, err
 	case mapping == nil:
-		return nil, nil, fmt.Errorf("users in the store do not go with %s: correct it, or, while the bridge runs, the users with presencebridge user set\n%w", cfg.MappingPath, faults.Errors())
+		return nil, nil, fmt.Errorf("users in the store do not go with %s: %s\n%w", cfg.MappingPath, wayOut, faults.Errors())
 	}
 	m.inStore.Store(true)
 	return mapping, faults, nil

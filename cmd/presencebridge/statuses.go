@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -86,8 +85,7 @@ const (
 
 // freePBXStatuses makes lines of mapping.yaml of a table.
 func freePBXStatuses(file io.Reader) (lines []string, faults []lineFault) {
-	r := csv.NewReader(file)
-	r.FieldsPerRecord = -1
+	r := csvReader(file)
 	head, err := r.Read()
 	if err != nil {
 		return nil, []lineFault{{1, "the columns id, type and message have to be named there"}}
@@ -110,6 +108,10 @@ func freePBXStatuses(file io.Reader) (lines []string, faults []lineFault) {
 			faults = append(faults, lineFault{line, fmt.Sprintf("has %s, and the first line has %d", count(len(record), "field", "fields"), len(head))})
 			continue
 		}
+		if !utf8.ValidString(record[message]) {
+			faults = append(faults, lineFault{line, notUTF8})
+			continue
+		}
 		text, err := freePBXStatus(record[kind], strings.TrimSpace(record[message]), taken)
 		if err == nil && len(lines) == maxStatuses {
 			return nil, append(faults, lineFault{line, fmt.Sprintf("is one more than the %d statuses that are read", maxStatuses)})
@@ -129,7 +131,7 @@ func freePBXStatus(kind, message string, taken map[string]bool) (string, error) 
 	if !ok {
 		return "", fmt.Errorf("%q is no type of FreePBX's: it has available, chat, away, xa, dnd and unavailable", kind)
 	}
-	if utf8.RuneCountInString(message) > maxStatusName || !utf8.ValidString(message) || strings.ContainsFunc(message, unicode.IsControl) {
+	if utf8.RuneCountInString(message) > maxStatusName || strings.ContainsFunc(message, unicode.IsControl) {
 		return "", errors.New("its message is no line of at most 80 characters")
 	}
 	name := message

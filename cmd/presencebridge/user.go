@@ -37,7 +37,7 @@ presencebridge audit tells who made it.`,
 // userFlags are what a flag can say of a user.
 type userFlags struct {
 	name, email, standard, incoming, outgoing string
-	extensions, tags, groups                  []string
+	extensions, priority, tags, groups        []string
 	noSync                                    bool
 }
 
@@ -48,6 +48,7 @@ func (f *userFlags) add(to *pflag.FlagSet) {
 	to.StringVar(&f.standard, "default-extension", "", "which `NUMBER` of them is the default extension (default the first)")
 	to.StringVar(&f.incoming, "incoming", "", "how phones make the status: a `METHOD` of latest, default or priority")
 	to.StringVar(&f.outgoing, "outgoing", "", "where a chosen status is written: a `METHOD` of all or default")
+	to.StringArrayVar(&f.priority, "priority", nil, "the id of a `STATUS` that outranks those after it; once for each")
 	to.StringArrayVar(&f.tags, "tag", nil, "a `WORD` that the API shows with the user; once for each")
 	to.StringArrayVar(&f.groups, "group", nil, "a `GROUP` that the API shows with the user; once for each")
 	to.BoolVar(&f.noSync, "no-sync", false, "leave the user alone in both directions")
@@ -68,6 +69,7 @@ func (f *userFlags) change(u *mappedUser, given func(name string) bool) {
 		},
 		"incoming": func() { u.Incoming = f.incoming },
 		"outgoing": func() { u.Outgoing = f.outgoing },
+		"priority": func() { u.Priority = wordsOf(unempty(f.priority)) },
 		"tag":      func() { u.Tags = wordsOf(unempty(f.tags)) },
 		"group":    func() { u.Groups = wordsOf(unempty(f.groups)) },
 		"no-sync": func() {
@@ -112,8 +114,8 @@ func (m *Main) userSetCommand() *cobra.Command {
 	var f userFlags
 	c := &cobra.Command{
 		Use: "set ID", Short: "Change a user: what no flag says stays as it is",
-		Long: `Set changes what the flags say, and nothing else. --extension, --tag and --group say
-all that there shall be; an empty text takes away what was there.`,
+		Long: `Set changes what the flags say, and nothing else. --extension, --priority, --tag and
+--group say all that there shall be; an empty text takes away what was there.`,
 		Example: `  presencebridge user set bob --extension 1003 --extension 1004
   presencebridge user set bob --no-sync=false --tag ""`,
 		Args:              takes(1, 1),
@@ -128,17 +130,26 @@ all that there shall be; an empty text takes away what was there.`,
 
 func mappedUserPath(id string) string { return mappedPath + "/" + url.PathEscape(id) }
 
+// setTries bounds how often a change is made anew since somebody else was faster.
+const setTries = 3
+
 func (m *Main) userSet(ctx context.Context, id string, change func(*mappedUser)) error {
 	c, err := m.client()
 	if err != nil {
 		return err
 	}
-	var u mappedUser
-	if err := c.get(ctx, mappedUserPath(id), &u); err != nil {
-		return err
+	for try := 1; ; try++ {
+		var u mappedUser
+		tag, err := c.getTagged(ctx, mappedUserPath(id), &u)
+		if err != nil {
+			return err
+		}
+		change(&u)
+		err = m.userPut(ctx, &u, http.Header{"If-Match": {tag}}, "changed")
+		if p := (*api.Problem)(nil); try == setTries || !errors.As(err, &p) || p.Status != http.StatusPreconditionFailed {
+			return err
+		}
 	}
-	change(&u)
-	return m.userPut(ctx, &u, nil, "changed")
 }
 
 func (m *Main) userPut(ctx context.Context, u *mappedUser, header http.Header, done string) error {

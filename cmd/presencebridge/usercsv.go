@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
@@ -87,9 +88,11 @@ type lineFault struct {
 	says string
 }
 
-// readUserCSV reads a file of users. header makes of the first line what each column
-// says, "" for one that says nothing here. An error is about the file as a whole.
-func readUserCSV(file io.Reader, header func([]string) ([]string, error)) (f userFile, err error) {
+// notUTF8 is said of a line of another character set, which nobody can guess.
+const notUTF8 = "is not UTF-8: save the file as CSV UTF-8"
+
+// csvReader reads what databases and spreadsheets write. Its records may differ in length.
+func csvReader(file io.Reader) *csv.Reader {
 	in := bufio.NewReader(file)
 	if mark, _ := in.Peek(3); string(mark) == "\ufeff" {
 		_, _ = in.Discard(len(mark)) // what Excel begins a file of UTF-8 with
@@ -99,12 +102,22 @@ func readUserCSV(file io.Reader, header func([]string) ([]string, error)) (f use
 	if first, _ := in.Peek(in.Buffered()); separatedBySemicolons(first) {
 		r.Comma = ';'
 	}
+	return r
+}
+
+// readUserCSV reads a file of users. header makes of the first line what each column
+// says, "" for one that says nothing here. An error is about the file as a whole.
+func readUserCSV(file io.Reader, header func([]string) ([]string, error)) (f userFile, err error) {
+	r := csvReader(file)
 	head, err := r.Read()
 	if errors.Is(err, io.EOF) {
 		return f, errors.New("the file is empty: its first line names the columns, as in id,name,extensions")
 	}
 	if err != nil {
 		return f, csvError(err)
+	}
+	if !utf8.ValidString(strings.Join(head, "")) {
+		return f, errors.New("line 1: " + notUTF8)
 	}
 	columns, err := header(head)
 	if err != nil {
@@ -123,10 +136,14 @@ func readUserCSV(file io.Reader, header func([]string) ([]string, error)) (f use
 			f.faults = append(f.faults, lineFault{line, fmt.Sprintf("has %s, and the first line has %d: put a text with a comma in it in quotes", count(len(record), "field", "fields"), len(head))})
 			continue
 		}
+		if !utf8.ValidString(strings.Join(record, "")) {
+			f.faults = append(f.faults, lineFault{line, notUTF8})
+			continue
+		}
 		row := userRow{line: line, says: map[string]string{}}
 		for i, column := range columns {
 			if column != "" {
-				row.says[column] = strings.TrimSpace(record[i])
+				row.says[column] = unguarded(strings.TrimSpace(record[i]))
 			}
 		}
 		row.id = row.says["id"]
@@ -207,12 +224,34 @@ func (f *userFile) users(there []mappedUser) (users []mappedUser, lines []int) {
 	return users, lines
 }
 
-// writeUserCSV writes users so that an import reads them again.
+// guarded puts an apostrophe before what a spreadsheet would compute, and before what
+// unguarded would take one from.
+func guarded(cell string) string {
+	if isFormula(strings.TrimLeft(cell, "'")) {
+		return "'" + cell
+	}
+	return cell
+}
+
+// unguarded takes the apostrophe of guarded off.
+func unguarded(cell string) string {
+	if bare, ok := strings.CutPrefix(cell, "'"); ok && isFormula(strings.TrimLeft(bare, "'")) {
+		return bare
+	}
+	return cell
+}
+
+// writeUserCSV writes users so that an import reads them again, and a spreadsheet
+// computes nothing.
 func writeUserCSV(file io.Writer, users []mappedUser) error {
 	w := csv.NewWriter(file)
 	_ = w.Write(userColumns) // Flush tells
 	for i := range users {
-		_ = w.Write(users[i].texts())
+		cells := users[i].texts()
+		for k, cell := range cells {
+			cells[k] = guarded(cell)
+		}
+		_ = w.Write(cells)
 	}
 	w.Flush()
 	return w.Error()

@@ -47,6 +47,8 @@ func TestAFileThatIsNoCSVOfUsersSaysWhere(t *testing.T) {
 		{"no column id", "name\nZoe\n", "line 1: there is no column id"},
 		{"an unknown column", "id,e-mail\n", `line 1: there is no column "e-mail": did you mean email?`},
 		{"a column twice", "id,name,id\n", "line 1: the column id stands there twice"},
+		{"columns that are not UTF-8", "id,n\xe4me\n", "line 1: is not UTF-8: save the file as CSV UTF-8"},
+		{"UTF-16", "\xff\xfei\x00d\x00", "line 1: is not UTF-8"},
 		{"a quote amidst", "id,name\nzoe,Z\"oe\n", "line 2: a quote is where none can be"},
 		{"a quote for ever", "id,name\n\nzoe,\"Zoe\nyan,Yan\n", "line 3: a quote is where none can be, or is never closed"},
 	} {
@@ -63,6 +65,7 @@ func TestAnExportIsImportedAsTheSame(t *testing.T) {
 	text := `[{"id":"zoe"},
 		{"id":"1001","name":"O'Brien, \"Pat\" 田中","email":"a@b","extensions":["0123",{"pbx":"branch","extension":"2009"}],"default_extension":"0123",
 		 "incoming":"priority","outgoing":"default","priority":["dnd","away"],"sync":true,"tags":["vip","Düsseldorf"],"groups":["sales"]},
+		{"id":"=cmd","name":"'=1+1","email":"@x","extensions":["+4930",{"pbx":"-","extension":"1"}],"tags":["''-","'s"]},
 		{"id":"bob","extensions":[1003,{"pbx":"branch","extension":2003}],"sync":false}]`
 	if err := json.Unmarshal([]byte(text), &want); err != nil {
 		t.Fatal(err)
@@ -70,6 +73,9 @@ func TestAnExportIsImportedAsTheSame(t *testing.T) {
 	var file bytes.Buffer
 	if err := writeUserCSV(&file, want); err != nil {
 		t.Fatal(err)
+	}
+	if text := file.String(); !strings.Contains(text, "\n'=cmd,''=1+1,'@x,'+4930 -/1,") || !strings.Contains(text, "O'Brien") {
+		t.Errorf("a spreadsheet computes something of:\n%s", text)
 	}
 	f, err := readUserCSV(&file, ownColumns)
 	if err != nil || len(f.faults) > 0 {

@@ -21,7 +21,7 @@ import (
 	"github.com/presencebridge/presencebridge/pkg/api"
 )
 
-// maxUserFile bounds a file of users, in bytes: what the bridge takes is not longer.
+// maxUserFile bounds a file of users, in bytes.
 const maxUserFile = 16 << 20
 
 // importWish is the body of an import.
@@ -184,6 +184,8 @@ func notImported(name string, faults []lineFault, err error) error {
 		for _, says := range p.Errors {
 			faults = append(faults, lineFaultOf(says))
 		}
+	} else if p != nil && p.Status == http.StatusRequestEntityTooLarge {
+		return &exit{exitFailed, fmt.Errorf("%s is too large for one import: split it", name)}
 	} else if err != nil {
 		return err
 	}
@@ -203,6 +205,9 @@ func notImported(name string, faults []lineFault, err error) error {
 func (m *Main) userExportCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "export [FILE]", Short: "Write the users to a CSV file that import reads",
+		Long: `Export writes every user, in the columns that import reads. A cell that a spreadsheet
+would take for a formula (it begins with = + - @) begins with an apostrophe, which
+import takes off again.`,
 		Example: `  presencebridge user export > users.csv
   presencebridge user export users.csv`,
 		Args: takes(0, 1),

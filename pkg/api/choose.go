@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/presencebridge/presencebridge/pkg/bridge"
 	"github.com/presencebridge/presencebridge/pkg/presence"
@@ -174,6 +175,9 @@ func object(most int64, w http.ResponseWriter, r *request, example string) (text
 	}
 	if err != nil {
 		return nil, nil, problem(http.StatusBadRequest, "The request ended early; send it again.")
+	}
+	if !utf8.Valid(text) {
+		return nil, nil, problem(http.StatusBadRequest, "The body is not UTF-8; send it in that encoding.")
 	}
 	if err := json.Unmarshal(text, &fields); err != nil || fields == nil {
 		return nil, nil, problem(http.StatusBadRequest, "The body is not a JSON object; send something like "+example+".")

@@ -23,6 +23,9 @@ func (h *Handler) history(w http.ResponseWriter, r *request) error {
 }
 
 func (h *Handler) answerHistory(w http.ResponseWriter, r *request, user presence.UserID) error {
+	if err := h.impossible(user); err != nil {
+		return err
+	}
 	q, err := linesOf(r.URL.Query())
 	if err != nil {
 		return err
@@ -75,7 +78,9 @@ func linesOf(v url.Values) (q store.Query, err error) {
 	if q.To, err = timeOf(v, "to"); err != nil {
 		return q, err
 	}
-	q.By = v.Get("by")
+	if q.By = v.Get("by"); !storable(q.By) {
+		return q, problem(http.StatusBadRequest, "by is not UTF-8, or has a NUL in it; write an origin or its beginning, such as panel or api crm.")
+	}
 	if c := v.Get("cursor"); c != "" {
 		place, ok := placeOf(c)
 		if !ok {

@@ -25,6 +25,7 @@ type Mapping interface {
 	User(ctx context.Context, id presence.UserID) (store.Mapped, error)
 	// Change returns once the change is committed and the bridge has taken it over. It
 	// is a UserFaults where the whole mapping would not be good, and nothing changes then.
+	// It makes of each definition of Put how it is kept.
 	Change(ctx context.Context, c *UserChange) (UserChanges, error)
 }
 
@@ -41,7 +42,23 @@ type UserChange struct {
 	Remove []presence.UserID // each has to be there
 	New    bool              // the users of Put must not be there
 	DryRun bool              // only tell what would happen
+	Match  []string          // the values of If-Match, for a change of one user; nil: whatever is there
 	By     string
+}
+
+// Matches tells whether a definition is one that Match wants to change; "": there is none.
+func (c *UserChange) Matches(definition string) bool {
+	if c.Match == nil {
+		return true
+	}
+	tag := tagOf(encode(json.RawMessage(definition)))
+	for _, one := range strings.Split(strings.Join(c.Match, ","), ",") {
+		// A weak tag matches nothing here (RFC 9110, 13.1.1).
+		if one = strings.TrimSpace(one); definition != "" && (one == "*" || one == tag) {
+			return true
+		}
+	}
+	return false
 }
 
 // UserChanges counts what has become of users.
@@ -61,13 +78,16 @@ func (f UserFaults) Error() string { return strings.Join(f, "\n") }
 var (
 	ErrUsersElsewhere = errors.New("the users stand in mapping.yaml: change them there, or write users: {from: store} in place of the list and import them")
 	ErrUserExists     = errors.New("there is a user of that id already: change that one, or take another id")
+	ErrUserDiffers    = errors.New("somebody has changed or removed the user meanwhile: read the user again, and repeat the change if it is still wanted")
+	ErrUncertain      = errors.New("the store did not say whether it took the change, so it is not known whether it was done: look with presencebridge user list, then try again")
 	ErrNotTakenOver   = errors.New("the change is kept, but the bridge has not taken it over: see what presencebridge reload says")
 )
 
 const (
 	mappedPage = 500
-	// maxImport bounds the body of an import, in bytes: what a mapping.yaml may have.
-	maxImport = 16 << 20
+	// maxImport bounds the body of an import, in bytes: 200,000 users with every setting.
+	maxImport      = 64 << 20
+	maxImportUsers = 200_000
 	// changeDeadline is for a change among 100,000 users, all of whom are validated.
 	changeDeadline = 45 * time.Second
 
@@ -85,7 +105,9 @@ func refusedUsers(err error) error {
 		return p
 	case errors.Is(err, ErrUsersElsewhere), errors.Is(err, ErrUserExists):
 		return problem(http.StatusConflict, sentence(err))
-	case errors.Is(err, ErrNotTakenOver):
+	case errors.Is(err, ErrUserDiffers):
+		return problem(http.StatusPreconditionFailed, sentence(err))
+	case errors.Is(err, ErrUncertain), errors.Is(err, ErrNotTakenOver):
 		return problem(http.StatusServiceUnavailable, sentence(err))
 	}
 	return err
@@ -128,6 +150,9 @@ func (h *Handler) listMapped(w http.ResponseWriter, r *request) error {
 }
 
 func (h *Handler) mapped(w http.ResponseWriter, r *request) error {
+	if err := h.impossible(userID(r)); err != nil {
+		return err
+	}
 	ctx, cancel := h.call(r)
 	defer cancel()
 	u, err := h.mapping.User(ctx, userID(r))
@@ -137,7 +162,8 @@ func (h *Handler) mapped(w http.ResponseWriter, r *request) error {
 	return answerTagged(w, r, json.RawMessage(u.Definition))
 }
 
-// putMapped makes a user, or replaces one; with If-None-Match: * it only makes one.
+// putMapped makes a user, or replaces one; with If-None-Match: * it only makes one, and
+// with If-Match it only replaces that one.
 func (h *Handler) putMapped(w http.ResponseWriter, r *request) error {
 	text, fields, err := object(maxBody, w, r, exampleDefinition)
 	if err != nil {
@@ -149,8 +175,7 @@ func (h *Handler) putMapped(w http.ResponseWriter, r *request) error {
 	} else if idOf(said) != id {
 		return problem(http.StatusUnprocessableEntity, fmt.Sprintf("id is not %q, as the address says; leave it out, or put the user under its own address.", id))
 	}
-	d := Definition{ID: id, JSON: compact(text)}
-	change := &UserChange{Put: []Definition{d}, New: r.Header.Get("If-None-Match") == "*", By: r.from.actor()}
+	change := &UserChange{Put: []Definition{{ID: id, JSON: compact(text)}}, New: r.Header.Get("If-None-Match") == "*", Match: r.Header.Values("If-Match"), By: r.from.actor()}
 	done, err := h.change(r, change)
 	if err != nil {
 		return err
@@ -159,12 +184,12 @@ func (h *Handler) putMapped(w http.ResponseWriter, r *request) error {
 	if done.Added > 0 {
 		status = http.StatusCreated
 	}
-	write(w, status, "application/json", json.RawMessage(d.JSON))
+	write(w, status, "application/json", json.RawMessage(change.Put[0].JSON))
 	return nil
 }
 
 func (h *Handler) removeMapped(w http.ResponseWriter, r *request) error {
-	if _, err := h.change(r, &UserChange{Remove: []presence.UserID{userID(r)}, By: r.from.actor()}); err != nil {
+	if _, err := h.change(r, &UserChange{Remove: []presence.UserID{userID(r)}, Match: r.Header.Values("If-Match"), By: r.from.actor()}); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -177,12 +202,12 @@ func (h *Handler) importMapped(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	var users []json.RawMessage
-	var lines []int
+	var users importList[json.RawMessage]
+	var lines importList[int]
 	change := &UserChange{By: r.from.actor()}
 	if err := errors.Join(
-		field(fields, "users", &users, "a list of users"),
-		field(fields, "lines", &lines, "a list of numbers"),
+		field(fields, "users", &users, "a list of at most 200000 users; import more in pieces"),
+		field(fields, "lines", &lines, "a list of numbers, one for each user"),
 		field(fields, "dry_run", &change.DryRun, "true or false"),
 	); err != nil {
 		return err
@@ -218,6 +243,33 @@ func (h *Handler) change(r *request, c *UserChange) (UserChanges, error) {
 	return done, nil
 }
 
+// importList is a list of JSON of which no more is read than an import may have:
+// millions of items would take many times the length of the body.
+type importList[T any] []T
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (l *importList[T]) UnmarshalJSON(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	switch begin, err := d.Token(); {
+	case err != nil || begin == nil:
+		return err
+	case begin != json.Delim('['):
+		return errors.New("no list")
+	}
+	*l = importList[T]{}
+	for d.More() {
+		if len(*l) == maxImportUsers {
+			return errors.New("too many")
+		}
+		var item T
+		if err := d.Decode(&item); err != nil {
+			return err
+		}
+		*l = append(*l, item)
+	}
+	return nil
+}
+
 // idOf is the id that a definition gives: a text, or a number as it was written.
 func idOf(raw json.RawMessage) presence.UserID {
 	var text string
@@ -241,5 +293,5 @@ func withID(text []byte, id presence.UserID) []byte {
 func compact(text []byte) string {
 	var b bytes.Buffer
 	_ = json.Compact(&b, text) // it was read already
-	return strings.ToValidUTF8(b.String(), "\ufffd")
+	return b.String()
 }

@@ -10,7 +10,6 @@ import (
 
 	"github.com/presencebridge/presencebridge/pkg/api"
 	"github.com/presencebridge/presencebridge/pkg/api/apitest"
-	"github.com/presencebridge/presencebridge/pkg/bridge"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -39,13 +38,14 @@ func TestAnswersAboutMappedUsersAreAsTheGoldenFiles(t *testing.T) {
 		{name: "mapped-put-new", method: "PUT", path: mapped + "/zo%C3%AB", body: `{ }`, status: 201, schema: "MappedUser"},
 		{name: "mapped-put-other-id", method: "PUT", path: mapped + "/alice", body: zoe, status: 422, schema: "Problem"},
 		{name: "mapped-put-no-json", method: "PUT", path: mapped + "/alice", body: `[]`, status: 400, schema: "Problem"},
+		{name: "mapped-put-no-utf8", method: "PUT", path: mapped + "/alice", body: "{\"name\":\"Ren\xe9\"}", status: 400, schema: "Problem"},
 		{name: "mapped-put-faults", method: "PUT", path: mapped + "/zoe", body: zoe, status: 422, schema: "Problem",
 			prepare: func(m *apitest.Mapping) {
 				m.ChangeErr = api.UserFaults{`user "zoe": email: "x" is not an address of mail`, `user "zoe": a second`}
 			}},
 		{name: "mapped-put-elsewhere", method: "PUT", path: mapped + "/zoe", body: zoe, status: 409, schema: "Problem", prepare: elsewhere},
-		{name: "mapped-put-unsaved", method: "PUT", path: mapped + "/zoe", body: zoe, status: 503, schema: "Problem",
-			prepare: func(m *apitest.Mapping) { m.ChangeErr = fmt.Errorf("disk full: %w", bridge.ErrUnsaved) }},
+		{name: "mapped-put-uncertain", method: "PUT", path: mapped + "/zoe", body: zoe, status: 503, schema: "Problem",
+			prepare: func(m *apitest.Mapping) { m.ChangeErr = fmt.Errorf("disk full: %w", api.ErrUncertain) }},
 		{name: "mapped-put-not-taken-over", method: "PUT", path: mapped + "/zoe", body: zoe, status: 503, schema: "Problem",
 			prepare: func(m *apitest.Mapping) { m.ChangeErr = api.ErrNotTakenOver }},
 		{name: "mapped-removed", method: "DELETE", path: mapped + "/alice", status: 204},
@@ -80,7 +80,6 @@ func TestAChangeOfUsersIsHandedOnAsItWasSent(t *testing.T) {
 		{"a user with the id", "PUT", mapped + "/zoe", " " + zoe + "\n", api.UserChange{Put: []api.Definition{{ID: "zoe", JSON: zoe}}}},
 		{"an id as a number", "PUT", mapped + "/1001", `{"id": 1001}`, api.UserChange{Put: []api.Definition{{ID: "1001", JSON: `{"id":1001}`}}}},
 		{"an id that needs quotes", "PUT", mapped + "/%22%5C", `{"sync": true}`, api.UserChange{Put: []api.Definition{{ID: `"\`, JSON: `{"id":"\"\\","sync":true}`}}}},
-		{"what is no text", "PUT", mapped + "/x", "{\"name\":\"\xff\"}", api.UserChange{Put: []api.Definition{{ID: "x", JSON: "{\"id\":\"x\",\"name\":\"\ufffd\"}"}}}},
 		{"an unknown key is for the mapping to refuse", "PUT", mapped + "/x", `{"Name":"x"}`, api.UserChange{Put: []api.Definition{{ID: "x", JSON: `{"id":"x","Name":"x"}`}}}},
 		{"a removal", "DELETE", mapped + "/bob", "", api.UserChange{Remove: []presence.UserID{"bob"}}},
 		{"an import", "POST", mapped, `{"users":[` + zoe + `,[1],{"name":"x"}],"dry_run":true,"lines":[7,-8,9]}`,
@@ -99,6 +98,24 @@ func TestAChangeOfUsersIsHandedOnAsItWasSent(t *testing.T) {
 	}
 }
 
+// Some databases refuse such a text with an error, which was a 500.
+func TestTheStoreIsNotAskedForATextThatItCannotHave(t *testing.T) {
+	broken := errors.New("the store was asked")
+	b, m := apitest.New(), apitest.NewMapping()
+	b.HistoryErr, m.Err = broken, broken
+	h := handlerOf(b, m)
+	for _, id := range []string{"a%00b", "a%ffb"} {
+		for _, path := range []string{mapped + "/" + id, "/api/v1/users/" + id + "/history", "/api/v1/history?user=" + id} {
+			if w := do(h, request("GET", path, "")); w.Code != http.StatusNotFound {
+				t.Errorf("%s: %d %s", path, w.Code, w.Body)
+			}
+		}
+		if w := do(h, request("GET", "/api/v1/history?by="+id, "")); w.Code != http.StatusBadRequest {
+			t.Errorf("by %s: %d %s", id, w.Code, w.Body)
+		}
+	}
+}
+
 func TestAUserThatMustBeNewReplacesNobody(t *testing.T) {
 	m := apitest.NewMapping()
 	for id, want := range map[string]int{"alice": http.StatusConflict, "zoe": http.StatusCreated} {
@@ -107,6 +124,35 @@ func TestAUserThatMustBeNewReplacesNobody(t *testing.T) {
 		if w := do(handlerOf(apitest.New(), m), r); w.Code != want {
 			t.Errorf("%s: %d %s", id, w.Code, w.Body)
 		}
+	}
+}
+
+func TestAChangeOfAUserWhoIsAnotherByNowIsRefused(t *testing.T) {
+	const now = `{"extensions":["1009"]}`
+	for _, tc := range []struct {
+		name, method, id, match string // the last ALICE: her tag
+		want                    int
+	}{
+		{"put", "PUT", "alice", `ALICE`, http.StatusOK},
+		{"one of several", "PUT", "alice", `"x", ALICE`, http.StatusOK},
+		{"anybody", "PUT", "alice", `*`, http.StatusOK},
+		{"another", "PUT", "alice", `"x"`, http.StatusPreconditionFailed},
+		{"a weak tag", "PUT", "alice", `W/ALICE`, http.StatusPreconditionFailed},
+		{"an empty list", "PUT", "alice", ``, http.StatusPreconditionFailed},
+		{"nobody", "PUT", "zoe", `*`, http.StatusPreconditionFailed},
+		{"somebody else's", "PUT", "bob", `ALICE`, http.StatusPreconditionFailed},
+		{"remove", "DELETE", "alice", `ALICE`, http.StatusNoContent},
+		{"remove another", "DELETE", "alice", `"x"`, http.StatusPreconditionFailed},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h := handlerOf(apitest.New(), apitest.NewMapping())
+			tag := do(h, request("GET", mapped+"/alice", "")).Header().Get("ETag")
+			r := request(tc.method, mapped+"/"+tc.id, now)
+			r.Header.Set("If-Match", strings.ReplaceAll(tc.match, "ALICE", tag))
+			if w := do(h, r); tag == "" || w.Code != tc.want {
+				t.Errorf("%d %s, want %d", w.Code, w.Body, tc.want)
+			}
+		})
 	}
 }
 
@@ -119,8 +165,14 @@ func TestAnImportIsBoundedAndAUserMore(t *testing.T) {
 	if w := do(handler(apitest.New()), request("POST", mapped, many)); w.Code != http.StatusOK {
 		t.Errorf("10,000 users: %d %s", w.Code, w.Body)
 	}
-	if w := do(handler(apitest.New()), request("POST", mapped, `{"users":[`+strings.Repeat(" ", 16<<20)+`]}`)); w.Code != http.StatusRequestEntityTooLarge {
-		t.Errorf("an import of 16 MiB: %d %s", w.Code, w.Body)
+	if w := do(handler(apitest.New()), request("POST", mapped, `{"users":[`+strings.Repeat(" ", 64<<20)+`]}`)); w.Code != http.StatusRequestEntityTooLarge {
+		t.Errorf("an import of 64 MiB: %d %s", w.Code, w.Body)
+	}
+	m := apitest.NewMapping()
+	for _, body := range []string{`{"users":[` + strings.Repeat("0,", 200_000) + `0]}`, `{"users":[],"lines":[` + strings.Repeat("0,", 200_000) + `0]}`} {
+		if w := do(handlerOf(apitest.New(), m), request("POST", mapped, body)); w.Code != http.StatusUnprocessableEntity || len(m.Changes()) > 0 {
+			t.Errorf("one more than 200,000: %d %s", w.Code, w.Body)
+		}
 	}
 }
 

@@ -104,8 +104,7 @@ func answer(w http.ResponseWriter, v any) error {
 // nothing else: a page that polls costs little.
 func answerTagged(w http.ResponseWriter, r *request, v any) error {
 	text := encode(v)
-	sum := sha256.Sum256(text)
-	tag := `"` + hex.EncodeToString(sum[:12]) + `"`
+	tag := tagOf(text)
 	header := w.Header()
 	header.Set("Cache-Control", "private, no-cache") // to be kept, and asked for again
 	header.Set("ETag", tag)
@@ -117,6 +116,12 @@ func answerTagged(w http.ResponseWriter, r *request, v any) error {
 	header.Set("Content-Length", strconv.Itoa(len(text)))
 	_, _ = w.Write(text)
 	return nil
+}
+
+// tagOf is the tag of an answer.
+func tagOf(text []byte) string {
+	sum := sha256.Sum256(text)
+	return `"` + hex.EncodeToString(sum[:12]) + `"`
 }
 
 // matches tells whether If-None-Match names a tag, strong or weak (RFC 9110, 13.1.2).

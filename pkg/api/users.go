@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"go.uber.org/zap"
 
@@ -92,6 +93,19 @@ func limitOf(q url.Values, standard int) (int, error) {
 }
 
 func userID(r *request) presence.UserID { return presence.UserID(r.PathValue("id")) }
+
+// impossible is the error for an id that no user can have, and that some databases
+// refuse to be asked for.
+func (h *Handler) impossible(id presence.UserID) error {
+	if storable(string(id)) {
+		return nil
+	}
+	_, err := h.bridge.User(id)
+	return err
+}
+
+// storable tells whether every database takes a text.
+func storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
 
 func (h *Handler) user(w http.ResponseWriter, r *request) error {
 	u, err := h.bridge.User(userID(r))

@@ -26,6 +26,7 @@ type Bridge struct {
 	ChooseErr    error
 	ReloadErr    error
 	ExplainErr   error
+	HistoryErr   error
 	Explanations map[presence.UserID]presence.Explanation
 
 	mu      sync.Mutex
@@ -175,7 +176,7 @@ func (b *Bridge) Explain(_ context.Context, id presence.UserID) (presence.Explan
 func (b *Bridge) History(_ context.Context, q store.Query) ([]store.Entry, error) {
 	return selected(slices.Values(b.Entries), q, func(e store.Entry) (presence.UserID, string, store.Place) {
 		return e.User, e.By, store.Place{At: e.At, ID: e.ID}
-	}), nil
+	}), b.HistoryErr
 }
 
 // selected is what of lines a query selects. They come newest first.

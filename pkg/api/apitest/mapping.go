@@ -73,10 +73,22 @@ func (m *Mapping) Change(_ context.Context, c *api.UserChange) (done api.UserCha
 	case c.New && m.find(c.Put[0].ID) >= 0:
 		return done, api.ErrUserExists
 	}
+	for _, d := range c.Put {
+		there := ""
+		if i := m.find(d.ID); i >= 0 {
+			there = m.users[i].Definition
+		}
+		if !c.Matches(there) {
+			return done, api.ErrUserDiffers
+		}
+	}
 	for _, id := range c.Remove {
 		i := m.find(id)
 		if i < 0 {
 			return done, &bridge.NearError{Err: bridge.ErrNoUser, Name: string(id)}
+		}
+		if !c.Matches(m.users[i].Definition) {
+			return done, api.ErrUserDiffers
 		}
 		m.users = slices.Delete(m.users, i, i+1)
 		done.Removed++
