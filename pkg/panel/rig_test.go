@@ -111,8 +111,6 @@ func (f *feed) Next(ctx context.Context) ([]bridge.FeedItem, error) {
 		if f.b.reset {
 			f.old, f.b.reset = false, false
 		}
-		f.b.mu.Unlock()
-		f.b.mu.Lock()
 		var items []bridge.FeedItem
 		everybody := !f.old
 		if everybody {

@@ -136,8 +136,10 @@ func TestExtensionsThatChangeHands(t *testing.T) {
 	r.bridge.users["alice"], r.bridge.users["bob"] = a, b
 	r.bridge.reset = true
 	r.bridge.mu.Unlock()
-	r.bridge.set("alice", "available", "")
-	r.read()
+	r.bridge.set("alice", "available", "moved")
+	r.bridge.set("bob", "available", "moved")
+	r.says("1002", "available moved") // the panel knows whose it is now
+	r.says("1001", "available moved")
 	r.choose("1001", "lunch", "bobs")
 	r.untilChosen(1)
 	r.choose("1002", "meeting", "alices")
