@@ -53,6 +53,8 @@ func TestQueuesSendNoCallsAtLunch(t *testing.T) {
 		if err := p.PauseMember("sales", bob, true, "coffee"); err != nil {
 			t.Fatal(err)
 		}
+		p.set("1002", "available", "", "had coffee") // the bridge has heard of the pause once it shows this
+		r.showsMessage("alice", "available", "had coffee")
 		r.set("bob", "lunch", "")
 		p.member("support", bob, "presencebridge: Lunch")
 		p.member("sales", bob, "coffee")
