@@ -223,14 +223,20 @@ func (n *lampList) deliver() {
 
 // keepLamps sets lamps until the session ends, a few at a time.
 func (s *session) keepLamps(ctx context.Context) error {
+	return inBatches(ctx, s.c.lamps.wake, s.c.lamps.next, s.light)
+}
+
+// inBatches writes what next returns whenever wake says that there is something, until
+// ctx ends or a write fails. The error is never nil.
+func inBatches[W any](ctx context.Context, wake <-chan struct{}, next func() []W, write func(context.Context, []W) error) error {
 	for {
 		select {
-		case <-s.c.lamps.wake:
+		case <-wake:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		for batch := s.c.lamps.next(); len(batch) > 0; batch = s.c.lamps.next() {
-			if err := s.light(ctx, batch); err != nil {
+		for batch := next(); len(batch) > 0; batch = next() {
+			if err := write(ctx, batch); err != nil {
 				return err
 			}
 		}

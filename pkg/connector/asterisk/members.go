@@ -10,18 +10,7 @@ import (
 
 // keepQueues pauses members of queues until the session ends, a few at a time.
 func (s *session) keepQueues(ctx context.Context) error {
-	for {
-		select {
-		case <-s.c.queues.wake:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		for batch := s.c.queues.next(); len(batch) > 0; batch = s.c.queues.next() {
-			if err := s.pauseMembers(ctx, batch); err != nil {
-				return err
-			}
-		}
-	}
+	return inBatches(ctx, s.c.queues.wake, s.c.queues.next, s.pauseMembers)
 }
 
 // pauseMembers writes and waits for the answers. An error ends the session.
