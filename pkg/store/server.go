@@ -4,12 +4,49 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"database/sql"
 	"errors"
 	"fmt"
 	"net"
 	"os"
 	"strings"
+
+	"go.uber.org/zap"
 )
+
+// Connections to a server, beside the one of the lease.
+const (
+	writers = 2 // saver and janitor
+	readers = 4
+)
+
+// Driver is how one kind of database server is reached.
+type Driver struct {
+	Dialect Dialect
+	Pool    func(connections int) (*sql.DB, error)      // connects when it is used
+	Prepare func(ctx context.Context, db *sql.DB) error // sees that the server is fit for a store, and makes the table of the lease
+	Passing func(error) bool                            // tells whether an error may pass while a bridge waits
+}
+
+// Connect makes what Open needs. It waits for no other bridge, and needs no DB of l.
+func (d *Driver) Connect(ctx context.Context, l Lease, log *zap.Logger) (c Config, err error) {
+	if l.DB, err = d.Pool(1); err != nil {
+		return c, err
+	}
+	l.Retry = d.Passing
+	if err := d.Prepare(ctx, l.DB); err != nil {
+		return c, errors.Join(d.Dialect.Explain(err), l.DB.Close())
+	}
+	write, err := d.Pool(writers)
+	if err != nil {
+		return c, errors.Join(err, l.DB.Close())
+	}
+	read, err := d.Pool(readers)
+	if err != nil {
+		return c, errors.Join(err, l.DB.Close(), write.Close())
+	}
+	return Config{Write: write, Read: read, Lease: &l, Log: log, Dialect: d.Dialect}, nil
+}
 
 // Server says where a database server is, and who logs in.
 type Server struct {

@@ -7,7 +7,6 @@ import (
 	"context"
 	"database/sql"
 	"embed"
-	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
@@ -32,8 +31,6 @@ const (
 	// A backup counts and sorts whole tables before the first row comes.
 	backupTimeout = 10 * time.Minute
 	idleTime      = 5 * time.Minute // of a connection that nobody needs
-	writers       = 2               // saver and janitor
-	readers       = 4
 )
 
 // An assignment sees those before it, so the version comes last.
@@ -84,35 +81,25 @@ const (
 // Open opens, and if need be makes, the store in a database of at. It returns when
 // this bridge may act; l says how long it waits for another, and needs no DB.
 func Open(ctx context.Context, at store.Server, l store.Lease, log *zap.Logger) (*store.SQL, error) {
-	c, err := connect(ctx, at, l, log)
+	d, err := driverOf(at)
+	if err != nil {
+		return nil, err
+	}
+	c, err := d.Connect(ctx, l, log)
 	if err != nil {
 		return nil, err
 	}
 	return store.Open(ctx, c)
 }
 
-func connect(ctx context.Context, at store.Server, l store.Lease, log *zap.Logger) (store.Config, error) {
+func driverOf(at store.Server) (store.Driver, error) {
 	d, err := dialect(at)
-	if err != nil {
-		return store.Config{}, err
-	}
-	l.DB, err = open(at, 1)
-	if err != nil {
-		return store.Config{}, err
-	}
-	l.Retry = passing
-	if err := prepare(ctx, l.DB, at); err != nil {
-		return store.Config{}, errors.Join(explain(at, err), l.DB.Close())
-	}
-	write, err := open(at, writers)
-	if err != nil {
-		return store.Config{}, errors.Join(err, l.DB.Close())
-	}
-	read, err := open(at, readers)
-	if err != nil {
-		return store.Config{}, errors.Join(err, l.DB.Close(), write.Close())
-	}
-	return store.Config{Write: write, Read: read, Lease: &l, Log: log, Dialect: d}, nil
+	return store.Driver{
+		Dialect: d,
+		Pool:    func(connections int) (*sql.DB, error) { return open(at, connections) },
+		Prepare: func(ctx context.Context, db *sql.DB) error { return prepare(ctx, db, at) },
+		Passing: passing,
+	}, err
 }
 
 func dialect(at store.Server) (store.Dialect, error) {

@@ -51,7 +51,11 @@ ORDER BY 1`)
 // end it, or nobody could ever take over.
 func TestATransactionOfAPausedBridgeEnds(t *testing.T) {
 	at := servertest.MariaDB(t).NewDatabase()
-	paused, err := connect(t.Context(), at, short("paused"), zap.NewNop())
+	d, err := driverOf(at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	paused, err := d.Connect(t.Context(), short("paused"), zap.NewNop())
 	if err != nil {
 		t.Fatal(err)
 	}
