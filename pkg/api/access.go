@@ -33,6 +33,8 @@ type caller struct {
 	by      string // for the history and the audit log
 	scope   Scope
 	user    presence.UserID // whose status ScopeOwn may set
+	person  bool            // it is somebody who has signed in to the panel
+	others  bool            // a person who may set the status of others
 	expires time.Time       // when the right to ask ends; zero: never
 	revoked <-chan struct{} // closed when it was taken away; nil: it cannot be
 
@@ -74,6 +76,9 @@ func (c *caller) may(need Scope) error {
 	if c.scope.covers(need) {
 		return nil
 	}
+	if c.person {
+		return problem(http.StatusForbidden, "This takes more rights than you have: ask an administrator of the panel.")
+	}
 	how := "--scope " + string(need)
 	if need == ScopeOwn {
 		how = "--scope own --user USER, or --scope set"
@@ -83,6 +88,12 @@ func (c *caller) may(need Scope) error {
 
 // mayChooseFor refuses a caller who may set the status of another user only.
 func (c *caller) mayChooseFor(id presence.UserID) error {
+	if c.person {
+		if c.others || c.user == id {
+			return nil
+		}
+		return problem(http.StatusForbidden, "A status is changed by the one whose it is; operators may do it for others where the operator of the bridge has written sign_in.operators_may_set: true.")
+	}
 	if c.scope != ScopeOwn || c.user == id {
 		return nil
 	}

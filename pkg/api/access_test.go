@@ -29,8 +29,9 @@ type office struct {
 	api    *api.Handler
 	logs   *observer.ObservedLogs
 
-	mu  sync.Mutex
-	now time.Time
+	options api.Options
+	mu      sync.Mutex
+	now     time.Time
 }
 
 func newOffice(t *testing.T) *office {
@@ -42,8 +43,15 @@ func newOffice(t *testing.T) *office {
 	if o.tokens, err = api.OpenTokens(t.Context(), o.store, zap.New(core), clock); err != nil {
 		t.Fatal(err)
 	}
-	o.api = api.New(o.bridge, api.Options{Log: zap.New(core), Tokens: o.tokens, Mapping: apitest.NewMapping(), Now: clock})
+	o.options = api.Options{Log: zap.New(core), Tokens: o.tokens, Mapping: apitest.NewMapping(), Now: clock}
+	o.api = api.New(o.bridge, o.options)
 	return o
+}
+
+// open opens a panel beside the API.
+func (o *office) open(p api.Panel) {
+	o.options.Panel = p
+	o.api = api.New(o.bridge, o.options)
 }
 
 func (o *office) pass(d time.Duration) {

@@ -60,6 +60,7 @@ type Options struct {
 	Log       *zap.Logger      // nil: no log
 	Tokens    *Tokens          // nil: nobody can sign in, and there is no audit log
 	Mapping   Mapping          // nil: the users of the mapping can be neither read nor changed
+	Panel     Panel            // nil: the network serves the API alone
 	Now       func() time.Time // nil: time.Now
 	Heartbeat time.Duration    // of a silent event stream; 0: 15 s
 	Deadline  time.Duration    // of one call of the bridge; 0: 10 s
@@ -70,6 +71,7 @@ type Handler struct {
 	bridge    Bridge
 	tokens    *Tokens
 	mapping   Mapping
+	panel     Panel
 	log       *zap.Logger
 	now       func() time.Time
 	heartbeat time.Duration
@@ -86,7 +88,7 @@ type Handler struct {
 // New returns the API of b.
 func New(b Bridge, o Options) *Handler {
 	h := &Handler{
-		bridge: b, tokens: o.Tokens, mapping: o.Mapping, log: o.Log, now: o.Now, heartbeat: o.Heartbeat, deadline: o.Deadline,
+		bridge: b, tokens: o.Tokens, mapping: o.Mapping, panel: o.Panel, log: o.Log, now: o.Now, heartbeat: o.Heartbeat, deadline: o.Deadline,
 		stop: make(chan struct{}),
 	}
 	if h.log == nil {
@@ -128,6 +130,7 @@ func (h *Handler) routes() map[string]methods {
 		"/api/v1/users/{id}/explain": {"GET": {ScopeRead, h.explain}},
 		"/api/v1/users/{id}/history": {"GET": {ScopeRead, h.userHistory}},
 		"/api/v1/history":            {"GET": {ScopeRead, h.history}},
+		"/api/v1/me":                 {"GET": {ScopeRead, h.me}},
 		"/api/v1/statuses":           {"GET": {ScopeRead, h.statuses}},
 		"/api/v1/pbxs":               {"GET": {ScopeRead, h.pbxs}},
 		"/api/v1/events":             {"GET": {ScopeRead, h.events}},
@@ -239,11 +242,21 @@ func harmless(h http.Handler) http.Handler {
 // ServeHTTP answers one request.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.local.ServeHTTP(w, r) }
 
-// network is the API for those who have a token,
-// with one of which so many streams may be open.
+// network is the API for those who have a token or have signed in to the panel, with one
+// of which so many streams may be open, and beside it the panel.
 func (h *Handler) network(streams int) http.Handler {
 	h.tokens.under.streams = streams
-	return h.serve(h.routes(), h.tokens.access)
+	if h.panel == nil {
+		return h.serve(h.routes(), h.tokens.access)
+	}
+	api := h.serve(h.routes(), h.tokenOrSession)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if at := r.URL.Path; strings.HasPrefix(at, "/api/") || h.healthRoutes()[at] != nil {
+			api.ServeHTTP(w, r)
+			return
+		}
+		h.panel.ServeHTTP(w, r)
+	})
 }
 
 // health is what those see who watch the bridge.

@@ -112,6 +112,7 @@ func TestAnswersAreAsTheGoldenFiles(t *testing.T) {
 		{name: "history-from", path: "/api/v1/history?from=2026-11-22", status: 422, schema: "Problem"},
 		{name: "history-to", path: "/api/v1/history?to=2026-11-22T10:00:00+01:00", status: 422, schema: "Problem"},
 		{name: "history-cursor", path: "/api/v1/users/alice/history?cursor=x", status: 400, schema: "Problem"},
+		{name: "me", path: "/api/v1/me", status: 200, schema: "Caller"},
 		{name: "statuses", path: "/api/v1/statuses", status: 200, schema: "StatusTypeList"},
 		{name: "pbxs", path: "/api/v1/pbxs", status: 200, schema: "PBXList"},
 		{name: "reload", method: "POST", path: "/api/v1/reload", status: 204},

@@ -1,0 +1,116 @@
+package api_test
+
+import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/presencebridge/presencebridge/pkg/api"
+)
+
+// desk is a panel at which who sends the cookie "who" has signed in.
+type desk map[string]api.Session
+
+func (d desk) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_, _ = io.WriteString(w, "a page at "+r.URL.Path)
+}
+
+func (d desk) Session(r *http.Request) (api.Session, error) {
+	c, err := r.Cookie("who")
+	if err != nil {
+		return api.Session{}, api.ErrSignedOut
+	}
+	s, ok := d[c.Value]
+	if !ok {
+		return api.Session{}, api.ErrSignedOut
+	}
+	return s, nil
+}
+
+// by sends a request as a browser does in which somebody has signed in.
+func (o *office) by(who, method, path, body string, headers ...string) *httptest.ResponseRecorder {
+	r := request(method, path, body)
+	r.AddCookie(&http.Cookie{Name: "who", Value: who})
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	return do(o.api.Network(), r)
+}
+
+func newDesk(t *testing.T) *office {
+	o := newOffice(t)
+	o.open(desk{
+		"alice":    {Name: "alice@example.com", Scope: api.ScopeOwn, User: "alice"},
+		"operator": {Name: "otto", Scope: api.ScopeOwn, User: "bob", Others: true},
+		"admin":    {Name: "root", Scope: api.ScopeAdmin},
+	})
+	return o
+}
+
+func TestWhoHasSignedInNeedsNoToken(t *testing.T) {
+	o := newDesk(t)
+	const dnd = `{"type":"dnd"}`
+	for _, tc := range []struct {
+		who, method, path, body string
+		want                    int
+	}{
+		{"", "GET", "/api/v1/users", "", http.StatusUnauthorized},
+		{"mallory", "GET", "/api/v1/users", "", http.StatusUnauthorized},
+		{"alice", "GET", "/api/v1/users", "", http.StatusOK},
+		{"alice", "PUT", "/api/v1/users/alice/status", dnd, http.StatusOK},
+		{"alice", "PUT", "/api/v1/users/bob/status", dnd, http.StatusForbidden},
+		{"operator", "PUT", "/api/v1/users/alice/status", dnd, http.StatusOK},
+		{"admin", "PUT", "/api/v1/users/alice/status", dnd, http.StatusForbidden}, // not even an administrator
+		{"alice", "GET", "/api/v1/tokens", "", http.StatusForbidden},
+		{"admin", "GET", "/api/v1/tokens", "", http.StatusOK},
+	} {
+		if w := o.by(tc.who, tc.method, tc.path, tc.body); w.Code != tc.want {
+			t.Errorf("%q: %s %s: %d %s, want %d", tc.who, tc.method, tc.path, w.Code, w.Body, tc.want)
+		}
+	}
+	if c := o.bridge.Choices(); len(c) != 2 || c[0].By != "panel alice@example.com" || c[1].By != "panel otto" {
+		t.Errorf("chosen %+v", c)
+	}
+	for who, want := range map[string]string{
+		"alice": `{"by":"panel alice@example.com","scope":"own","user":"alice","others":false}`,
+		"admin": `{"by":"panel root","scope":"admin","user":null,"others":false}`,
+	} {
+		if got := strings.TrimSpace(o.by(who, "GET", "/api/v1/me", "").Body.String()); got != want {
+			t.Errorf("%s is %s, want %s", who, got, want)
+		}
+	}
+}
+
+func TestAPageOfAnotherSiteSetsNothing(t *testing.T) {
+	o := newDesk(t)
+	for _, headers := range [][]string{
+		{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://evil.example"}, {"Origin", "null"},
+	} {
+		if w := o.by("alice", "PUT", "/api/v1/users/alice/status", `{"type":"dnd"}`, headers...); w.Code != http.StatusForbidden {
+			t.Errorf("%v: %d %s", headers, w.Code, w.Body)
+		}
+	}
+	if w := o.by("alice", "PUT", "/api/v1/users/alice/status", `{"type":"dnd"}`, "Sec-Fetch-Site", "same-origin"); w.Code != http.StatusOK {
+		t.Errorf("from the panel: %d %s", w.Code, w.Body)
+	}
+}
+
+func TestThePanelIsBesideTheAPIAndNotInIt(t *testing.T) {
+	o := newDesk(t)
+	for path, want := range map[string]int{
+		"/": http.StatusOK, "/board": http.StatusOK, "/apix": http.StatusOK,
+		"/api/v1": http.StatusUnauthorized, "/api/v2/x": http.StatusUnauthorized, "/healthz": http.StatusUnauthorized, "/metrics": http.StatusUnauthorized,
+	} {
+		if w := o.ask("", "GET", path, ""); w.Code != want {
+			t.Errorf("%s: %d %s, want %d", path, w.Code, w.Body, want)
+		}
+	}
+	if w := o.by("alice", "GET", "/healthz", "", "Authorization", "Bearer pbt_x"); w.Code != http.StatusUnauthorized {
+		t.Errorf("a wrong token beside a session: %d", w.Code)
+	}
+	if w := do(o.api.Health(), request("GET", "/", "")); w.Code != http.StatusNotFound {
+		t.Errorf("the panel at the watchers' address: %d", w.Code)
+	}
+}
