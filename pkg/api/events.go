@@ -32,6 +32,10 @@ func (h *Handler) events(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	beat, err := beatAsked(r)
+	if err != nil {
+		return err
+	}
 	if r.Method == http.MethodHead {
 		return nil // what would be sent has no end to wait for
 	}
@@ -70,14 +74,24 @@ func (h *Handler) events(w http.ResponseWriter, r *request) error {
 	// Without chunks, for net/http writes to the connection for each of a chunk's
 	// three parts. The end of a stream says nothing anyway.
 	w.Header().Set("Transfer-Encoding", "identity")
-	h.stream(ctx, &sender{w, rc}, feed)
+	h.stream(ctx, &sender{w, rc, beat}, feed)
 	return nil
 }
 
 // sender writes to a reader of events who may stand still for a while only.
 type sender struct {
-	w  http.ResponseWriter
-	rc *http.ResponseController
+	w    http.ResponseWriter
+	rc   *http.ResponseController
+	beat bool // it wants to see that the stream is alive
+}
+
+// silent is sent while nothing changes. Scripts in a browser see no comment, and could
+// not tell silence from a connection that is cut.
+func (s *sender) silent() error {
+	if s.beat {
+		return s.send([]byte("event: beat\ndata: {}\n\n"))
+	}
+	return s.send([]byte(": nothing new\n\n"))
 }
 
 func (s *sender) send(text []byte) error {
@@ -102,9 +116,12 @@ func (h *Handler) stream(ctx context.Context, out *sender, feed Feed) {
 		case ctx.Err() != nil:
 			return
 		case errors.Is(err, context.DeadlineExceeded):
-			err = out.send([]byte(": nothing new\n\n"))
+			err = out.silent()
 		case err == nil:
 			err = h.sendEvents(items, out)
+			if whole := len(items) > 0 && items[len(items)-1].Whole; whole && err == nil && out.beat {
+				err = out.silent()
+			}
 		}
 		if err != nil {
 			return
@@ -199,6 +216,17 @@ func (e *encodings) event(item *bridge.FeedItem) []byte {
 	defer e.mu.Unlock()
 	e.last[at] = encoding{item.ID, text}
 	return text
+}
+
+// beatAsked reads ?beat.
+func beatAsked(r *request) (bool, error) {
+	switch r.URL.Query().Get("beat") {
+	case "", "false":
+		return false, nil
+	case "true":
+		return true, nil
+	}
+	return false, problem(http.StatusUnprocessableEntity, "beat is true or false.")
 }
 
 func lastEventID(r *request) (uint64, error) {

@@ -23,8 +23,14 @@ const patience = 20 * time.Second
 // events opens the stream and returns its lines.
 func events(t *testing.T, url, last string) (*bufio.Scanner, func()) {
 	t.Helper()
+	return eventsWith(t, url, "", last)
+}
+
+// eventsWith is events with a query.
+func eventsWith(t *testing.T, url, query, last string) (*bufio.Scanner, func()) {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/v1/events", nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, url+"/api/v1/events"+query, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,6 +142,34 @@ func TestASilentStreamBeats(t *testing.T) {
 	}
 	if beats < 3 {
 		t.Errorf("%d heartbeats: %v", beats, lines.Err())
+	}
+}
+
+// A script in a browser sees events and no comments.
+func TestABeatIsAnEventForWhoAsksForIt(t *testing.T) {
+	h := api.New(apitest.New(), api.Options{Heartbeat: time.Hour})
+	lines, done := eventsWith(t, serve(t, h), "?beat=true", "")
+	defer done()
+	if got := fmt.Sprint(ids(t, lines, 5)); !strings.HasSuffix(got, "5 dave]") {
+		t.Errorf("first %s", got)
+	}
+	for _, want := range []string{"", "event: beat", "data: {}", ""} { // everybody was sent
+		if !lines.Scan() || lines.Text() != want {
+			t.Fatalf("then %q, want %q: %v", lines.Text(), want, lines.Err())
+		}
+	}
+	lines, done = eventsWith(t, serve(t, api.New(apitest.New(), api.Options{Heartbeat: time.Millisecond})), "?beat=true", "5")
+	defer done()
+	for beats := 0; beats < 3; {
+		if !lines.Scan() || strings.HasPrefix(lines.Text(), ":") {
+			t.Fatalf("%q after %d beats: %v", lines.Text(), beats, lines.Err())
+		}
+		if lines.Text() == "event: beat" {
+			beats++
+		}
+	}
+	if w := do(handler(apitest.New()), request("GET", "/api/v1/events?beat=yes", "")); w.Code != http.StatusUnprocessableEntity {
+		t.Errorf("beat=yes: %d", w.Code)
 	}
 }
 

@@ -277,6 +277,9 @@ func (f *feed) news() (items []bridge.FeedItem, changed <-chan struct{}) {
 		}
 	}
 	slices.SortFunc(items, func(a, b bridge.FeedItem) int { return int(a.ID) - int(b.ID) })
+	if f.seen == 0 && len(items) > 0 {
+		items[len(items)-1].Whole = true
+	}
 	f.seen = f.b.last
 	return items, f.b.changed
 }
