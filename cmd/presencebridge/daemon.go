@@ -220,7 +220,7 @@ func sameSettings(a, b *config.Config) bool {
 		return x.AMI.Secret.Equal(y.AMI.Secret) && x.ARI.Password.Equal(y.ARI.Password)
 	}
 	return slices.EqualFunc(a.Daemon.PBX, b.Daemon.PBX, samePBX) && slices.EqualFunc(a.Daemon.PBX, b.Daemon.PBX, sameSecret) &&
-		sameStore(a.Daemon.Store, b.Daemon.Store) && samePanel(a.Daemon.Panel, b.Daemon.Panel) && a.Daemon.HTTP == b.Daemon.HTTP && a.Daemon.Log == b.Daemon.Log
+		sameStore(a.Daemon.Store, b.Daemon.Store) && samePanel(a.Daemon.Panel, b.Daemon.Panel) && reflect.DeepEqual(a.Daemon.HTTP, b.Daemon.HTTP) && a.Daemon.Log == b.Daemon.Log
 }
 
 func sameStore(a, b config.Store) bool {
