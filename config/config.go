@@ -8,6 +8,7 @@ package config
 
 import (
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"time"
@@ -31,6 +32,7 @@ type Daemon struct {
 	Store   Store
 	Panel   Panel // no Table: there is none
 	HTTP    HTTP
+	SignIn  SignIn // no URL: there is no web panel
 	Log     Log
 }
 
@@ -93,6 +95,8 @@ type HTTP struct {
 	TLS            Certificate // of Listen; zero: it speaks plain HTTP
 	MaxConnections int         // of Listen at a time
 	Metrics        string      // host:port of health and metrics, without sign-in; "": off
+
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
 }
 
 // Certificate names the files of a server's certificate: both, or none.

@@ -20,14 +20,16 @@ const (
 
 // readDaemon reads presencebridge.yaml.
 func readDaemon(root value) Daemon {
-	top := root.object("mapping", "pbx", "store", "panel", "http", "log")
+	top := root.object("mapping", "pbx", "store", "panel", "http", "sign_in", "log")
 	p := pathsFor(root.doc.file)
+	http := readHTTP(top.at("http"), p)
 	return Daemon{
 		Mapping: p.beside(top.at("mapping").unempty(defaultMapping)),
 		PBX:     readPBXs(top.at("pbx"), p),
 		Store:   readStore(top.at("store"), p),
 		Panel:   readPanel(top.at("panel"), p),
-		HTTP:    readHTTP(top.at("http"), p),
+		HTTP:    http,
+		SignIn:  readSignIn(top.at("sign_in"), http, p),
 		Log:     readLog(top.at("log")),
 	}
 }

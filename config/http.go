@@ -23,13 +23,14 @@ const (
 )
 
 func readHTTP(v value, p paths) HTTP {
-	o := v.object("socket", "listen", "tls", "insecure", "max_connections", "metrics")
+	o := v.object("socket", "listen", "tls", "insecure", "max_connections", "metrics", "trusted_proxies")
 	h := HTTP{
 		Socket:         readSocket(o.at("socket"), p),
 		Listen:         readListen(o.at("listen")),
 		TLS:            readCertificate(o.at("tls"), p),
 		MaxConnections: o.at("max_connections").integer(defaultMaxConnections, 1, mostConnections),
 		Metrics:        readListen(o.at("metrics")),
+		TrustedProxies: readProxies(o.at("trusted_proxies")),
 	}
 	insecure := o.at("insecure").boolean(false)
 	switch encrypted := h.TLS != (Certificate{}); {

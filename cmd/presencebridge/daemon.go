@@ -27,6 +27,7 @@ type daemon struct {
 	tokens  *api.Tokens
 	users   *mappedUsers
 	panel   *panelTable // nil: there is none
+	desk    *desk       // nil: there is no web panel
 	servers []*api.Server
 	log     *zap.Logger
 }
@@ -79,7 +80,11 @@ func openDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Co
 	if err != nil {
 		return nil, errors.Join(err, st.Close(ctx, false), closeAll(servers))
 	}
-	return &daemon{bridge: b, store: st, tokens: tokens, users: &mappedUsers{mappings: maps, bridge: b}, panel: table, servers: servers, log: log}, nil
+	front, err := openDesk(ctx, cfg.Daemon, b, st, log)
+	if err != nil {
+		return nil, errors.Join(err, table.close(), st.Close(ctx, false), closeAll(servers))
+	}
+	return &daemon{bridge: b, store: st, tokens: tokens, desk: front, users: &mappedUsers{mappings: maps, bridge: b}, panel: table, servers: servers, log: log}, nil
 }
 
 // openServers opens the listeners that are configured: the socket first, which tells
@@ -181,10 +186,13 @@ const panelStop = 5 * time.Second
 func (d *daemon) serve(ctx context.Context) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	h := api.New(feeds{d.bridge}, api.Options{Log: d.log, Tokens: d.tokens, Mapping: d.users})
+	o := api.Options{Log: d.log, Tokens: d.tokens, Mapping: d.users}
+	d.desk.offer(&o)
+	h := api.New(feeds{d.bridge}, o)
 	failed := make([]error, len(d.servers))
 	var wait sync.WaitGroup
 	wait.Go(func() { d.tokens.Run(ctx) })
+	wait.Go(func() { d.desk.run(ctx) })
 	for i, s := range d.servers {
 		wait.Go(func() {
 			defer end()
@@ -220,7 +228,7 @@ func sameSettings(a, b *config.Config) bool {
 		return x.AMI.Secret.Equal(y.AMI.Secret) && x.ARI.Password.Equal(y.ARI.Password)
 	}
 	return slices.EqualFunc(a.Daemon.PBX, b.Daemon.PBX, samePBX) && slices.EqualFunc(a.Daemon.PBX, b.Daemon.PBX, sameSecret) &&
-		sameStore(a.Daemon.Store, b.Daemon.Store) && samePanel(a.Daemon.Panel, b.Daemon.Panel) && a.Daemon.HTTP == b.Daemon.HTTP && a.Daemon.Log == b.Daemon.Log
+		sameStore(a.Daemon.Store, b.Daemon.Store) && samePanel(a.Daemon.Panel, b.Daemon.Panel) && reflect.DeepEqual(a.Daemon.HTTP, b.Daemon.HTTP) && sameSignIn(a.Daemon.SignIn, b.Daemon.SignIn) && a.Daemon.Log == b.Daemon.Log
 }
 
 func sameStore(a, b config.Store) bool {

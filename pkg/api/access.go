@@ -34,6 +34,7 @@ type caller struct {
 	scope   Scope
 	user    presence.UserID // whose status ScopeOwn may set
 	person  bool            // it is somebody who has signed in to the panel
+	account string          // of a person
 	others  bool            // a person who may set the status of others
 	expires time.Time       // when the right to ask ends; zero: never
 	revoked <-chan struct{} // closed when it was taken away; nil: it cannot be

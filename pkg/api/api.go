@@ -61,6 +61,7 @@ type Options struct {
 	Tokens    *Tokens          // nil: nobody can sign in, and there is no audit log
 	Mapping   Mapping          // nil: the users of the mapping can be neither read nor changed
 	Panel     Panel            // nil: the network serves the API alone
+	Accounts  Accounts         // of those who sign in to it; nil: nobody does
 	Now       func() time.Time // nil: time.Now
 	Heartbeat time.Duration    // of a silent event stream; 0: 15 s
 	Deadline  time.Duration    // of one call of the bridge; 0: 10 s
@@ -72,6 +73,7 @@ type Handler struct {
 	tokens    *Tokens
 	mapping   Mapping
 	panel     Panel
+	accounts  Accounts
 	log       *zap.Logger
 	now       func() time.Time
 	heartbeat time.Duration
@@ -88,7 +90,7 @@ type Handler struct {
 // New returns the API of b.
 func New(b Bridge, o Options) *Handler {
 	h := &Handler{
-		bridge: b, tokens: o.Tokens, mapping: o.Mapping, panel: o.Panel, log: o.Log, now: o.Now, heartbeat: o.Heartbeat, deadline: o.Deadline,
+		bridge: b, tokens: o.Tokens, mapping: o.Mapping, panel: o.Panel, accounts: o.Accounts, log: o.Log, now: o.Now, heartbeat: o.Heartbeat, deadline: o.Deadline,
 		stop: make(chan struct{}),
 	}
 	if h.log == nil {
@@ -138,6 +140,7 @@ func (h *Handler) routes() map[string]methods {
 		"/api/v1/openapi.json":       {"GET": {ScopeRead, h.openAPI}},
 	}
 	maps.Copy(all, h.healthRoutes())
+	maps.Copy(all, h.accountRoutes())
 	if h.tokens != nil {
 		all["/api/v1/tokens"] = methods{"GET": {ScopeAdmin, h.listTokens}, "POST": {ScopeAdmin, h.makeToken}}
 		all["/api/v1/tokens/{name}"] = methods{"DELETE": {ScopeAdmin, h.revokeToken}}

@@ -56,7 +56,7 @@ func (h *Handler) tokenOrSession(r *http.Request) (caller, error) {
 		return caller{}, tooManyAtOnce(fmt.Sprintf("You, or all together, have too many answers under way that nobody takes; take them, and ask for %d at a time at most.", mostAnswers), time.Second)
 	}
 	return caller{
-		by: "panel " + s.Name, scope: s.Scope, user: s.User, person: true, others: s.Others, expires: s.Expires, revoked: s.Ended,
+		by: "panel " + s.Name, scope: s.Scope, user: s.User, person: true, account: s.Name, others: s.Others, expires: s.Expires, revoked: s.Ended,
 		end: end, stream: func() func() { end(); return h.tokens.under.stream(by) },
 	}, nil
 }

@@ -18,8 +18,8 @@ type kept struct {
 	numbers string // of whole numbers, likewise
 }
 
-// keptTables are all but the lease and meta, which are of one database, and what goose
-// keeps. Ids that a database gives by itself are given anew, in the same order.
+// keptTables are all but the lease and meta, which are of one database, what goose keeps,
+// and sessions: one that was ended since the backup would live again. Ids that a database gives by itself are given anew, in the same order.
 var keptTables = []kept{
 	{1, "users", "id", "id name email type type_name base color message since until set_by view", "version removed stale"},
 	{1, "history", "id", "user_id at type name base message since until set_by rule", "version ordinal"},
@@ -28,6 +28,8 @@ var keptTables = []kept{
 	{2, "audit", "id", "at done_by did what", ""},
 	{3, "panel_rows", "row_key", "row_key memory", ""},
 	{4, "mapped_users", "position", "user_id definition tags group_names", "position"},
+	{6, "accounts", "name", "name title hash user_id role rights made made_by signed_in provider subject language preferences", "disabled"},
+	{6, "invitations", "hash", "hash name user_id role rights made made_by expires", "again"},
 }
 
 // column is one of a kept table.

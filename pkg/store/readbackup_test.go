@@ -34,7 +34,7 @@ const (
 
 // readRows reads a backup, and everything that it has as one text.
 func readRows(file []byte) (rows string, b *wholeBackup, err error) {
-	b, err = readBackup(bytes.NewReader(file), 5, func(p *backupPart, list [][]any) error {
+	b, err = readBackup(bytes.NewReader(file), 6, func(p *backupPart, list [][]any) error {
 		rows += fmt.Sprintf("%s %v %#v\n", p.table.name, p.columns, list)
 		return nil
 	})
@@ -43,7 +43,7 @@ func readRows(file []byte) (rows string, b *wholeBackup, err error) {
 
 func TestAWholeBackupIsRead(t *testing.T) {
 	var got []string
-	b, err := readBackup(bytes.NewReader(sealed(goodHead+goodRows)), 5, func(p *backupPart, list [][]any) error {
+	b, err := readBackup(bytes.NewReader(sealed(goodHead+goodRows)), 6, func(p *backupPart, list [][]any) error {
 		for _, row := range list {
 			got = append(got, fmt.Sprintf("%s%v%v", p.table.name, names(p.columns), row))
 		}
@@ -97,7 +97,7 @@ func TestABackupThatIsNotOneIsRefused(t *testing.T) {
 		{"more after the end", "goes on", append(sealed(goodHead+goodRows), zipped("[]\n")...), ErrBackup},
 		{"rubbish after the end", "invalid header", append(sealed(goodHead+goodRows), "0123456789"...), ErrBackup},
 		{"another text", "checksum", zipped(strings.Replace(goodHead+goodRows, "main", "mine", 1) + fmt.Sprintf("{\"sha256\":\"%x\"}\n", sha256.Sum256([]byte(goodHead+goodRows)))), ErrBackup},
-		{"a newer schema", "schema of the backup is 6 and this version knows 5", sealed(head(`"schema":3`, `"schema":6`)), ErrNewer},
+		{"a newer schema", "schema of the backup is 7 and this version knows 6", sealed(head(`"schema":3`, `"schema":7`)), ErrNewer},
 		{"a newer form", "form 2", sealed(head(`"version":1`, `"version":2,"more":[]`)), ErrNewer},
 		{"a schema of zero", "first line is damaged", sealed(head(`"schema":3`, `"schema":0`)), ErrBackup},
 		{"an unknown field", "first line is damaged", sealed(head(`"rows":3`, `"rows":3,"x":1`)), ErrBackup},
@@ -152,7 +152,7 @@ func FuzzReadBackup(f *testing.F) {
 	f.Add([]byte(goodHead + goodRows))
 	f.Add([]byte("{}\n[]\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		b, err := readBackup(bytes.NewReader(sealed(string(text))), 5, func(p *backupPart, list [][]any) error {
+		b, err := readBackup(bytes.NewReader(sealed(string(text))), 6, func(p *backupPart, list [][]any) error {
 			for _, row := range list {
 				for i, v := range row {
 					switch v.(type) {

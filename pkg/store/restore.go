@@ -109,6 +109,10 @@ func (s *SQL) makeRoom(ctx context.Context, tx *sql.Tx, o *Restoring) error {
 		}
 		all += n
 	}
+	// Who has signed in to the bridge that was does so again.
+	if _, err := tx.ExecContext(ctx, `DELETE FROM sessions`); err != nil {
+		return fmt.Errorf("delete sessions: %w", err)
+	}
 	deleted := counter{tell: o.Deleting}
 	for i := range keptTables {
 		k := &keptTables[i]

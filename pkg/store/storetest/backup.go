@@ -52,6 +52,9 @@ type everything struct {
 	Tokens  []store.Token
 	Acts    []store.Act
 	Rows    map[string][]byte
+
+	Accounts    []store.Account
+	Invitations []store.Invitation
 }
 
 func readAll(t *testing.T, s *store.SQL) (all everything) {
@@ -66,6 +69,9 @@ func readAll(t *testing.T, s *store.SQL) (all everything) {
 		all.Acts[i].ID = 0
 	}
 	all.Rows, err = s.PanelRows(t.Context())
+	noError(t, err)
+	all.Accounts = allAccounts(t, s)
+	all.Invitations, err = s.Invitations(t.Context())
 	noError(t, err)
 	return all
 }
@@ -84,6 +90,7 @@ func fill(t *testing.T, s *store.SQL) {
 		b.History = append(b.History, e, e)
 		b.PBXs = append(b.PBXs, store.PBX{Name: fmt.Sprintf("%02d", i), Incarnation: text, Heard: at(i)})
 		addToken(t, s, token("token "+text, i))
+		addAccount(t, s, account("account "+text, text, i))
 		rows["row "+text] = []byte(text)
 	}
 	b.Users = append(b.Users, store.User{ID: "zz nothing", Version: 1<<63 - 1, View: []byte{}})
@@ -97,6 +104,8 @@ func backUp(t *testing.T, o Opener) {
 	fill(t, s)
 	want := readAll(t, s)
 	columns := panelRow(t, o, `SELECT `+statusColumns+`, removed, stale FROM users WHERE id = '01 Back at 2'`, 10)
+	signedIn := []store.LoginSession{{Hash: "1", Account: "account ", Data: "{}", Expires: at(60)}}
+	noError(t, s.SaveSessions(t.Context(), signedIn, nil, at(0)))
 	file := backup(t, o) // while a bridge has the store
 	closeStore(t, s, true)
 	same(t, "a backup without a bridge", lines(t, backup(t, o)), lines(t, file))
@@ -114,6 +123,9 @@ func backUp(t *testing.T, o Opener) {
 	}
 	got.Acts = slices.Delete(got.Acts, restored, restored+1)
 	same(t, "everything", got, want)
+	left, err := s.Sessions(t.Context(), at(0))
+	noError(t, err)
+	same(t, "sessions after a restore", len(left), 0)
 	same(t, "columns for panels", panelRow(t, o, `SELECT `+statusColumns+`, removed, stale FROM users WHERE id = '01 Back at 2'`, 10), columns)
 	// The store goes on where it was.
 	more := store.Batch{Users: []store.User{user("zz", 1)}, History: []store.Entry{entry("zz", 1, at(999))}}
@@ -168,7 +180,7 @@ func backUpWhole(t *testing.T, o Opener) {
 		slices.Sort(columns)
 		same(t, "columns of "+table, columns, has)
 	}
-	same(t, "tables", len(all)+len([]string{"meta", "lease or sqlite_sequence", "goose_db_version"}), tablesOf(t, o))
+	same(t, "tables", len(all)+len([]string{"meta", "lease or sqlite_sequence", "goose_db_version", "sessions"}), tablesOf(t, o))
 }
 
 func columnsOf(t *testing.T, db *sql.DB, table string) []string {

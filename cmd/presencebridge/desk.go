@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"reflect"
+	"strings"
+
+	"go.uber.org/zap"
+
+	"github.com/presencebridge/presencebridge/config"
+	"github.com/presencebridge/presencebridge/pkg/api"
+	"github.com/presencebridge/presencebridge/pkg/bridge"
+	"github.com/presencebridge/presencebridge/pkg/presence"
+	"github.com/presencebridge/presencebridge/pkg/signin"
+	"github.com/presencebridge/presencebridge/pkg/store"
+)
+
+// desk is where people sign in to the web panel, and what they see then.
+type desk struct {
+	*signin.Desk
+	pages signin.Pages
+	rest  http.Handler // of the panel, behind the sign-in
+}
+
+// openDesk returns nil where the configuration has no web panel.
+func openDesk(ctx context.Context, cfg config.Daemon, b *bridge.Bridge, st *store.SQL, log *zap.Logger) (*desk, error) {
+	if cfg.SignIn.URL == "" {
+		return nil, nil
+	}
+	c, err := deskConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	d, err := signin.Open(ctx, signin.Options{Config: c, Store: st, People: people{b}, Log: log.Named("signin"), MayAct: st.MayAct})
+	if err != nil {
+		return nil, err
+	}
+	pages := plainPages{d}
+	return &desk{Desk: d, pages: pages, rest: http.HandlerFunc(pages.home)}, nil
+}
+
+func deskConfig(cfg config.Daemon) (c signin.Config, err error) {
+	s := cfg.SignIn
+	c = signin.Config{
+		Local: s.Local, OperatorsMaySet: s.OperatorsMaySet, Idle: s.Idle, Longest: s.Longest, TrustedProxies: cfg.HTTP.TrustedProxies,
+	}
+	if c.URL, err = url.Parse(s.URL); err != nil {
+		return c, err
+	}
+	for _, p := range s.Providers {
+		one := signin.Provider{
+			Name: p.Name, Title: p.Title, Issuer: p.Issuer, ClientID: p.ClientID, ClientSecret: p.ClientSecret.Reveal(), Scopes: p.Scopes,
+			Match: signin.Match(p.Match), UsernameClaim: p.UsernameClaim, TrustEmail: p.TrustEmail, GroupsClaim: p.GroupsClaim, MakeAccounts: p.MakeAccounts,
+			Roles: map[signin.Role][]string{},
+		}
+		for role, groups := range p.Roles {
+			one.Roles[signin.Role(role)] = groups
+		}
+		c.Providers = append(c.Providers, one)
+	}
+	return c, nil
+}
+
+// offer adds the web panel to what the API serves.
+func (d *desk) offer(o *api.Options) {
+	if d == nil {
+		return
+	}
+	o.Panel, o.Accounts = d.Panel(d.pages, d.rest), d.Desk
+}
+
+// run keeps sessions until ctx ends.
+func (d *desk) run(ctx context.Context) {
+	if d != nil {
+		d.Run(ctx)
+	}
+}
+
+// people are the users of the mapping, for who signs in.
+type people struct{ *bridge.Bridge }
+
+// NameOf is the name of a user.
+func (p people) NameOf(id presence.UserID) (string, bool) {
+	u, err := p.User(id)
+	return u.Name, err == nil
+}
+
+// ByEmail finds the one user with an address.
+func (p people) ByEmail(email string) (id presence.UserID, ok bool) {
+	users, _ := p.Users("")
+	for u := range users {
+		if email == "" || !strings.EqualFold(u.Email, email) {
+			continue
+		}
+		if ok {
+			return "", false
+		}
+		id, ok = u.ID, true
+	}
+	return id, ok
+}
+
+func sameSignIn(a, b config.SignIn) bool {
+	if len(a.Providers) != len(b.Providers) {
+		return false
+	}
+	open := func(s config.SignIn) config.SignIn {
+		s.Providers = append([]config.Provider(nil), s.Providers...)
+		for i := range s.Providers {
+			s.Providers[i].ClientSecret = config.Secret{}
+		}
+		return s
+	}
+	for i := range a.Providers {
+		if !a.Providers[i].ClientSecret.Equal(b.Providers[i].ClientSecret) {
+			return false
+		}
+	}
+	return reflect.DeepEqual(open(a), open(b))
+}
