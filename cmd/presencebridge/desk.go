@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"net/http"
 	"net/url"
 	"reflect"
 	"strings"
@@ -15,13 +14,13 @@ import (
 	"github.com/presencebridge/presencebridge/pkg/presence"
 	"github.com/presencebridge/presencebridge/pkg/signin"
 	"github.com/presencebridge/presencebridge/pkg/store"
+	"github.com/presencebridge/presencebridge/pkg/web"
 )
 
-// desk is where people sign in to the web panel, and what they see then.
+// desk is where people sign in to the web panel, and what they see there and then.
 type desk struct {
 	*signin.Desk
-	pages signin.Pages
-	rest  http.Handler // of the panel, behind the sign-in
+	pages *web.Pages
 }
 
 // openDesk returns nil where the configuration has no web panel.
@@ -37,8 +36,11 @@ func openDesk(ctx context.Context, cfg config.Daemon, b *bridge.Bridge, st *stor
 	if err != nil {
 		return nil, err
 	}
-	pages := plainPages{d}
-	return &desk{Desk: d, pages: pages, rest: http.HandlerFunc(pages.home)}, nil
+	pages, err := web.New(d, log.Named("web"))
+	if err != nil {
+		return nil, err
+	}
+	return &desk{d, pages}, nil
 }
 
 func deskConfig(cfg config.Daemon) (c signin.Config, err error) {
@@ -68,7 +70,7 @@ func (d *desk) offer(o *api.Options) {
 	if d == nil {
 		return
 	}
-	o.Panel, o.Accounts = d.Panel(d.pages, d.rest), d.Desk
+	o.Panel, o.Accounts = d.Panel(d.pages, d.pages), d.Desk
 }
 
 // run keeps sessions until ctx ends.

@@ -32,6 +32,7 @@ var mayImport = map[string][]string{
 	"pkg/panel":                       {"pkg/presence", "pkg/bridge"},
 	"pkg/api":                         {"pkg/presence", "pkg/connector", "pkg/store", "pkg/bridge"},
 	"pkg/signin":                      {"pkg/presence", "pkg/store", "pkg/api"},
+	"pkg/web":                         {"pkg/signin"},
 	"cmd/presencebridge":              {"*"},
 	// For tests only; nothing that ships imports them.
 	"pkg/pbxsim/pbxtest":          {"pkg/pbxsim"},

@@ -1,0 +1,127 @@
+// Who may sign in to the panel, and as what.
+import { call, get } from "./api.js";
+import { feed, open } from "./page.js";
+import { fail, make, put, time } from "./show.js";
+import { t, when } from "./text.js";
+
+const $ = (id) => document.getElementById(id);
+const path = (name, rest = "") => "/accounts/" + encodeURIComponent(name) + rest;
+
+function button(text, name, act) {
+	const b = make("button", "", text);
+	b.type = "button";
+	b.setAttribute("aria-label", text + ": " + name);
+	b.addEventListener("click", () => act().catch((e) => fail($("trouble"), e)));
+	return b;
+}
+
+function cells(...contents) {
+	return contents.map((content) => {
+		const td = make("td");
+		td.append(...[content].flat());
+		return td;
+	});
+}
+
+function accountRow(a) {
+	const tr = make("tr"), th = make("th", "", a.name);
+	th.scope = "row";
+	if (a.title) th.append(make("span", "hint", a.title));
+	if (a.provider) th.append(make("span", "badge", a.provider));
+	if (a.disabled) th.append(make("span", "badge bad", t("disabled")));
+	const rights = a.role === "administrator" ? t("all") : a.rights.map((r) => t(r)).join(", ");
+	tr.append(th, ...cells(a.user ?? "–", t(a.role), rights, a.signed_in ? time(a.signed_in) : t("never"), [
+		button(t("Edit"), a.name, () => change(a)),
+		...(a.provider ? [] : [button(t("New password"), a.name, () => reset(a))]),
+		button(t("Delete"), a.name, () => remove(a)),
+	]));
+	tr.lastChild.className = "row-actions";
+	return tr;
+}
+
+function invitationLine(i) {
+	const li = make("li");
+	li.append(t("{name} as {role}, until {time}", { name: i.name ?? t("somebody"), role: t(i.role), time: when(i.expires) }), " ",
+		button(t("Withdraw"), i.name ?? "", async () => { await call("DELETE", "/invitations/" + encodeURIComponent(i.id)); await load(); }));
+	return li;
+}
+
+async function load() {
+	const [accounts, invitations] = await Promise.all([get("/accounts"), get("/invitations")]);
+	$("accounts").tBodies[0].replaceChildren(...accounts.items.map(accountRow));
+	$("invitations").replaceChildren(...invitations.items.map(invitationLine));
+	fail($("trouble"), null);
+}
+
+function showLink({ url }) {
+	const dialog = $("link"), input = dialog.querySelector("input");
+	input.value = url;
+	dialog.showModal();
+	input.select();
+	dialog.querySelector(".copy").onclick = () => { input.select(); navigator.clipboard?.writeText(url); };
+}
+
+async function reset(a) {
+	const { value } = await call("POST", path(a.name, "/reset"));
+	showLink(value);
+	await load();
+}
+
+let asked; // name of the account that the next press deletes
+
+async function remove(a) {
+	if (asked !== a.name) {
+		asked = a.name;
+		$("done").hidden = false;
+		put($("done"), t("Press it once more to delete the account {name}.", { name: a.name }));
+		return;
+	}
+	asked = undefined;
+	$("done").hidden = true;
+	await call("DELETE", path(a.name));
+	await load();
+}
+
+async function change(a) {
+	const dialog = $("change"), form = dialog.querySelector("form"), trouble = dialog.querySelector("[role=alert]");
+	put($("h-change"), a.name);
+	form.user.value = a.user ?? "";
+	form.role.value = a.role;
+	form.elements.disabled.checked = a.disabled;
+	for (const box of form.rights) box.checked = a.rights.includes(box.value);
+	fail(trouble, null);
+	form.querySelector("[value=cancel]").onclick = () => dialog.close();
+	form.onsubmit = async (e) => {
+		e.preventDefault();
+		try {
+			await call("PATCH", path(a.name), {
+				user: form.user.value.trim() || null, role: form.role.value, disabled: form.elements.disabled.checked,
+				rights: [...form.rights].filter((b) => b.checked).map((b) => b.value),
+			});
+			dialog.close();
+			await load();
+		} catch (problem) {
+			fail(trouble, problem);
+		}
+	};
+	dialog.showModal();
+}
+
+$("invite").addEventListener("submit", async (e) => {
+	e.preventDefault();
+	const form = e.target;
+	try {
+		const { value } = await call("POST", "/invitations", { name: form.elements.name.value.trim() || null, user: form.user.value.trim() || null, role: form.role.value, rights: [] });
+		form.reset();
+		showLink(value);
+		await load();
+	} catch (problem) {
+		fail($("trouble"), problem);
+	}
+});
+
+feed.addEventListener("users", ({ detail: { all } }) => {
+	if (all) $("users").replaceChildren(...[...feed.users.values()].slice(0, 1000).map((u) => new Option(u.name, u.id)));
+});
+load().catch((e) => fail($("trouble"), e));
+open();

@@ -1,0 +1,52 @@
+// The bridge's API, with the session of who has signed in.
+import { t } from "./text.js";
+
+/** Problem is a refusal of the API: what to tell, and every fault where there are several. */
+export class Problem extends Error {
+	constructor(status, { detail, errors, near } = {}) {
+		super(detail ?? t("The bridge did not answer. Try again."));
+		this.status = status;
+		this.errors = errors ?? [];
+		this.near = near;
+	}
+}
+
+/**
+ * call asks the API and returns its answer, null if that is empty. Who is no longer
+ * signed in is led to where that is done, and comes back.
+ */
+export async function call(method, path, body, headers = {}) {
+	let answer;
+	try {
+		answer = await fetch("/api/v1" + path, {
+			method,
+			headers: body === undefined ? headers : { "Content-Type": "application/json", ...headers },
+			body: body === undefined ? undefined : JSON.stringify(body),
+		});
+	} catch {
+		throw new Problem(0);
+	}
+	if (answer.status === 401) {
+		signIn();
+		throw new Problem(401, { detail: t("You are no longer signed in.") });
+	}
+	const text = await answer.text();
+	let value = null;
+	try {
+		value = text ? JSON.parse(text) : null;
+	} catch {
+		throw new Problem(answer.status);
+	}
+	if (!answer.ok) throw new Problem(answer.status, value ?? {});
+	return { value, tag: answer.headers.get("ETag") };
+}
+
+export const get = async (path) => (await call("GET", path)).value;
+
+/** signIn leads to where one signs in, and back to here. */
+export function signIn() {
+	location.assign("/sign-in?next=" + encodeURIComponent(location.pathname + location.search));
+}
+
+/** userPath is the address of a user in the API. */
+export const userPath = (id, rest = "") => "/users/" + encodeURIComponent(id) + rest;

@@ -1,0 +1,129 @@
+// My status: in the bar, and in the dialog that sets it.
+import { call, get, userPath } from "./api.js";
+import { feed } from "./feed.js";
+import { dot, fail, make, paint } from "./show.js";
+import { t } from "./text.js";
+
+const dialog = document.getElementById("choose");
+const form = dialog?.querySelector("form");
+const trouble = dialog?.querySelector("[role=alert]");
+let whose; // id of the user whose status the dialog sets
+
+/** offerMine shows the status of user me in the bar, and lets them choose there. */
+export function offerMine(me) {
+	const button = document.getElementById("mine");
+	feed.addEventListener("users", () => {
+		const u = feed.users.get(me);
+		if (!u) return;
+		paint(button.querySelector(".dot"), u.status);
+		button.querySelector(".status").textContent = u.status ? u.status.name : t("no status");
+	});
+	button.addEventListener("click", () => choose(me));
+	form.until.addEventListener("change", showTime);
+	form.querySelector("[value=cancel]").addEventListener("click", () => dialog.close());
+	form.addEventListener("submit", (e) => { e.preventDefault(); submit(); });
+}
+
+/** choose opens the dialog for a user's status. */
+export async function choose(user) {
+	whose = user;
+	fail(trouble, null);
+	try {
+		const { items } = await get("/statuses");
+		offer(items);
+		dialog.showModal();
+		form.querySelector("[name=type]:checked")?.focus();
+		await offerRecent(user, items);
+	} catch (e) {
+		fail(trouble, e);
+		if (!dialog.open) dialog.showModal();
+	}
+}
+
+function offer(types) {
+	const now = (feed.users.get(whose)?.under ?? feed.users.get(whose)?.status)?.type;
+	const box = form.querySelector(".types");
+	box.replaceChildren(box.querySelector("legend"), ...types.map((type) => {
+		const label = make("label");
+		const radio = make("input");
+		Object.assign(radio, { type: "radio", name: "type", value: type.id, checked: type.id === now, required: true });
+		label.append(radio, dot(type), type.name);
+		return label;
+	}));
+	showTime();
+}
+
+/** offerRecent offers what the user chose of late; nothing where that cannot be read. */
+async function offerRecent(user, types) {
+	const box = form.querySelector(".recent");
+	box.hidden = true;
+	const { items } = await get(userPath(user, "/history?limit=50")).catch(() => ({ items: [] }));
+	const seen = new Map();
+	for (const h of items) {
+		const type = types.find((x) => x.id === h.type);
+		if (type && h.message && seen.size < 6) seen.set(h.type + "\n" + h.message, { type, message: h.message });
+	}
+	box.querySelector("ul").replaceChildren(...[...seen.values()].map(({ type, message }) => {
+		const button = make("button");
+		button.type = "button";
+		button.append(dot(type), make("span", "", type.name + ": " + message));
+		button.addEventListener("click", () => {
+			form.querySelector(`[name=type][value="${CSS.escape(type.id)}"]`).checked = true;
+			form.message.value = message;
+			form.message.focus();
+		});
+		const li = make("li");
+		li.append(button);
+		return li;
+	}));
+	box.hidden = seen.size === 0;
+}
+
+function showTime() {
+	form.at.hidden = form.until.value !== "at";
+	if (!form.at.hidden && !form.at.value) {
+		const d = new Date(Date.now() + 3600_000);
+		d.setMinutes(Math.ceil(d.getMinutes() / 15) * 15 - d.getTimezoneOffset(), 0, 0);
+		form.at.value = d.toISOString().slice(0, 16);
+	}
+}
+
+/** until is the return time as the API takes it. */
+function until() {
+	const picked = form.until.value;
+	if (picked === "") return null;
+	if (picked === "never") return picked;
+	if (picked === "at") return form.at.value ? new Date(form.at.value).toISOString() : null;
+	return new Date(Date.now() + picked * 60_000).toISOString();
+}
+
+async function submit() {
+	const type = form.querySelector("[name=type]:checked")?.value;
+	if (!type) {
+		fail(trouble, new Error(t("Choose a status first.")));
+		form.querySelector("[name=type]")?.focus();
+		return;
+	}
+	const button = form.querySelector("[type=submit]");
+	button.disabled = true;
+	try {
+		const { value } = await call("PUT", userPath(whose, "/status"), { type, message: form.message.value, until: until() });
+		form.message.value = form.until.value = "";
+		dialog.close();
+		if (value.notice) tell(value.notice);
+	} catch (e) { // what was typed stays
+		fail(trouble, e);
+		trouble.scrollIntoView({ block: "nearest" });
+	} finally {
+		button.disabled = false;
+	}
+}
+
+/** tell shows what there is to know about what was done, above the page. */
+function tell(text) {
+	document.getElementById("notice")?.remove();
+	const p = make("p", "note", text);
+	p.id = "notice";
+	p.role = "status";
+	document.getElementById("main").prepend(p);
+}

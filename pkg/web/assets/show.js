@@ -1,0 +1,51 @@
+// Pieces that several pages show.
+import { ago, full, t, when } from "./text.js";
+
+/** make is an element with a text. Texts are attackers' texts: never markup. */
+export function make(tag, className = "", text = "") {
+	const e = document.createElement(tag);
+	if (className) e.className = className;
+	if (text) e.textContent = text;
+	return e;
+}
+
+/** paint gives a dot the colour and the shape of a status; null: there is none. */
+export function paint(dot, status) {
+	dot.dataset.base = status?.base ?? "";
+	dot.style.setProperty("--status", status?.color ?? "transparent");
+}
+
+/** dot is the mark of a status. */
+export function dot(status) {
+	const e = make("span", "dot");
+	paint(e, status);
+	return e;
+}
+
+/** time is a time, as ago; the exact one is its title. */
+export function time(at, text = ago(at)) {
+	const e = make("time", "", text);
+	e.dateTime = at;
+	e.title = full(at);
+	return e;
+}
+
+/** clock is a time as one reads it off a clock. */
+export const clock = (at) => time(at, when(at));
+
+/** put replaces what is in e, and only if that would change something. */
+export function put(e, text) {
+	if (e.textContent !== text) e.textContent = text;
+}
+
+/** fail tells in e why something did not work; "" takes it away. */
+export function fail(e, problem) {
+	e.hidden = !problem;
+	e.textContent = problem ? [problem.message, ...(problem.errors ?? [])].join("\n") : "";
+}
+
+/** presenceText is a presence of Asterisk as one reads it. */
+export function presenceText(p) {
+	if (!p) return t("not known");
+	return p.state + (p.subtype ? ", " + p.subtype : "");
+}
