@@ -47,7 +47,8 @@ func startBrowser(t *testing.T) *browser {
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(browserPath(t)), chromedp.NoSandbox, chromedp.DisableGPU,
 		chromedp.Flag("disable-background-networking", true), chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-sync", true), chromedp.Flag("lang", "en"), chromedp.UserDataDir(t.TempDir()))
-	ctx, cancel := chromedp.NewExecAllocator(t.Context(), options...)
+	// It outlives the test's context, so that a failed test can show what was on the page.
+	ctx, cancel := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()), options...)
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
@@ -73,6 +74,9 @@ func (b *browser) open(base string) *tab {
 	b.t.Helper()
 	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
 	p := &tab{t: b.t, ctx: ctx, base: base}
+	if err := chromedp.Do(ctx); err != nil { // the tab lives as long as the context of the first call
+		b.t.Fatalf("open a tab: %v", err)
+	}
 	p.do(chromedp.EmulateViewport(1280, 900))
 	heard := make(chan struct{})
 	console := chromedp.Console(ctx)
@@ -144,13 +148,19 @@ func eval[T any](p *tab, expression string) T {
 	return v
 }
 
-// sees waits until an expression is true in the page.
+// sees waits until an expression is true in the page, which may be another one by then.
 func (p *tab) sees(what, expression string) {
 	p.t.Helper()
-	ctx, cancel := context.WithTimeout(p.ctx, patience)
-	defer cancel()
-	if _, err := chromedp.Run(ctx, chromedp.Poll[bool]("!!("+expression+")", chromedp.WithPollingTimeout(patience))); err != nil {
-		p.t.Fatalf("does not see %s: %v\n%s", what, err, p.text())
+	for end := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		ctx, cancel := context.WithTimeout(p.ctx, patience)
+		yes, err := chromedp.Run(ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
+		cancel()
+		switch {
+		case err == nil && yes:
+			return
+		case time.Now().After(end):
+			p.t.Fatalf("does not see %s: %v\n%s", what, err, p.text())
+		}
 	}
 }
 
