@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -17,7 +19,9 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/presencebridge/presencebridge/config"
+	"github.com/presencebridge/presencebridge/pkg/api"
 	"github.com/presencebridge/presencebridge/pkg/pbxsim"
+	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
 // demoOptions are the flags of demo.
@@ -34,7 +38,8 @@ func (m *Main) demoCommand() *cobra.Command {
 		Use: "demo", Short: "Show the bridge at work, on a simulated Asterisk or on yours",
 		Long: `Demo runs a whole bridge for people who do not have one yet. A simulated Asterisk
 has a dozen users with two phones each; they press keys and telephone, now and then
-the panel chooses a status, and a live table shows what becomes of it and why.
+the panel chooses a status, and a live table shows what becomes of it and why. A
+link above the table leads to the web panel, in a browser on this machine.
 
 With --pbx the bridge talks to your Asterisk instead, with six users on the
 extensions 1001 to 1012. The panel then writes to CustomPresence:1001 to 1012 of
@@ -60,9 +65,10 @@ Apart from that it leaves nothing behind.`,
 type stage struct {
 	dir    string
 	socket string
+	listen string // where the web panel is
 	people int
 	sim    *pbxsim.PBX // nil: a real Asterisk
-	note   string      // for the audience
+	notes  []string    // for the audience
 }
 
 func (m *Main) demo(ctx context.Context, o demoOptions) (err error) {
@@ -84,6 +90,9 @@ func (m *Main) demo(ctx context.Context, o demoOptions) (err error) {
 		}
 	}()
 	s := &stage{dir: dir, socket: filepath.Join(dir, "s"), people: 6}
+	if s.listen, err = freePort(ctx); err != nil {
+		return &exit{exitFailed, err}
+	}
 	address, user, secret := o.pbx, o.user, ""
 	if o.pbx == "" {
 		s.people = len(firstNames)
@@ -104,7 +113,7 @@ func (m *Main) demo(ctx context.Context, o demoOptions) (err error) {
 		if secret, err = filepath.Abs(o.secretFile); err != nil {
 			return &exit{exitFailed, fmt.Errorf("find the secret file: %w", err)}
 		}
-		s.note = `A panel chooses statuses for 1001 to 1012 of that PBX now and then. In the Asterisk CLI, type: presencestate change CustomPresence:1001 away,lunch`
+		s.notes = []string{`A panel chooses statuses for 1001 to 1012 of that PBX now and then. In the Asterisk CLI, type: presencestate change CustomPresence:1001 away,lunch`}
 	}
 	load, err := s.write(address, user, secret)
 	if err != nil {
@@ -116,7 +125,7 @@ func (m *Main) demo(ctx context.Context, o demoOptions) (err error) {
 // write writes the files of the demo's bridge and returns how to read them.
 func (s *stage) write(address, user, secretFile string) (load func() (*config.Config, error), err error) {
 	// insecure: the address was typed a moment ago by who will watch; a service needs TLS or says so itself.
-	text := fmt.Sprintf("pbx:\n  - name: main\n    ami: {address: %q, username: %q, secret_file: %q, insecure: true}\n", address, user, secretFile)
+	text := fmt.Sprintf("pbx:\n  - name: main\n    ami: {address: %q, username: %q, secret_file: %q, insecure: true}\nsign_in: {url: %q}\n", address, user, secretFile, "http://"+s.listen)
 	file := filepath.Join(s.dir, "presencebridge.yaml")
 	for name, text := range map[string]string{file: text, filepath.Join(s.dir, "mapping.yaml"): demoMapping(s.people)} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
@@ -129,7 +138,7 @@ func (s *stage) write(address, user, secretFile string) (load func() (*config.Co
 	o := config.Overrides{Flags: map[string]*pflag.Flag{}}
 	for name, value := range map[string]string{
 		"mapping": "mapping.yaml", "store.driver": "sqlite", "store.dsn": filepath.Join(s.dir, "db"), "http.socket": s.socket,
-		"http.listen": "", "http.metrics": "", "http.tls.cert_file": "", "http.tls.key_file": "", "log.level": "error", "log.format": "json",
+		"http.listen": s.listen, "http.metrics": "", "http.tls.cert_file": "", "http.tls.key_file": "", "log.level": "error", "log.format": "json",
 	} {
 		settings.String(name, "", "")
 		if err := settings.Set(name, value); err != nil {
@@ -166,9 +175,15 @@ func (m *Main) perform(ctx context.Context, s *stage, load func() (*config.Confi
 		bridgeErr = b.run(ctx)
 	})
 	cast.Go(func() { actorErr = newActor(s).run(ctx) })
+	notes, err := s.invite(ctx)
+	if err != nil {
+		cancel()
+		cast.Wait()
+		return &exit{exitFailed, errors.Join(bridgeErr, err)}
+	}
 	watching := *m
 	watching.json = false
-	w := &watcher{m: &watching, c: dial(s.socket, "cli"), last: true, note: s.note}
+	w := &watcher{m: &watching, c: dial(s.socket, "cli"), last: true, notes: append(notes, s.notes...)}
 	err = w.run(ctx)
 	cancel()
 	cast.Wait()
@@ -177,4 +192,24 @@ func (m *Main) perform(ctx context.Context, s *stage, load func() (*config.Confi
 	}
 	m.printf("The demo is over.\n")
 	return nil
+}
+
+// freePort is an address of this machine alone that nobody listens on.
+func freePort(ctx context.Context) (string, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", fmt.Errorf("find a port for the web panel: %w", err)
+	}
+	return l.Addr().String(), l.Close()
+}
+
+// invite tells the audience how to get into the web panel, as the first user.
+func (s *stage) invite(ctx context.Context) ([]string, error) {
+	name := strings.ToLower(firstNames[0])
+	user := presence.UserID(name)
+	var made api.Invitation
+	if err := dial(s.socket, "cli").do(ctx, http.MethodPost, "/api/v1/invitations", accountWish{Name: &name, User: &user, Role: "administrator"}, &made); err != nil {
+		return nil, fmt.Errorf("open the web panel: %w", err)
+	}
+	return []string{"The web panel, where you are " + firstNames[0] + " and choose a password once:", made.URL}, nil
 }

@@ -32,6 +32,7 @@ func TestDemoShowsPhonesAndPanelOnASimulatedPBX(t *testing.T) {
 	c := newConsole("demo")
 	c.Now = time.Now
 	stop := c.background(t)
+	c.prints(t, "/invitation/")
 	c.prints(t, "Alice is Available, by extension main/1001: it spoke most recently")
 	c.prints(t, ", by panel reception: it spoke most recently")
 	c.prints(t, "is On a call (")
@@ -89,7 +90,7 @@ func TestDemoTakesAPBXOnAnotherMachine(t *testing.T) {
 	if err := os.WriteFile(secret, []byte("s"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := &stage{dir: dir, socket: filepath.Join(dir, "s"), people: 6}
+	s := &stage{dir: dir, socket: filepath.Join(dir, "s"), listen: "127.0.0.1:1", people: 6}
 	load, err := s.write("192.0.2.10:5038", "u", secret)
 	if err != nil {
 		t.Fatal(err)

@@ -33,11 +33,11 @@ type news struct {
 
 // watcher shows users until it is stopped.
 type watcher struct {
-	m    *Main
-	c    *client
-	only presence.UserID // "": everybody
-	last bool            // show the last change
-	note string          // a line above the table; may be ""
+	m     *Main
+	c     *client
+	only  presence.UserID // "": everybody
+	last  bool            // show the last change
+	notes []string        // lines above the table, which are never cut
 
 	order []presence.UserID
 	users map[presence.UserID]bridge.User
@@ -69,6 +69,9 @@ func (w *watcher) run(ctx context.Context) error {
 	_, height, err := w.m.Terminal()
 	if err == nil && !w.m.json {
 		return w.paint(ctx, updates, height)
+	}
+	for _, note := range w.notes {
+		w.m.printf("%s\n", note)
 	}
 	for {
 		select {
@@ -298,10 +301,11 @@ func (w *watcher) screen() []string {
 	width, colour := w.m.screen()
 	head := w.m.Now().In(w.m.Zone).Format("15:04:05") + "  " + count(len(w.users), "user", "users") + ". Ctrl-C ends."
 	lines := []string{painted(fit(head, width), dim, colour)}
-	for _, text := range []string{w.note, w.lost} {
-		if text != "" {
-			lines = append(lines, painted(fit(text, width), yellow, colour))
-		}
+	for _, note := range w.notes {
+		lines = append(lines, painted(note, yellow, colour))
+	}
+	if w.lost != "" {
+		lines = append(lines, painted(fit(w.lost, width), yellow, colour))
 	}
 	for _, p := range w.pbxs {
 		if !p.Ready {

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/cdproto/runtime"
+	"github.com/chromedp/chromedp"
+
+	"github.com/presencebridge/presencebridge/pkg/pbxsim/pbxtest"
+)
+
+// axe is the text of axe-core, which looks for what keeps people from using a page.
+func axe(t *testing.T) string {
+	t.Helper()
+	path := os.Getenv("PRESENCEBRIDGE_TEST_AXE")
+	if path == "" {
+		if os.Getenv("CI") != "" {
+			t.Fatal("PRESENCEBRIDGE_TEST_AXE is not set, and CI may not do without")
+		}
+		t.Skip("no axe-core: npm install axe-core@4.11.0, and set PRESENCEBRIDGE_TEST_AXE to the path of its axe.min.js; make test does it where npm is")
+	}
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// finding is what axe has against a page.
+type finding struct {
+	ID, Impact, Help string
+	Nodes            []string
+}
+
+// findings are those of WCAG 2.2, levels A and AA, and of good practice.
+const findings = `axe.run(document, {resultTypes: ["violations"]}).then((r) => r.violations.map(
+	(v) => ({id: v.id, impact: v.impact, help: v.help, nodes: v.nodes.map((n) => n.html + " " + n.failureSummary)})))`
+
+func (p *tab) accessible(what, source string) {
+	p.t.Helper()
+	// Not as a script of the page, which its policy would refuse.
+	if _, err := chromedp.Call(p.ctx, runtime.Evaluate, runtime.EvaluateParams{Expression: source + ";0"}); err != nil {
+		p.t.Fatal(err)
+	}
+	for _, f := range eval[[]finding](p, findings) {
+		p.t.Errorf("%s: %s (%s): %s\n%s", what, f.ID, f.Impact, f.Help, strings.Join(f.Nodes, "\n"))
+	}
+}
+
+// seen are the pages, and what tells that one has what it shows.
+var seen = []struct{ name, path, there string }{
+	{"board", "/", `document.querySelectorAll("#people li").length === 4`},
+	{"me", "/me", `document.querySelectorAll("#settings tbody tr").length === 2 && document.querySelector("#me .history li")`},
+	{"why", "/users/bob", `document.querySelectorAll("#why tbody tr").length === 2 && document.querySelector("#why .history li")`},
+	{"sync", "/sync", `document.querySelector("h1")`},
+	{"health", "/health", `document.querySelector("h1")`},
+	{"accounts", "/accounts", `document.querySelector("#accounts tbody tr")`},
+	{"password", "/account/password", `document.querySelector("[name=old]")`},
+	{"nothing", "/nothing", `document.querySelector(".card")`},
+}
+
+func TestEverybodyCanUseThePages(t *testing.T) {
+	source := axe(t)
+	browserPath(t)
+	pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
+	h, p := startHouse(t, threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}
+	p.set("1003", "dnd", "", "Writing the report")
+	p.set("1004", "away", "lunch", "Back at 2")
+	root := h.enter("root", "--role", "administrator", "--user", "alice")
+	root.do(chromedp.Click(chromedp.CSS("#mine")), chromedp.WaitVisible(chromedp.CSS("#choose")), chromedp.Click(chromedp.CSS("#choose [value=lunch]")))
+	for _, scheme := range []string{"light", "dark"} {
+		root.scheme(scheme)
+		root.accessible("the dialog of a status, "+scheme, source)
+	}
+	root.do(chromedp.Click(chromedp.CSS("#choose [type=submit]")))
+	for _, page := range seen {
+		root.visit(page.path)
+		root.sees(page.name, page.there)
+		for _, scheme := range []string{"light", "dark"} {
+			root.scheme(scheme)
+			root.accessible(page.name+", "+scheme, source)
+		}
+		for _, width := range []int64{320, 1280} { // WCAG 2.2, 1.4.10: nothing is scrolled in two directions
+			root.do(chromedp.EmulateViewport(width, 900))
+			if wide := eval[int64](root, `document.scrollingElement.scrollWidth`); wide > width {
+				t.Errorf("%s is %d wide on %d: %s", page.name, wide, width, eval[string](root,
+					`[...document.querySelectorAll("main *")].filter((e) => e.getBoundingClientRect().right > innerWidth && !e.closest(".scroll")).map((e) => e.outerHTML.slice(0, 200)).join("\n")`))
+			}
+		}
+	}
+	root.expect("404") // of the page that is not there
+	out := h.open(h.base)
+	out.visit("/sign-in")
+	for _, scheme := range []string{"light", "dark"} {
+		out.scheme(scheme)
+		out.accessible("sign-in, "+scheme, source)
+	}
+}
