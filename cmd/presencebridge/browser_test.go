@@ -61,9 +61,10 @@ func startBrowser(t *testing.T) *browser {
 
 // tab is a page of somebody at the browser, with cookies of their own.
 type tab struct {
-	t    *testing.T
-	ctx  context.Context
-	base string // of the panel
+	t     *testing.T
+	ctx   context.Context
+	base  string // of the panel
+	close func()
 
 	mu       sync.Mutex
 	problems []string // errors of scripts, and what the policy of contents refused
@@ -72,10 +73,23 @@ type tab struct {
 // open gives somebody a tab at the panel. At the end it must have seen no error.
 func (b *browser) open(base string) *tab {
 	b.t.Helper()
-	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
-	p := &tab{t: b.t, ctx: ctx, base: base}
+	return newTab(b.t, b.ctx, base, chromedp.WithNewBrowserContext())
+}
+
+// another is one more tab of the same person.
+func (p *tab) another(path string) *tab {
+	p.t.Helper()
+	q := newTab(p.t, p.ctx, p.base)
+	q.visit(path)
+	return q
+}
+
+func newTab(t *testing.T, parent context.Context, base string, options ...chromedp.ContextOption) *tab {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(parent, options...)
+	p := &tab{t: t, ctx: ctx, base: base}
 	if err := chromedp.Do(ctx); err != nil { // the tab lives as long as the context of the first call
-		b.t.Fatalf("open a tab: %v", err)
+		t.Fatalf("open a tab: %v", err)
 	}
 	p.do(chromedp.EmulateViewport(1280, 900))
 	heard := make(chan struct{})
@@ -93,18 +107,19 @@ func (b *browser) open(base string) *tab {
 			}
 		}
 	}()
-	b.t.Cleanup(func() {
-		if b.t.Failed() {
-			p.picture(filepath.Join(os.TempDir(), "presencebridge-failed-"+strings.ReplaceAll(b.t.Name(), "/", "-")+".png"))
+	p.close = sync.OnceFunc(func() {
+		if t.Failed() {
+			p.picture(filepath.Join(os.TempDir(), "presencebridge-failed-"+strings.ReplaceAll(t.Name(), "/", "-")+".png"))
 		}
 		cancel()
 		<-heard
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		for _, problem := range p.problems {
-			b.t.Errorf("the browser says: %s", problem)
+			t.Errorf("the browser says: %s", problem)
 		}
 	})
+	t.Cleanup(p.close)
 	return p
 }
 

@@ -146,3 +146,26 @@ func TestThePageSaysWhenItIsNotLiveAndComesBack(t *testing.T) {
 		alice.mu.Unlock()
 	})
 }
+
+// A browser opens six connections to one server, and a page that has the seventh hangs.
+func TestTenTabsOfOnePersonAreAllLive(t *testing.T) {
+	browserPath(t)
+	pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
+	h, p := startHouse(t, threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}
+	alice := h.enter("alice", "--user", "alice")
+	tabs := []*tab{alice}
+	for range 9 {
+		tabs = append(tabs, alice.another("/"))
+	}
+	for _, state := range []string{"away", "dnd"} {
+		p.set("1003", state, "", "in every tab")
+		want := map[string]string{"away": "Away", "dnd": "Do not disturb"}[state]
+		for i, tab := range tabs {
+			tab.sees(fmt.Sprintf("%s in tab %d", want, i), rowShows("bob", "status", want))
+		}
+		if state == "away" { // the first tab has the stream; without it the others go on
+			tabs[0].do(chromedp.Navigate("about:blank"))
+			tabs = tabs[1:]
+		}
+	}
+}

@@ -1,9 +1,13 @@
 // The live feed: everybody, then every change. It tells honestly whether it is live.
+//
+// A browser opens only six connections to one server, so of all tabs one has the stream
+// and tells the others what comes. When it is closed, the next one goes on where it was.
 import { get, Problem } from "./api.js";
 import { t, when } from "./text.js";
 
 const silence = 40_000; // ms without a beat, of which there is one every 15 s, until it counts as cut
 const retries = [1, 2, 5, 10, 20, 30]; // seconds
+const name = "presencebridge-feed";
 
 /**
  * Feed dispatches "users" with detail {changed: [user], gone: [id], all: boolean} and
@@ -14,41 +18,54 @@ export class Feed extends EventTarget {
 	ready = false;
 	live = false;
 	lost; // since when it is not live
-	#last = "";
-	#source;
-	#timer;
-	#failed = 0;
+	last = ""; // id of the last event
 	#before; // who was there before a reset, until everybody was sent
 	#batch = { changed: new Map(), gone: new Set(), all: false };
 	#due = false;
+	#watch;
+	#others = new BroadcastChannel(name);
+	#stream; // undefined: another tab has it
 
 	open() {
-		this.#connect();
-		document.addEventListener("visibilitychange", () => {
-			if (!document.hidden && !this.live) this.#connect(); // timers sleep in the background
+		this.#others.onmessage = ({ data }) => {
+			if (data.name !== "hello") this.#take(data);
+			else if (this.#stream && this.ready) this.#others.postMessage({ name: "everybody", id: this.last, data: { users: [...this.users.values()], live: this.live } });
+		};
+		this.#others.postMessage({ name: "hello" });
+		this.#lead();
+		this.#expect();
+	}
+
+	/** #lead waits until no other tab has the stream, then opens it. */
+	#lead(options = {}) {
+		navigator.locks.request(name, options, () => {
+			this.#stream = new Stream(this, (message) => { this.#take(message); this.#others.postMessage(message); });
+			return new Promise(() => {}); // for as long as this page is there
+		}).catch(() => { // another tab, which heard nothing of this one, has taken it
+			this.#stream?.close();
+			this.#stream = undefined;
+			this.#lead();
 		});
 	}
 
-	#connect() {
-		clearTimeout(this.#timer);
-		this.#source?.close();
-		const source = new EventSource("/api/v1/events?beat=true&last_event_id=" + this.#last);
-		this.#source = source;
-		const on = (name, take) => source.addEventListener(name, (e) => {
-			if (source !== this.#source) return;
-			if (e.lastEventId) this.#last = e.lastEventId;
-			take(JSON.parse(e.data));
-			this.#alive();
-		});
-		on("reset", () => { this.#before ??= this.users; this.users = new Map(); this.ready = false; });
-		on("user", (user) => this.#put(user));
-		on("gone", ({ id }) => { this.users.delete(id); this.#batch.changed.delete(id); this.#batch.gone.add(id); this.#tell(); });
-		on("beat", () => this.#complete());
-		source.onopen = () => source === this.#source && this.#alive();
-		source.onerror = () => {
-			if (source === this.#source) this.#cut();
-		};
-		this.#watch();
+	/** #take takes what the stream sends, here or in another tab. */
+	#take({ name, id, data }) {
+		if (id) this.last = id;
+		switch (name) {
+		case "reset": this.#before ??= this.users; this.users = new Map(); this.ready = false; break;
+		case "user": this.#put(data); break;
+		case "gone": this.users.delete(data.id); this.#batch.changed.delete(data.id); this.#batch.gone.add(data.id); this.#tell(); break;
+		case "beat": this.#complete(); break;
+		case "everybody":
+			if (this.ready) return;
+			for (const user of data.users) this.#put(user);
+			this.#complete();
+			if (!data.live) return;
+			break;
+		case "cut": this.#say(false); return;
+		}
+		this.#expect();
+		this.#say(true);
 	}
 
 	#put(user) {
@@ -71,7 +88,7 @@ export class Feed extends EventTarget {
 		this.#tell();
 	}
 
-	/** Changes that come together are told together, once a frame. */
+	/** Changes that come together are told together. */
 	#tell() {
 		if (this.#due) return;
 		this.#due = true;
@@ -83,36 +100,76 @@ export class Feed extends EventTarget {
 		}, 16);
 	}
 
-	#alive() {
-		this.#failed = 0;
-		this.#watch();
-		if (!this.live) this.#say(true);
+	/** #expect waits for the next sign of life. */
+	#expect() {
+		clearTimeout(this.#watch);
+		this.#watch = setTimeout(() => {
+			this.#say(false);
+			if (this.#stream) this.#stream.cut();
+			else this.#lead({ steal: true }); // the tab that has it sleeps
+			this.#expect();
+		}, silence);
 	}
 
-	#watch() {
-		clearTimeout(this.#timer);
-		this.#timer = setTimeout(() => this.#cut(), silence);
+	#say(live) {
+		if (live === this.live && (live || this.lost)) return;
+		this.live = live;
+		this.lost = live ? undefined : new Date();
+		this.dispatchEvent(new Event("live"));
+	}
+}
+
+/** Stream is the connection: it sends messages {name, id, data}, and comes back by itself. */
+class Stream {
+	#feed;
+	#send;
+	#source;
+	#retry;
+	#failed = 0;
+
+	constructor(feed, send) {
+		this.#feed = feed;
+		this.#send = send;
+		document.addEventListener("visibilitychange", () => {
+			if (!document.hidden && !feed.live && this.#source) this.#connect(); // timers sleep in the background
+		});
+		this.#connect();
 	}
 
-	#cut() {
-		clearTimeout(this.#timer);
+	close() {
+		clearTimeout(this.#retry);
+		this.#source.close();
+		this.#source = undefined;
+	}
+
+	#connect() {
+		clearTimeout(this.#retry);
 		this.#source?.close();
-		if (this.live || !this.lost) this.#say(false);
+		const source = (this.#source = new EventSource("/api/v1/events?beat=true&last_event_id=" + (this.#feed.ready ? this.#feed.last : "")));
+		for (const name of ["open", "reset", "user", "gone", "beat"]) {
+			source.addEventListener(name, (e) => {
+				if (source !== this.#source) return;
+				this.#failed = 0;
+				this.#send({ name, id: e.lastEventId, data: e.data && JSON.parse(e.data) });
+			});
+		}
+		source.onerror = () => { if (source === this.#source) this.cut(); };
+	}
+
+	/** cut ends the connection, and makes another one after a while. */
+	cut() {
+		clearTimeout(this.#retry);
+		this.#source.close();
+		this.#send({ name: "cut" });
 		const wait = retries[Math.min(this.#failed++, retries.length - 1)] * 1000 * (0.75 + Math.random() / 2);
-		this.#timer = setTimeout(async () => {
+		this.#retry = setTimeout(async () => {
 			try {
 				await get("/me"); // leads to the sign-in where the session has ended, which EventSource does not tell
 			} catch (e) {
 				if (!(e instanceof Problem) || e.status === 401) return;
 			}
-			this.#connect();
+			if (this.#source) this.#connect();
 		}, wait);
-	}
-
-	#say(live) {
-		this.live = live;
-		this.lost = live ? undefined : new Date();
-		this.dispatchEvent(new Event("live"));
 	}
 }
 
