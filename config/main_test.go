@@ -7,9 +7,12 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"flag"
+	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +119,42 @@ func TestTheSampleOfARIIsClean(t *testing.T) {
 	got.Password = Secret{}
 	if want := (ARI{URL: "https://pbx:8089/ari/", Username: "u", App: "b", Publish: "c", TLS: TLS{Enabled: true, CAFile: filepath.Join(dir, "ca.pem")}}); got != want {
 		t.Errorf("read %+v, want %+v", got, want)
+	}
+}
+
+// TestTheSampleOfSignInIsClean takes the # away from what stands ready in the sample.
+func TestTheSampleOfSignInIsClean(t *testing.T) {
+	before, after, _ := strings.Cut(read(t, "presencebridge.yaml"), "#sign_in:")
+	block, rest, _ := strings.Cut(after, "\nlog:")
+	block = regexp.MustCompile(`(?m)^#((?:  )+)#([a-z])`).ReplaceAllString(block, "#$1$2") // what is left out by default
+	daemon := before + "sign_in:" + strings.ReplaceAll(block, "\n#", "\n") + "\nlog:" + rest
+	daemon = strings.Replace(daemon, `listen: ""`, `listen: 127.0.0.1:8080`, 1)
+	daemon = strings.Replace(daemon, "trusted_proxies: []", "trusted_proxies: [127.0.0.1, 10.1.2.3/8]", 1)
+	daemon = strings.Replace(daemon, "match: email", "match: username", 1)
+	folder(t)
+	write(t, "presencebridge.yaml", daemon)
+	write(t, "google-secret", "hunter3\n")
+	cfg, faults := Load("presencebridge.yaml", Overrides{})
+	if len(faults) > 0 || cfg == nil {
+		t.Fatalf("the sample has faults:\n%v", faults)
+	}
+	got := cfg.Daemon.SignIn
+	if got.Providers[0].ClientSecret.Reveal() != "hunter3" {
+		t.Errorf("secret %q", got.Providers[0].ClientSecret.Reveal())
+	}
+	got.Providers[0].ClientSecret = Secret{}
+	want := SignIn{
+		URL: "https://presence.example.com", Local: true, Idle: 12 * time.Hour, Longest: 168 * time.Hour,
+		Providers: []Provider{{
+			Name: "google", Title: "Google", Issuer: "https://accounts.google.com", ClientID: "1234567890.apps.googleusercontent.com", Scopes: []string{"email", "profile"},
+			Match: "username", UsernameClaim: "preferred_username", GroupsClaim: "groups", Roles: map[string][]string{"administrator": {"it"}, "operator": {"reception"}},
+		}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("read %+v, want %+v", got, want)
+	}
+	if p := fmt.Sprint(cfg.Daemon.HTTP.TrustedProxies); p != "[127.0.0.1/32 10.0.0.0/8]" {
+		t.Errorf("proxies %s", p)
 	}
 }
 

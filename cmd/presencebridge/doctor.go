@@ -60,6 +60,9 @@ func (m *Main) doctor(ctx context.Context) error {
 		if cfg.Daemon.Panel.Table != "" {
 			d.Subjects = append(d.Subjects, examined{"panel", m.examinePanel(ctx, cfg)})
 		}
+		if cfg.Daemon.SignIn.URL != "" {
+			d.Subjects = append(d.Subjects, examined{"sign-in", m.examineSignIn(ctx, cfg.Daemon.SignIn)})
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return err

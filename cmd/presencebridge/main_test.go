@@ -81,7 +81,7 @@ func serve(t *testing.T, b api.Bridge, path string) (stop func()) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if err := s.Run(ctx, api.New(b, api.Options{Tokens: tokens, Mapping: apitest.NewMapping(), Now: now})); err != nil {
+		if err := s.Run(ctx, api.New(b, api.Options{Tokens: tokens, Mapping: apitest.NewMapping(), Accounts: apitest.NewAccounts(), Now: now})); err != nil {
 			t.Error(err)
 		}
 	}()
@@ -208,6 +208,19 @@ func TestCommandsPrintWhatTheGoldenFilesSay(t *testing.T) {
 		{name: "token-expires", args: "token new phone --expires soon"},
 		{name: "token-what", args: "token nwe phone"},
 		{name: "token", args: "token"},
+		{name: "admin", args: "admin"},
+		{name: "admin-invite", args: "admin invite --role administrator"},
+		{name: "admin-invite-name", args: "admin invite --user bob --rights create,delete bob"},
+		{name: "admin-invite-json", args: "admin invite --role operator --json"},
+		{name: "admin-list", args: "admin list"},
+		{name: "admin-list-json", args: "admin list --json"},
+		{name: "admin-role", args: "admin role crm user"},
+		{name: "admin-disable", args: "admin disable crm"},
+		{name: "admin-enable", args: "admin enable crm"},
+		{name: "admin-reset", args: "admin reset crm"},
+		{name: "admin-remove", args: "admin remove crm"},
+		{name: "admin-unknown", args: "admin disable rot"},
+		{name: "complete-account", args: "__complete admin disable c"},
 		{name: "complete-token", args: "__complete token revoke c"},
 		{name: "user", args: "user"},
 		{name: "user-list", args: "user list"},

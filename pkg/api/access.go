@@ -46,7 +46,7 @@ type caller struct {
 // actor is who did something, for the audit log. What a local program says of itself is
 // believed for a choice, and is no proof of who made a token.
 func (c *caller) actor() string {
-	if c.revoked != nil || c.by == "cli" || c.by == "api local" {
+	if c.person || c.revoked != nil || c.by == "cli" || c.by == "api local" {
 		return c.by
 	}
 	return "local program as " + c.by

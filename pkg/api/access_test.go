@@ -43,7 +43,7 @@ func newOffice(t *testing.T) *office {
 	if o.tokens, err = api.OpenTokens(t.Context(), o.store, zap.New(core), clock); err != nil {
 		t.Fatal(err)
 	}
-	o.options = api.Options{Log: zap.New(core), Tokens: o.tokens, Mapping: apitest.NewMapping(), Now: clock}
+	o.options = api.Options{Log: zap.New(core), Tokens: o.tokens, Mapping: apitest.NewMapping(), Accounts: apitest.NewAccounts(), Now: clock}
 	o.api = api.New(o.bridge, o.options)
 	return o
 }
@@ -102,14 +102,20 @@ var bodies = map[string]string{
 
 	"POST /api/v1/mapping/users":     `{"users":[{"id":"zoe"}]}`,
 	"PUT /api/v1/mapping/users/{id}": `{"name":"Alice"}`,
+
+	"PATCH /api/v1/accounts/{account}": `{"disabled":false}`,
+	"POST /api/v1/invitations":         `{"role":"user"}`,
 }
+
+// ofPeople are routes that no token opens.
+var ofPeople = []string{"GET /api/v1/me/preferences", "PUT /api/v1/me/preferences"}
 
 // The routes come from the description, so that a new one is covered by itself.
 func TestEveryRouteNeedsATokenOfItsScope(t *testing.T) {
 	for what, need := range described(t) {
 		t.Run(what, func(t *testing.T) {
 			method, path, _ := strings.Cut(what, " ")
-			path = strings.NewReplacer("{id}", "alice", "{name}", "read").Replace(path)
+			path = strings.NewReplacer("{id}", "alice", "{name}", "read", "{account}", "crm").Replace(path)
 			o := newOffice(t)
 			for _, token := range []string{"", "pbt_", "secret"} {
 				w := o.ask(token, method, path, bodies[what])
@@ -128,6 +134,10 @@ func TestEveryRouteNeedsATokenOfItsScope(t *testing.T) {
 				}
 				w := do(o.api.Network(), r)
 				switch {
+				case slices.Contains(ofPeople, what):
+					if w.Code != http.StatusForbidden {
+						t.Errorf("%s: %d %s, want 403", scope, w.Code, w.Body)
+					}
 				case enough && w.Code >= 400 && w.Code != http.StatusServiceUnavailable:
 					t.Errorf("%s: %d %s", scope, w.Code, w.Body)
 				case !enough && (w.Code != http.StatusForbidden || !strings.Contains(detail(t, w), string(need))):
@@ -391,7 +401,7 @@ func TestTheWatchersAddressServesNothingElse(t *testing.T) {
 	var open []string
 	for what := range o.api.Served() {
 		method, path, _ := strings.Cut(what, " ")
-		path = strings.NewReplacer("{id}", "alice", "{name}", "read").Replace(path)
+		path = strings.NewReplacer("{id}", "alice", "{name}", "read", "{account}", "crm").Replace(path)
 		if w := do(o.api.Health(), request(method, path, bodies[what])); w.Code != http.StatusNotFound {
 			open = append(open, what)
 		}

@@ -73,12 +73,12 @@ func (h *Handler) accountRoutes() map[string]methods {
 		return nil
 	}
 	return map[string]methods{
-		"/api/v1/accounts":              {"GET": {ScopeAdmin, h.listAccounts}},
-		"/api/v1/accounts/{name}":       {"PATCH": {ScopeAdmin, h.changeAccount}, "DELETE": {ScopeAdmin, h.removeAccount}},
-		"/api/v1/accounts/{name}/reset": {"POST": {ScopeAdmin, h.resetAccount}},
-		"/api/v1/invitations":           {"GET": {ScopeAdmin, h.listInvitations}, "POST": {ScopeAdmin, h.invite}},
-		"/api/v1/invitations/{id}":      {"DELETE": {ScopeAdmin, h.withdraw}},
-		"/api/v1/me/preferences":        {"GET": {ScopeRead, h.preferences}, "PUT": {ScopeRead, h.setPreferences}},
+		"/api/v1/accounts":                 {"GET": {ScopeAdmin, h.listAccounts}},
+		"/api/v1/accounts/{account}":       {"PATCH": {ScopeAdmin, h.changeAccount}, "DELETE": {ScopeAdmin, h.removeAccount}},
+		"/api/v1/accounts/{account}/reset": {"POST": {ScopeAdmin, h.resetAccount}},
+		"/api/v1/invitations":              {"GET": {ScopeAdmin, h.listInvitations}, "POST": {ScopeAdmin, h.invite}},
+		"/api/v1/invitations/{id}":         {"DELETE": {ScopeAdmin, h.withdraw}},
+		"/api/v1/me/preferences":           {"GET": {ScopeRead, h.preferences}, "PUT": {ScopeRead, h.setPreferences}},
 	}
 }
 
@@ -114,7 +114,7 @@ func (h *Handler) changeAccount(w http.ResponseWriter, r *request) error {
 	}
 	ctx, cancel := h.call(r)
 	defer cancel()
-	a, err := h.accounts.ChangeAccount(ctx, r.PathValue("name"), c, r.from.actor())
+	a, err := h.accounts.ChangeAccount(ctx, r.PathValue("account"), c, r.from.actor())
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (h *Handler) changeAccount(w http.ResponseWriter, r *request) error {
 func (h *Handler) removeAccount(w http.ResponseWriter, r *request) error {
 	ctx, cancel := h.call(r)
 	defer cancel()
-	if err := h.accounts.RemoveAccount(ctx, r.PathValue("name"), r.from.actor()); err != nil {
+	if err := h.accounts.RemoveAccount(ctx, r.PathValue("account"), r.from.actor()); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -134,7 +134,7 @@ func (h *Handler) removeAccount(w http.ResponseWriter, r *request) error {
 func (h *Handler) resetAccount(w http.ResponseWriter, r *request) error {
 	ctx, cancel := h.call(r)
 	defer cancel()
-	i, err := h.accounts.ResetAccount(ctx, r.PathValue("name"), r.from.actor())
+	i, err := h.accounts.ResetAccount(ctx, r.PathValue("account"), r.from.actor())
 	if err != nil {
 		return err
 	}

@@ -40,7 +40,7 @@ func handlerOf(b api.Bridge, m *apitest.Mapping) *api.Handler {
 	if err != nil {
 		panic(err) // a store in memory has nothing to say
 	}
-	return api.New(b, api.Options{Tokens: tokens, Mapping: m, Now: now})
+	return api.New(b, api.Options{Tokens: tokens, Mapping: m, Accounts: apitest.NewAccounts(), Now: now})
 }
 
 func request(method, path, body string) *http.Request {
@@ -136,6 +136,19 @@ func TestAnswersAreAsTheGoldenFiles(t *testing.T) {
 		{name: "token-revoked", method: "DELETE", path: "/api/v1/tokens/crm", status: 204},
 		{name: "token-unknown", method: "DELETE", path: "/api/v1/tokens/crn", status: 404, schema: "Problem"},
 		{name: "token-unlike-any", method: "DELETE", path: "/api/v1/tokens/zoe", status: 404, schema: "Problem"},
+		{name: "accounts", path: "/api/v1/accounts", status: 200, schema: "AccountList"},
+		{name: "account-changed", method: "PATCH", path: "/api/v1/accounts/crm", body: `{"role":"user","user":null,"rights":[],"disabled":true}`, status: 200, schema: "Account"},
+		{name: "account-unchanged", method: "PATCH", path: "/api/v1/accounts/crm", body: `{}`, status: 422, schema: "Problem"},
+		{name: "account-field", method: "PATCH", path: "/api/v1/accounts/crm", body: `{"disabled":"yes"}`, status: 422, schema: "Problem"},
+		{name: "account-unknown", method: "PATCH", path: "/api/v1/accounts/rot", body: `{"disabled":true}`, status: 404, schema: "Problem"},
+		{name: "account-removed", method: "DELETE", path: "/api/v1/accounts/crm", status: 204},
+		{name: "account-reset", method: "POST", path: "/api/v1/accounts/crm/reset", status: 201, schema: "MadeInvitation"},
+		{name: "invitations", path: "/api/v1/invitations", status: 200, schema: "InvitationList"},
+		{name: "invited", method: "POST", path: "/api/v1/invitations", body: `{"role":"administrator"}`, status: 201, schema: "MadeInvitation"},
+		{name: "invitation-field", method: "POST", path: "/api/v1/invitations", body: `{"scope":"admin"}`, status: 422, schema: "Problem"},
+		{name: "invitation-withdrawn", method: "DELETE", path: "/api/v1/invitations/alice", status: 204},
+		{name: "invitation-unknown", method: "DELETE", path: "/api/v1/invitations/x", status: 404, schema: "Problem"},
+		{name: "preferences-of-nobody", path: "/api/v1/me/preferences", status: 403, schema: "Problem"},
 		{name: "audit", path: "/api/v1/audit", status: 200, schema: "Audit"},
 		{name: "audit-page", path: "/api/v1/audit?limit=1", status: 200, schema: "Audit"},
 		{name: "audit-selected", path: "/api/v1/audit?by=cli&from=2026-11-22T00:00:00Z", status: 200, schema: "Audit"},

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/presencebridge/presencebridge/pkg/api"
+	"github.com/presencebridge/presencebridge/pkg/api/apitest"
 )
 
 // desk is a panel at which who sends the cookie "who" has signed in.
@@ -112,5 +113,43 @@ func TestThePanelIsBesideTheAPIAndNotInIt(t *testing.T) {
 	}
 	if w := do(o.api.Health(), request("GET", "/", "")); w.Code != http.StatusNotFound {
 		t.Errorf("the panel at the watchers' address: %d", w.Code)
+	}
+}
+
+func TestPreferencesAreThoseOfWhoHasSignedIn(t *testing.T) {
+	o := newDesk(t)
+	accounts := apitest.NewAccounts()
+	o.options.Accounts = accounts
+	o.open(desk{"crm": {Name: "crm", Scope: api.ScopeOwn, User: "alice"}, "admin": {Name: "root", Scope: api.ScopeAdmin}})
+	const path = "/api/v1/me/preferences"
+	w := o.by("crm", "GET", path, "")
+	conforms(t, "Preferences", w.Body.Bytes())
+	if got := strings.TrimSpace(w.Body.String()); got != `{"favourites":["bob"]}` {
+		t.Errorf("crm prefers %s", got)
+	}
+	const wish = `{"favourites":["alice","bob"],"language":"de"}`
+	if w := o.by("crm", "PUT", path, wish); w.Code != http.StatusOK || strings.TrimSpace(o.by("crm", "GET", path, "").Body.String()) != wish {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	for _, tc := range []struct {
+		who, body string
+		want      int
+	}{
+		{"crm", `[]`, http.StatusBadRequest}, {"crm", `{"x":"` + strings.Repeat("x", 17<<10) + `"}`, http.StatusRequestEntityTooLarge}, {"mallory", `{}`, http.StatusUnauthorized},
+	} {
+		if w := o.by(tc.who, "PUT", path, tc.body); w.Code != tc.want {
+			t.Errorf("%s: %.40s: %d %s", tc.who, tc.body, w.Code, w.Body)
+		}
+	}
+	if w := o.by("", "GET", path, "", "Authorization", "Bearer "+o.of(api.ScopeAdmin)); w.Code != http.StatusForbidden {
+		t.Errorf("a token: %d %s", w.Code, w.Body)
+	}
+	for who, want := range map[string]int{"crm": http.StatusForbidden, "admin": http.StatusOK} {
+		if w := o.by(who, "PATCH", "/api/v1/accounts/crm", `{"role":"user"}`); w.Code != want {
+			t.Errorf("%s changes an account: %d %s", who, w.Code, w.Body)
+		}
+	}
+	if by := accounts.By(); by[len(by)-1] != "panel root" {
+		t.Errorf("changed by %v", by)
 	}
 }

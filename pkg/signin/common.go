@@ -27,7 +27,7 @@ func weak(password, name string) *Message {
 	case len(password) > mostPassword:
 		m := passwordLong()
 		return &m
-	case name != "" && plain(strings.ReplaceAll(plain(password), plain(name), "")) == "":
+	case isName(strings.ToLower(password), name):
 		m := passwordName()
 		return &m
 	case common(password):
@@ -35,6 +35,11 @@ func weak(password, name string) *Message {
 		return &m
 	}
 	return nil
+}
+
+// isName tells whether a password is a name, with nothing but digits and signs around it.
+func isName(password, name string) bool {
+	return name != "" && strings.Contains(password, name) && plain(strings.ReplaceAll(password, name, "")) == ""
 }
 
 // leet are signs that stand for letters in passwords that everybody tries, too.
@@ -53,7 +58,7 @@ func common(password string) bool {
 	if repeats(text) || inARow(text) {
 		return true
 	}
-	for _, t := range []string{plain(text), plain(leet.Replace(text)), plain(leet.Replace(strings.TrimRightFunc(text, unicode.IsDigit)))} {
+	for _, t := range []string{plain(text), plain(leet.Replace(text)), plain(leet.Replace(plain(text)))} {
 		t = strings.Join(strings.FieldsFunc(t, func(r rune) bool { return !unicode.IsLetter(r) }), "")
 		if t == "" || made(t, 2) {
 			return true

@@ -57,8 +57,8 @@ func (c counters[K]) forgive(k K, p pace) {
 	}
 }
 
-// makeRoom forgets those of whom nothing is left to remember, else any one. Who has that
-// many networks cannot be slowed down by them.
+// makeRoom forgets those of whom nothing is left to remember, and where that is not a
+// tenth, any others. Who has that many networks cannot be slowed down by them.
 func (c counters[K]) makeRoom(now time.Time) {
 	for k, until := range c {
 		if !until.After(now) {
@@ -66,7 +66,7 @@ func (c counters[K]) makeRoom(now time.Time) {
 		}
 	}
 	for k := range c {
-		if len(c) < mostCounted {
+		if len(c) <= mostCounted*9/10 {
 			return
 		}
 		delete(c, k)

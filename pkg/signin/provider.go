@@ -277,13 +277,13 @@ func (h *handler) toProvider(w http.ResponseWriter, r *http.Request) {
 
 // fromProviderFailed shows the page to sign in with what went wrong; the log has why.
 func (h *handler) fromProviderFailed(w http.ResponseWriter, r *http.Request, p *provider, status int, m Message, next string, why error) {
-	h.log.Warn("sign-in refused", zap.String("provider", p.Name), zap.Stringer("peer", h.peer(r)), zap.String("said", m.Key), zap.Error(shortened(why)))
+	h.log.Warn("sign-in refused", zap.String("provider", p.Name), zap.Stringer("peer", h.peer(r)), zap.String("said", m.Key), zap.Error(Shortened(why)))
 	h.show(w, r, SignInPage{Status: status, Error: &m, Next: next})
 }
 
-// shortened is an error whose text is bounded and has no secret: that of oauth2 quotes
+// Shortened is an error whose text is bounded and has no secret: that of oauth2 quotes
 // the answer of the provider, which may hold tokens.
-func shortened(err error) error {
+func Shortened(err error) error {
 	var refused *oauth2.RetrieveError
 	if errors.As(err, &refused) {
 		return fmt.Errorf("the provider refused the code: %d %s %s", refused.Response.StatusCode, oneLine(refused.ErrorCode), oneLine(refused.ErrorDescription))

@@ -36,11 +36,11 @@ const (
 // sends a Strict one neither on the way back from a provider nor from a link in a mail,
 // and nothing changes by a GET.
 func newCookies(s *sessions, c *Config) *scs.SessionManager {
-	m := scs.New()
-	m.Store, m.Codec = s, codec{}
-	m.IdleTimeout, m.Lifetime = c.Idle, c.Longest
-	m.ErrorFunc = nil // its middleware is not used: it would hold up what streams
-	m.Cookie.Name, m.Cookie.Secure, m.Cookie.HttpOnly, m.Cookie.SameSite, m.Cookie.Path = plainCookieName, false, true, http.SameSiteLaxMode, "/"
+	// Not scs.New, which starts a goroutine that nobody can stop for certain.
+	m := &scs.SessionManager{
+		Store: s, Codec: codec{}, IdleTimeout: c.Idle, Lifetime: c.Longest,
+		Cookie: scs.SessionCookie{Name: plainCookieName, HttpOnly: true, SameSite: http.SameSiteLaxMode, Path: "/", Persist: true},
+	}
 	if c.URL.Scheme == "https" {
 		m.Cookie.Name, m.Cookie.Secure = hostCookieName, true
 	}

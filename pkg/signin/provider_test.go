@@ -1,0 +1,491 @@
+package signin_test
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc/oidctest"
+
+	"github.com/presencebridge/presencebridge/pkg/api"
+	"github.com/presencebridge/presencebridge/pkg/signin"
+)
+
+const clientSecret = "the secret of the client"
+
+// newKey makes a key once, for it takes long.
+var newKey = sync.OnceValue(func() *rsa.PrivateKey {
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		panic(err) // never fails (crypto/rsa)
+	}
+	return key
+})
+
+// idp is a provider of OpenID Connect that believes everybody: codes are good once, with
+// the verifier that belongs to them.
+type idp struct {
+	*httptest.Server
+	key  *rsa.PrivateKey
+	oidc oidctest.Server
+
+	mu     sync.Mutex
+	claims map[string]any        // of the next ID token
+	info   map[string]any        // of user info; nil: there is none
+	codes  map[string]url.Values // what was asked for by the code
+	sign   func(claims string) string
+	down   bool
+	asked  int // for the description
+}
+
+func newIDP(t *testing.T) *idp {
+	t.Helper()
+	key := newKey()
+	p := &idp{key: key, codes: map[string]url.Values{}}
+	p.sign = func(claims string) string { return oidctest.SignIDToken(key, "key", "RS256", claims) }
+	p.oidc.PublicKeys = []oidctest.PublicKey{{PublicKey: key.Public(), KeyID: "key", Algorithm: "RS256"}}
+	p.Server = httptest.NewServer(p)
+	t.Cleanup(p.Close)
+	p.oidc.SetIssuer(p.URL)
+	return p
+}
+
+func (p *idp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch {
+	case r.URL.Path == "/.well-known/openid-configuration" && p.down:
+		p.asked++
+		http.Error(w, "out to lunch", http.StatusServiceUnavailable)
+	case r.URL.Path == "/.well-known/openid-configuration" && p.info != nil:
+		_ = json.NewEncoder(w).Encode(map[string]any{
+			"issuer": p.URL, "authorization_endpoint": p.URL + "/auth", "token_endpoint": p.URL + "/token", "jwks_uri": p.URL + "/keys",
+			"userinfo_endpoint": p.URL + "/info", "id_token_signing_alg_values_supported": []string{"RS256"},
+		})
+	case r.URL.Path == "/info":
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(p.info)
+	case r.URL.Path == "/token":
+		p.token(w, r)
+	default:
+		p.oidc.ServeHTTP(w, r)
+	}
+}
+
+// token gives an ID token for a code. The caller holds mu.
+func (p *idp) token(w http.ResponseWriter, r *http.Request) {
+	_ = r.ParseForm()
+	asked, ok := p.codes[r.PostForm.Get("code")]
+	delete(p.codes, r.PostForm.Get("code"))
+	sum := sha256.Sum256([]byte(r.PostForm.Get("code_verifier")))
+	id, secret, _ := r.BasicAuth()
+	w.Header().Set("Content-Type", "application/json")
+	if !ok || base64.RawURLEncoding.EncodeToString(sum[:]) != asked.Get("code_challenge") || asked.Get("code_challenge_method") != "S256" ||
+		r.PostForm.Get("redirect_uri") != asked.Get("redirect_uri") || id != "bridge" || secret != url.QueryEscape(clientSecret) {
+		w.WriteHeader(http.StatusBadRequest)
+		_, _ = fmt.Fprint(w, `{"error":"invalid_grant","error_description":"that code is not good"}`)
+		return
+	}
+	claims := map[string]any{"iss": p.URL, "aud": "bridge", "sub": "s-1", "exp": time.Now().Add(time.Hour).Unix(), "iat": time.Now().Unix(), "nonce": asked.Get("nonce")}
+	maps.Copy(claims, p.claims)
+	text, _ := json.Marshal(claims)
+	_ = json.NewEncoder(w).Encode(map[string]any{"access_token": "access", "token_type": "Bearer", "id_token": p.sign(string(text))})
+}
+
+// says sets what the provider says of who comes next.
+func (p *idp) says(claims map[string]any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.claims = claims
+}
+
+// lets sends somebody back with a code, as the provider does; at is where the panel has
+// sent them.
+func (p *idp) lets(t *testing.T, at string) (back string) {
+	t.Helper()
+	u, err := url.Parse(at)
+	if err != nil || !strings.HasPrefix(at, p.URL+"/auth?") {
+		t.Fatalf("sent to %q, %v", at, err)
+	}
+	q := u.Query()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	code := fmt.Sprint("code", len(p.codes), time.Now().UnixNano())
+	p.codes[code] = q
+	to, err := url.Parse(q.Get("redirect_uri"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	to.RawQuery = url.Values{"code": {code}, "state": {q.Get("state")}}.Encode()
+	return to.RequestURI()
+}
+
+func withProvider(t *testing.T, change func(*signin.Provider)) (*office, *idp) {
+	t.Helper()
+	p := newIDP(t)
+	one := signin.Provider{
+		Name: "idp", Title: "The Office", Issuer: p.URL, ClientID: "bridge", ClientSecret: clientSecret, Scopes: []string{"email", "profile"},
+		Match: signin.Email, GroupsClaim: "groups",
+	}
+	if change != nil {
+		change(&one)
+	}
+	return newOffice(t, func(c *signin.Config) { c.Providers = []signin.Provider{one} }), p
+}
+
+// through signs in through the provider.
+func (b *browser) through(p *idp) *httptest.ResponseRecorder {
+	b.Helper()
+	w := b.get("/sign-in/idp?next=/board")
+	if w.Code != http.StatusSeeOther {
+		b.Fatalf("to the provider: %d %s", w.Code, w.Body)
+	}
+	return b.get(p.lets(b.T, w.Header().Get("Location")))
+}
+
+var alice = map[string]any{"email": "Alice@Example.com", "email_verified": true, "name": "Alice\n Martin"}
+
+func TestAProviderSaysWhoSomebodyIs(t *testing.T) {
+	o, p := withProvider(t, nil)
+	b := o.browser("192.0.2.1")
+	p.says(alice)
+	w := b.through(p)
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/board" {
+		t.Fatalf("%d %v %s", w.Code, w.Header(), w.Body)
+	}
+	who, _ := o.Who(b.request("GET", "/", nil))
+	if who.Account != "alice@example.com" || who.User != "alice" || who.Role != signin.User || who.Name != "Alice Martin" || who.Provider != "idp" {
+		t.Errorf("%+v", who)
+	}
+	if len(b.cookies) != 1 {
+		t.Errorf("cookies are left: %v", b.cookies)
+	}
+	o.again() // the account stays the same, also under another address
+	p.says(map[string]any{"email": "bob@example.com", "email_verified": "true"})
+	b = o.browser("192.0.2.1")
+	b.through(p)
+	if who, _ := o.Who(b.request("GET", "/", nil)); who.Account != "alice@example.com" || who.User != "bob" || len(o.Accounts()) != 1 {
+		t.Errorf("%+v", who)
+	}
+	b.saw(b.get("/account/password"), http.StatusForbidden, "signin.no_password")
+	if w := b.get("/sign-in/idp"); w.Header().Get("Location") != "/" {
+		t.Errorf("who has signed in is sent to %q", w.Header().Get("Location"))
+	}
+}
+
+func TestWhomAProviderIsNotBelieved(t *testing.T) {
+	unsigned := func(header string) func(string) string {
+		return func(claims string) string {
+			b64 := base64.RawURLEncoding.EncodeToString
+			return b64([]byte(header)) + "." + b64([]byte(claims)) + "."
+		}
+	}
+	stranger, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	with := func(name string, value any) map[string]any {
+		claims := maps.Clone(alice)
+		claims[name] = value
+		return claims
+	}
+	for _, tc := range []struct {
+		name   string
+		claims map[string]any
+		sign   func(string) string
+		key    string // of the message
+		log    string
+	}{
+		{"another nonce", with("nonce", "x"), nil, "signin.not_identified", "nonce"},
+		{"no nonce", with("nonce", ""), nil, "signin.not_identified", "nonce"},
+		{"ran out", with("exp", time.Now().Add(-time.Hour).Unix()), nil, "signin.not_identified", "expired"},
+		{"another issuer", with("iss", "https://evil.example"), nil, "signin.not_identified", "different provider"},
+		{"for somebody else", with("aud", "another"), nil, "signin.not_identified", "audience"},
+		{"given to somebody else", with("azp", "another"), nil, "signin.not_identified", "made for"},
+		{"no subject", with("sub", ""), nil, "signin.not_identified", "subject"},
+		{"a long subject", with("sub", strings.Repeat("x", 256)), nil, "signin.not_identified", "subject"},
+		{"not signed", alice, unsigned(`{"alg":"none"}`), "signin.not_identified", "unexpected signature algorithm"},
+		{"signed with the secret", alice, func(claims string) string {
+			return oidctest.SignIDToken([]byte(strings.Repeat(clientSecret, 2)), "key", "HS256", claims)
+		}, "signin.not_identified", "HS256"},
+		{"signed by somebody else", alice, func(claims string) string { return oidctest.SignIDToken(stranger, "key", "RS256", claims) }, "signin.not_identified", "signature"},
+		{"rubbish", alice, func(string) string { return "rubbish" }, "signin.not_identified", "malformed"},
+		{"an address that is not verified", with("email_verified", false), nil, "signin.email_not_verified", "no such user"},
+		{"nothing about it", map[string]any{"email": "alice@example.com"}, nil, "signin.email_not_verified", "no such user"},
+		{"no address", map[string]any{"name": "Alice"}, nil, "signin.no_email", "no such user"},
+		{"nobody's address", map[string]any{"email": "zoe@example.com", "email_verified": true}, nil, "signin.unknown_user", "no such user"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			o, p := withProvider(t, nil)
+			if tc.sign != nil {
+				p.sign = tc.sign
+			}
+			p.says(tc.claims)
+			b := o.browser("192.0.2.1")
+			b.saw(b.through(p), http.StatusForbidden, tc.key)
+			if b.is() != "" || len(o.Accounts()) != 0 || len(b.cookies) != 0 {
+				t.Errorf("%q is in, with %d accounts and %v", b.is(), len(o.Accounts()), b.cookies)
+			}
+			logged := fmt.Sprint(o.logs.FilterMessage("sign-in refused").All()[0].ContextMap())
+			if !strings.Contains(logged, tc.log) || strings.Contains(logged, clientSecret) || strings.Contains(logged, "eyJ") {
+				t.Errorf("the log has %s", logged)
+			}
+		})
+	}
+}
+
+func TestAReturnBelongsToWhoHasGone(t *testing.T) {
+	o, p := withProvider(t, nil)
+	p.says(alice)
+	begin := func(b *browser) string { return p.lets(t, b.get("/sign-in/idp").Header().Get("Location")) }
+	for name, come := range map[string]func(b *browser) *httptest.ResponseRecorder{
+		"another browser": func(*browser) *httptest.ResponseRecorder {
+			return o.browser("192.0.2.3").get(begin(o.browser("192.0.2.2")))
+		},
+		"another state": func(b *browser) *httptest.ResponseRecorder {
+			return b.get(strings.Replace(begin(b), "state=", "state=x", 1))
+		},
+		"no state": func(b *browser) *httptest.ResponseRecorder {
+			return b.get(strings.Replace(begin(b), "state=", "x=", 1))
+		},
+		"another provider": func(b *browser) *httptest.ResponseRecorder { begin(b); return b.get("/sign-in/idp/callback?code=x") },
+		"too late": func(b *browser) *httptest.ResponseRecorder {
+			back := begin(b)
+			o.pass(11 * time.Minute)
+			return b.get(back)
+		},
+		"twice": func(b *browser) *httptest.ResponseRecorder {
+			back := begin(b)
+			flow := maps.Clone(b.cookies)
+			b.get(back)
+			if b.is() == "" {
+				t.Error("nobody is in after the first time")
+			}
+			b.cookies = flow
+			return b.get(back)
+		},
+		"a cookie of its own making": func(b *browser) *httptest.ResponseRecorder {
+			back := begin(b)
+			for _, c := range b.cookies {
+				c.Value = base64.RawURLEncoding.EncodeToString([]byte(`{"provider":"idp"} and some more to be long enough`))
+			}
+			return b.get(back)
+		},
+	} {
+		b := o.browser("192.0.2.1")
+		w := come(b)
+		if w.Code != http.StatusBadRequest || w.Header().Get("X-Message") != "signin.flow_lost" {
+			t.Errorf("%s: %d %v", name, w.Code, w.Header())
+		}
+		if b.is() != "" {
+			t.Errorf("%s: %s is in", name, b.is())
+		}
+	}
+}
+
+func TestACodeIsGoodOnceAndWithItsVerifier(t *testing.T) {
+	o, p := withProvider(t, nil)
+	p.says(alice)
+	one, two := o.browser("192.0.2.1"), o.browser("192.0.2.2")
+	stolen := p.lets(t, one.get("/sign-in/idp").Header().Get("Location"))
+	code := strings.Split(stolen, "code=")[1]
+	own := p.lets(t, two.get("/sign-in/idp").Header().Get("Location"))
+	replayed := strings.Split(own, "code=")[0] + "code=" + strings.Split(code, "&")[0] + "&state=" + strings.Split(own, "state=")[1]
+	two.saw(two.get(replayed), http.StatusForbidden, "signin.not_identified")
+	if log := fmt.Sprint(o.logs.All()); !strings.Contains(log, "that code is not good") || strings.Contains(log, strings.Split(code, "&")[0]) {
+		t.Errorf("the log has %s", log)
+	}
+	if two.is() != "" {
+		t.Errorf("%s is in with a stolen code", two.is())
+	}
+	b := o.browser("192.0.2.3")
+	at, err := url.Parse(b.get("/sign-in/idp").Header().Get("Location"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.saw(b.get("/sign-in/idp/callback?error=access_denied&error_description=%0Aforged&state="+at.Query().Get("state")), http.StatusForbidden, "signin.provider_refused")
+	at, _ = url.Parse(b.get("/sign-in/idp").Header().Get("Location"))
+	b.saw(b.get("/sign-in/idp/callback?code=x&iss=https://evil.example&state="+at.Query().Get("state")), http.StatusForbidden, "signin.not_identified")
+}
+
+func TestGroupsGiveRolesAtEachSignIn(t *testing.T) {
+	o, p := withProvider(t, func(p *signin.Provider) {
+		p.GroupsClaim = "realm_access.roles"
+		p.Roles = map[signin.Role][]string{signin.Administrator: {"it"}, signin.Operator: {"desk", "reception"}}
+	})
+	in := func(groups any) map[string]any {
+		claims := maps.Clone(alice)
+		claims["realm_access"] = map[string]any{"roles": groups}
+		return claims
+	}
+	var open api.Session
+	for i, tc := range []struct {
+		groups any
+		want   signin.Role
+	}{
+		{[]string{"staff", "reception"}, signin.Operator}, {[]string{"it", "desk"}, signin.Administrator}, {"it", signin.Administrator}, {[]string{}, signin.User}, {7, signin.User},
+	} {
+		p.says(in(tc.groups))
+		b := o.browser("192.0.2.1")
+		b.through(p)
+		who, _ := o.Who(b.request("GET", "/", nil))
+		if who.Role != tc.want || i == 3 && !isClosed(open.Ended) {
+			t.Errorf("%v: %s, want %s", tc.groups, who.Role, tc.want)
+		}
+		open = b.session()
+	}
+	// Who has a role needs no user.
+	p.says(map[string]any{"sub": "s-2", "email": "zoe@example.com", "email_verified": true, "realm_access": map[string]any{"roles": []string{"it"}}})
+	b := o.browser("192.0.2.1")
+	b.through(p)
+	if who, _ := o.Who(b.request("GET", "/", nil)); who.Role != signin.Administrator || who.User != "" || who.Account != "zoe@example.com" {
+		t.Errorf("%+v", who)
+	}
+}
+
+func TestMatchesByOtherClaims(t *testing.T) {
+	for _, tc := range []struct {
+		name    string
+		change  func(*signin.Provider)
+		claims  map[string]any
+		account string
+		user    string
+	}{
+		{"by the username, an id", func(p *signin.Provider) { p.Match, p.UsernameClaim = signin.Username, "preferred_username" }, map[string]any{"preferred_username": "bob"}, "bob", "bob"},
+		{"by the username, an address", func(p *signin.Provider) { p.Match, p.UsernameClaim = signin.Username, "upn" }, map[string]any{"upn": "bob@example.com"}, "bob@example.com", "bob"},
+		{"a trusted address", func(p *signin.Provider) { p.TrustEmail = true }, map[string]any{"email": "alice@example.com"}, "alice@example.com", "alice"},
+		{"anybody", func(p *signin.Provider) { p.MakeAccounts = true }, map[string]any{"email": "Zoë+x@example.com", "email_verified": true}, "zo-x@example.com", ""},
+		{"anybody without a name", func(p *signin.Provider) { p.MakeAccounts = true }, map[string]any{}, "idp", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			o, p := withProvider(t, tc.change)
+			p.says(tc.claims)
+			b := o.browser("192.0.2.1")
+			b.through(p)
+			if who, _ := o.Who(b.request("GET", "/", nil)); who.Account != tc.account || string(who.User) != tc.user {
+				t.Errorf("%+v", who)
+			}
+		})
+	}
+}
+
+func TestALocalAccountIsNobodyElses(t *testing.T) {
+	o, p := withProvider(t, nil)
+	local := o.has("alice@example.com", "administrator")
+	p.says(alice)
+	b := o.browser("192.0.2.1")
+	b.through(p)
+	if b.is() != "alice@example.com-2" || local.is() != "alice@example.com" || b.session().Scope != api.ScopeOwn {
+		t.Errorf("%q, beside %q", b.is(), local.is())
+	}
+	if w := b.signIn("alice@example.com-2", ""); w.Code != http.StatusUnauthorized {
+		t.Errorf("an account without a password lets in with none: %d", w.Code)
+	}
+	yes := true
+	if _, err := o.ChangeAccount(t.Context(), "alice@example.com-2", api.AccountChange{Disabled: &yes}, "cli"); err != nil {
+		t.Fatal(err)
+	}
+	b = o.browser("192.0.2.1")
+	b.saw(b.through(p), http.StatusForbidden, "signin.disabled")
+	if _, err := o.ResetAccount(t.Context(), "alice@example.com-2", "cli"); err == nil || !strings.Contains(err.Error(), "idp says who that is") {
+		t.Errorf("reset: %v", err)
+	}
+}
+
+func TestWhatTheTokenDoesNotSayIsAskedFor(t *testing.T) {
+	o, p := withProvider(t, nil)
+	p.mu.Lock()
+	p.info = map[string]any{"sub": "s-1", "email": "alice@example.com", "email_verified": true}
+	p.mu.Unlock()
+	b := o.browser("192.0.2.1")
+	if b.through(p); b.is() != "alice@example.com" {
+		t.Errorf("%q is in", b.is())
+	}
+	p.mu.Lock()
+	p.info["sub"] = "s-2"
+	p.mu.Unlock()
+	b = o.browser("192.0.2.1")
+	b.saw(b.through(p), http.StatusForbidden, "signin.not_identified")
+}
+
+func TestAProviderThatIsDownHoldsNobodyUp(t *testing.T) {
+	o, p := withProvider(t, nil)
+	p.mu.Lock()
+	p.down = true
+	p.mu.Unlock()
+	b := o.browser("192.0.2.1")
+	w := b.get("/sign-in/idp")
+	b.saw(w, http.StatusBadGateway, "signin.provider_down")
+	if text := w.Header().Get("X-Text"); !strings.HasPrefix(text, "The Office cannot be reached") || !strings.Contains(w.Body.String(), "Down:true") {
+		t.Errorf("%s: %s", text, w.Body)
+	}
+	for range 5 { // it is not asked again and again
+		b.saw(b.get("/sign-in/idp"), http.StatusBadGateway, "signin.provider_down")
+	}
+	p.mu.Lock()
+	asked := p.asked
+	p.down = false
+	p.mu.Unlock()
+	if asked != 1 {
+		t.Errorf("asked %d times", asked)
+	}
+	local := o.has("root", "administrator")
+	o.pass(6 * time.Second)
+	p.says(alice)
+	if b.through(p); b.is() != "alice@example.com" || local.is() != "root" {
+		t.Errorf("%q is in after it is back", b.is())
+	}
+	b.saw(o.browser("192.0.2.1").get("/sign-in/nobody"), http.StatusNotFound, "signin.not_there")
+}
+
+func TestRunAsksProvidersByItself(t *testing.T) {
+	o, p := withProvider(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	p.mu.Lock()
+	p.down = true
+	p.mu.Unlock()
+	go func() { defer close(done); o.Desk.Run(ctx) }()
+	for o.logs.FilterMessage("the provider of sign-ins does not answer as it should; it is asked again and again").Len() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	<-done
+}
+
+func TestNothingIsAskedInClear(t *testing.T) {
+	for at, ok := range map[string]bool{
+		"https://idp.example/x": true, "http://127.0.0.1:8080": true, "http://[::1]": true, "http://localhost": true,
+		"http://idp.example": false, "http://10.0.0.1": false, "file:///etc/passwd": false, "http://localhost.evil.example": false,
+	} {
+		u, err := url.Parse(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := signin.Safe(u); (err == nil) != ok {
+			t.Errorf("%s: %v", at, err)
+		}
+	}
+	server := httptest.NewServer(http.RedirectHandler("http://192.0.2.1/", http.StatusFound))
+	defer server.Close()
+	r, err := http.NewRequestWithContext(t.Context(), "GET", server.URL, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if answer, err := signin.NewClient().Do(r); err == nil {
+		_ = answer.Body.Close()
+		t.Error("a redirection out of TLS was followed")
+	}
+}
