@@ -123,8 +123,12 @@ users: [{id: a, extensions: [1]}]`)
 func TestSyncSwitchedOffIsOffForEverybody(t *testing.T) {
 	folder(t)
 	write(t, "mapping.yaml", "sync: {enabled: false}\n"+statuses+"users: [{id: a, sync: true, extensions: [1]}]")
-	if mustLoad(t, Overrides{}).Mapping.Users[0].Rules.Sync {
-		t.Error("a user is synchronised although sync.enabled is false")
+	if r := mustLoad(t, Overrides{}).Mapping.Users[0].Rules; r.Sync || !r.Off {
+		t.Error("a user is synchronised although sync.enabled is false, or may be")
+	}
+	write(t, "mapping.yaml", statuses+"users: [{id: a, sync: false, extensions: [1]}]")
+	if r := mustLoad(t, Overrides{}).Mapping.Users[0].Rules; r.Sync || r.Off {
+		t.Error("a user of sync: false is synchronised, or may not be")
 	}
 }
 

@@ -7,6 +7,7 @@ type Explanation struct {
 	Sync       bool        `json:"sync"`
 	Incoming   Method      `json:"incoming"`
 	Outgoing   Outgoing    `json:"outgoing"`
+	Own        *OwnPart    `json:"own,omitempty"`    // what the user has set for themself; nil: nothing
 	Status     *Status     `json:"status"`           // what shows; nil: nothing
 	Under      *Status     `json:"under,omitempty"`  // where phones show over it: what was said or chosen; nil: nothing
 	Later      *HeldBack   `json:"later,omitempty"`  // what phones have changed too fast to show yet; nil: all shows

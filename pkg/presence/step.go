@@ -26,7 +26,7 @@ const (
 	Chosen                            // Type, Message, Until, Open, By
 	Saved                             // Version: the view of this version is in the store
 	Tick                              // nothing but time has passed
-	Reloaded                          // the rules are new
+	Reloaded                          // By: the rules are new, by the user's own settings or, "", by the mapping
 )
 
 // Input is one thing that happened to a user. Presences are canonical.

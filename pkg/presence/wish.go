@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -244,8 +245,9 @@ func (s *step) due() (next Time) {
 func (s *step) reload() {
 	s.free = true
 	if s.v.Later == nil { // else it shows what phones said before
-		s.by = ByReload
+		s.by = cmp.Or(s.in.By, ByReload)
 	}
+	s.fx.Changed = s.fx.Changed || s.in.By != "" // settings are kept with the version that has them
 	defer s.share()
 	if s.v.Default != s.r.Default || !slices.EqualFunc(s.v.Extensions, s.r.Extensions, func(x Extension, id ExtensionID) bool { return x.ID == id }) {
 		s.fx.Changed = true

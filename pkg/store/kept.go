@@ -30,6 +30,7 @@ var keptTables = []kept{
 	{4, "mapped_users", "position", "user_id definition tags group_names", "position"},
 	{6, "accounts", "name", "name title hash user_id role rights made made_by signed_in provider subject language preferences", "disabled"},
 	{6, "invitations", "hash", "hash name user_id role rights made made_by expires", "again"},
+	{7, "own_settings", "user_id", "user_id pbx extension", "sync"},
 }
 
 // column is one of a kept table.

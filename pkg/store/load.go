@@ -11,7 +11,7 @@ import (
 // users take a second or two.
 const loadTimeout = 2 * time.Minute
 
-// Load returns what a bridge starts from. Users and PBXs are ordered by their
+// Load returns what a bridge starts from. Users, PBXs and settings are ordered by their
 // ids; a user's Status is left nil, the view holds it.
 func (s *SQL) Load(ctx context.Context) (State, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
@@ -38,6 +38,9 @@ func (s *SQL) Load(ctx context.Context) (State, error) {
 	}, `SELECT name, incarnation, heard FROM pbxs ORDER BY name`)
 	if err != nil {
 		return State{}, s.fail(ctx, "load pbxs", err)
+	}
+	if st.Own, err = s.loadOwn(ctx); err != nil {
+		return State{}, s.fail(ctx, "load own settings", err)
 	}
 	return st, nil
 }

@@ -24,6 +24,11 @@ func (s *SQL) Save(ctx context.Context, b *Batch) error {
 		if err := rows(ctx, tx, &s.savePBX, b.PBXs, pbxRow); err != nil {
 			return fmt.Errorf("pbxs: %w", err)
 		}
+		for i := range b.Own {
+			if err := s.saveOwn(ctx, tx, &b.Own[i]); err != nil {
+				return fmt.Errorf("own settings: %w", err)
+			}
+		}
 		return nil
 	})
 	if err == nil && s.dialect.Saved != nil {

@@ -48,12 +48,14 @@ type Batch struct {
 	Users   []User // the newest version of each, at most one row a user
 	History []Entry
 	PBXs    []PBX
+	Own     []Settings // at most one a user
 }
 
 // State is everything that a bridge starts from.
 type State struct {
 	Users []User
 	PBXs  []PBX
+	Own   []Settings
 	Clean bool // the last bridge stopped in order, so that nothing newer than this was ever shown
 }
 

@@ -92,6 +92,7 @@ func fill(t *testing.T, s *store.SQL) {
 		addToken(t, s, token("token "+text, i))
 		addAccount(t, s, account("account "+text, text, i))
 		rows["row "+text] = []byte(text)
+		b.Own = append(b.Own, own(string(id), text, i))
 	}
 	b.Users = append(b.Users, store.User{ID: "zz nothing", Version: 1<<63 - 1, View: []byte{}})
 	b.PBXs = append(b.PBXs, store.PBX{Name: "zz nothing"})

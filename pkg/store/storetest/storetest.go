@@ -60,6 +60,7 @@ func Run(t *testing.T, fresh func(*testing.T) Opener) {
 		{"sessions come back until they are ended or run out", sessions},
 		{"users of the mapping come back in their order", mappedUsers},
 		{"a change of users is all or nothing", mappedAllOrNothing},
+		{"own settings come back until they are forgotten", ownSettings},
 		{"a reopened store keeps everything", reopen},
 		{"only an ordered stop is clean", cleanFlag},
 		{"a second bridge is kept out", inUse},

@@ -1,0 +1,9 @@
+-- What users have set for themselves, which wins over the mapping. Who has set nothing has no row.
+
+-- +goose Up
+CREATE TABLE own_settings (
+    user_id   TEXT NOT NULL PRIMARY KEY CHECK (user_id <> ''),
+    pbx       TEXT,                         -- of the default extension; NULL: the mapping's
+    extension TEXT,                         -- its number; likewise
+    sync      INTEGER CHECK (sync IN (0, 1)) -- NULL: as the mapping says
+) STRICT;
