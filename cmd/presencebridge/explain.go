@@ -47,6 +47,9 @@ func (m *Main) explain(ctx context.Context, user string) error {
 		m.printf("%s pauses the members of queues that they are, where the PBX has queue_members.\n", plain(e.Pauses.Name))
 	}
 	m.printf("%s\n%s\n", why(&e), target(&e))
+	for _, text := range ownPart(e.Own) {
+		m.printf("%s\n", text)
+	}
 	for i := range e.Extensions {
 		m.printReasoning(&e.Extensions[i])
 	}
@@ -130,6 +133,30 @@ func target(e *presence.Explanation) string {
 	default:
 		return "A status chosen in the panel is written to the default extension."
 	}
+}
+
+// ownPart tells what the user has set for themself, a sentence each.
+func ownPart(o *presence.OwnPart) (sentences []string) {
+	if o == nil {
+		return nil
+	}
+	switch {
+	case o.Default == nil:
+	case o.DefaultIgnored:
+		sentences = append(sentences, fmt.Sprintf("The user chose %s as the default extension, which is not theirs any more: the one of the mapping holds.", plain(o.Default.String())))
+	default:
+		sentences = append(sentences, fmt.Sprintf("The user chose the default extension, %s.", plain(o.Default.String())))
+	}
+	switch {
+	case o.Sync == nil:
+	case o.SyncIgnored:
+		sentences = append(sentences, "The user switched synchronisation on, but sync.enabled has it off for everybody.")
+	case *o.Sync:
+		sentences = append(sentences, "The user switched synchronisation on.")
+	default:
+		sentences = append(sentences, "The user switched synchronisation off.")
+	}
+	return sentences
 }
 
 func (m *Main) printReasoning(x *presence.Reasoning) {

@@ -119,21 +119,26 @@ func (b *Bridge) Choose(ctx context.Context, id presence.UserID, c Choice) (User
 	if gone {
 		return b.User(id)
 	}
+	if err := b.kept(ctx, done); err != nil {
+		return User{}, err
+	}
+	chosen.Saved = true
+	return chosen, nil
+}
+
+// kept waits for the commit of what a person has decided.
+func (b *Bridge) kept(ctx context.Context, done <-chan error) (err error) {
 	limit := time.NewTimer(b.opt.AcceptWait)
 	defer limit.Stop()
 	select {
 	case err := <-done:
-		if err != nil {
-			return User{}, err
-		}
-		chosen.Saved = true
-		return chosen, nil
+		return err
 	case <-limit.C:
 		err = fmt.Errorf("the store did not answer in %v", b.opt.AcceptWait)
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	return User{}, fmt.Errorf("%w: %w; it will be kept and written to the phones once it is saved, unless the bridge stops before", ErrPending, err)
+	return fmt.Errorf("%w: %w; it will be kept, and written to the phones, once it is saved, unless the bridge stops before", ErrPending, err)
 }
 
 // Explain tells why a user's status is what it is.
@@ -145,6 +150,8 @@ func (b *Bridge) Explain(ctx context.Context, id presence.UserID) (presence.Expl
 	err := b.run(ctx, func() {
 		if u := b.users[id]; u != nil {
 			e = u.view.Explain(u.mapped.Rules, b.clock.last)
+			mapped, o := b.byMapping(u)
+			e.Own = o.Explain(mapped.Rules)
 		}
 	})
 	return e, err

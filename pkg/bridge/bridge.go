@@ -88,6 +88,7 @@ type Bridge struct {
 	types    *presence.Types
 	users    map[presence.UserID]*user
 	parked   map[presence.UserID]*user // whom the mapping does not have now
+	own      map[presence.UserID]*own  // what users have set for themselves; only of those who have
 	pbxs     map[string]*pbx
 	waiting  map[*user][]waiter
 	due      dueHeap
@@ -106,7 +107,7 @@ type Bridge struct {
 
 // user is one user in the owner loop.
 type user struct {
-	mapped *presence.MappedUser // never changed; no Rules: known from the store only
+	mapped *presence.MappedUser // with the user's own settings; never changed; no Rules: known from the store only
 	view   presence.View
 	saved  uint64 // the version in the store
 	last   *LastChange
@@ -154,6 +155,7 @@ func Open(ctx context.Context, opt Options) (*Bridge, error) {
 		clock:   newClock(opt.Now),
 		users:   map[presence.UserID]*user{},
 		parked:  map[presence.UserID]*user{},
+		own:     map[presence.UserID]*own{},
 		pbxs:    map[string]*pbx{},
 		waiting: map[*user][]waiter{},
 		saver:   newSaver(opt.Store, opt.SaveTimeout),

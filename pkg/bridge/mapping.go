@@ -32,6 +32,7 @@ func (b *Bridge) wake(state store.State) error {
 	if !state.Clean {
 		b.floor = uint64(now.Time().UnixMicro())
 	}
+	b.keepOwn(state.Own)
 	reader := presence.Reader{Types: b.opt.Mapping.Types}
 	// Side by side, not among what the reading leaves behind. Users are never let go of;
 	// their names from the store are, once the mapping has them.
@@ -84,6 +85,7 @@ func (b *Bridge) apply(m *presence.Mapping) {
 		b.due.schedule(u, presence.Time{})
 	}
 	old := b.users
+	b.forgetMapping()
 	b.users = make(map[presence.UserID]*user, len(m.Users))
 	for i := range m.Users {
 		b.adopt(&m.Users[i])
@@ -139,7 +141,7 @@ func (b *Bridge) adopt(mapped *presence.MappedUser) {
 		u = &user{view: presence.View{User: mapped.ID, Version: b.floor}}
 	}
 	delete(b.parked, mapped.ID)
-	u.mapped, u.view.User = mapped, mapped.ID // which frees the text that the store gave
+	u.mapped, u.view.User = b.described(mapped), mapped.ID // which frees the text that the store gave
 	b.users[mapped.ID] = u
 }
 

@@ -66,6 +66,30 @@ type Choice struct {
 	IfNone  bool      // only if the user has no status; else nothing is done, and the user comes back as they are
 }
 
+// Settings are what a user has set for themself, and what the mapping says of that.
+type Settings struct {
+	Default        *presence.ExtensionID `json:"default_extension"`                   // nil: as the mapping says
+	Sync           *bool                 `json:"sync"`                                // likewise
+	DefaultIgnored bool                  `json:"default_extension_ignored,omitempty"` // it is not the user's any more, so the mapping's holds
+	Mapping        MappedSettings        `json:"mapping"`
+}
+
+// MappedSettings are what holds where a user has set nothing.
+type MappedSettings struct {
+	Default *presence.ExtensionID `json:"default_extension"` // nil: the user has no extension
+	Sync    bool                  `json:"sync"`
+	Off     bool                  `json:"sync_off,omitempty"` // the synchronisation is off for everybody, whatever a user sets
+}
+
+// SettingsChange is what somebody sets for a user.
+type SettingsChange struct {
+	SetDefault bool
+	Default    *presence.ExtensionID // with SetDefault; nil: as the mapping says
+	SetSync    bool
+	Sync       *bool  // with SetSync; nil: as the mapping says
+	By         string // as in Choice
+}
+
 // PBX is a PBX as the API shows it.
 type PBX struct {
 	connector.Health
@@ -98,7 +122,7 @@ var (
 	ErrNoStatus = errors.New("no such status type")
 	ErrBadInput = errors.New("bad input")
 	ErrUnsaved  = errors.New("the store cannot be written")
-	ErrPending  = errors.New("the status is shown but not saved")
+	ErrPending  = errors.New("it holds but is not saved")
 	ErrStopping = errors.New("the bridge is stopping")
 )
 
