@@ -43,6 +43,9 @@ func (m *Main) explain(ctx context.Context, user string) error {
 	if text := m.phonePart(&e); text != "" {
 		m.printf("%s\n", text)
 	}
+	if e.Absent != nil {
+		m.printf("%s\n", m.absence(&e))
+	}
 	if e.Pauses != nil {
 		m.printf("%s pauses the members of queues that they are, where the PBX has queue_members.\n", plain(e.Pauses.Name))
 	}
@@ -104,10 +107,26 @@ func (m *Main) phonePart(e *presence.Explanation) string {
 		return text + "."
 	case !p.Shows:
 		return text + ", which does not show: " + string(p.Rule) + "."
-	case e.Under == nil:
-		return text + ". That shows until it is over; under it nothing was ever said."
 	}
-	return fmt.Sprintf("%s. That shows over %s, set by %s, until it is over.", text, plain(e.Under.Type.Name), plain(e.Under.By))
+	return text + ". " + lying(e)
+}
+
+// absence tells what it has to do with it that the user has no page open.
+func (m *Main) absence(e *presence.Explanation) string {
+	a := e.Absent
+	text := fmt.Sprintf("No page of the panel has been open since %s (%s)", m.clock(a.Since.Time()), age(m.Now().Sub(a.Since.Time())))
+	if !a.Shows {
+		return text + ", which does not show: " + string(a.Rule) + "."
+	}
+	return text + ". " + lying(e)
+}
+
+// lying tells what lies under what phones, or an absence, show.
+func lying(e *presence.Explanation) string {
+	if e.Under == nil {
+		return "That shows until it is over; under it nothing was ever said."
+	}
+	return fmt.Sprintf("That shows over %s, set by %s, until it is over.", plain(e.Under.Type.Name), plain(e.Under.By))
 }
 
 // why tells which rule decided.

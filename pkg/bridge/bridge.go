@@ -79,6 +79,7 @@ type Bridge struct {
 	log   *zap.Logger
 	inbox *inbox
 	board *board        // what the API reads
+	pages *pages        // who has one open
 	do    chan func()   // runs in the owner loop
 	load  sync.Mutex    // held while the mapping is loaded and applied
 	ended chan struct{} // closed when the owner loop takes no more commands
@@ -150,6 +151,7 @@ func Open(ctx context.Context, opt Options) (*Bridge, error) {
 		log:     opt.Log,
 		inbox:   newInbox(),
 		board:   newBoard(uint64(opt.Now().UnixMicro())),
+		pages:   newPages(),
 		do:      make(chan func()),
 		ended:   make(chan struct{}),
 		clock:   newClock(opt.Now),
@@ -170,6 +172,7 @@ func Open(ctx context.Context, opt Options) (*Bridge, error) {
 		return nil, err
 	}
 	b.started = b.clock.next()
+	b.pages.opens = b.started.Add(returnWait)
 	b.apply(opt.Mapping)
 	b.opt.Mapping = nil // a later one shall not keep it alive
 	for _, u := range b.parked {

@@ -66,6 +66,7 @@ func newest(v *presence.View) (t presence.Time) {
 		}
 	}
 	later(v.PhoneSince)
+	later(v.Out)
 	if v.Hold != nil {
 		later(v.Hold.Since)
 	}
@@ -108,6 +109,7 @@ func (b *Bridge) apply(m *presence.Mapping) {
 	b.board.reorder(b.users, order, b.types)
 	for _, u := range order {
 		b.step(u, &presence.Input{Kind: presence.Reloaded}, now)
+		b.meet(u.mapped.ID)
 		b.board.put(u) // the name, or nothing, may be new
 		b.light(u, true)
 		b.pause(u, true)

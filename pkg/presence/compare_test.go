@@ -176,7 +176,7 @@ func nameOf(in *Input) string {
 		return fmt.Sprintf("saved %d", in.Version)
 	case Snapshot:
 		return fmt.Sprintf("snapshot %s session=%d new=%v %v", in.PBX, in.Session, in.NewLife, in.Shows)
-	case Tick, Reloaded, Down, Loaded:
+	case Tick, Reloaded, Down, Loaded, SignedIn:
 		return kindNames[in.Kind] + " " + in.PBX
 	case DNDChanged, DNDListed:
 		return fmt.Sprintf("%s %s%s on=%v flicked=%v %v", kindNames[in.Kind], in.PBX, in.Extension, in.On, in.Flicked, in.DNDs)
@@ -190,6 +190,7 @@ func nameOf(in *Input) string {
 var kindNames = map[InputKind]string{
 	Event: "event", Acked: "acked", Refused: "refused", Unsent: "unsent", Answered: "answered", Unreadable: "unreadable",
 	PhoneChanged: "phone", PhonesListed: "phones", DNDChanged: "device", DNDListed: "devices", Loaded: "loaded", Down: "down", Tick: "tick", Reloaded: "reloaded",
+	SignedIn: "signed in", SignedOut: "signed out",
 }
 
 const stamp = "15:04:05.000000"

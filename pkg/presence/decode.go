@@ -68,6 +68,7 @@ func (r *Reader) view(v *View) {
 		v.Later = r.later()
 	}
 	v.PhoneSince = r.optional(`,"phone_since":`)
+	v.Out = r.optional(`,"out":`)
 	if r.is(`,"hold":`) {
 		v.Hold = r.hold()
 	}

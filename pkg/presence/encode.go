@@ -31,6 +31,7 @@ func (v *View) AppendJSON(b []byte) []byte {
 		b = v.Later.append(append(b, `,"later":`...))
 	}
 	b = nonZero(b, `,"phone_since":`, v.PhoneSince)
+	b = nonZero(b, `,"out":`, v.Out)
 	if v.Hold != nil {
 		b = v.Hold.append(append(b, `,"hold":`...))
 	}

@@ -14,6 +14,7 @@ type Explanation struct {
 	Pauses     *StatusType `json:"pauses,omitempty"` // for which members of queues are paused; nil: they are not
 	Rule       Rule        `json:"rule"`             // why the winner won, or why there is none
 	Phone      PhonePart   `json:"phone"`
+	Absent     *AbsentPart `json:"absent,omitempty"` // that the user has no page open; nil: they have one, or it does not matter
 	Extensions []Reasoning `json:"extensions"`
 }
 
@@ -77,15 +78,20 @@ func (v *View) Explain(r *Rules, now Time) Explanation {
 		e.Status = &st
 	}
 	over, why, shows := s.overlay(e.Status)
-	e.Phone = PhonePart{State: v.Phone, Since: v.PhoneSince, Shows: shows, Rule: why}
+	e.Phone = PhonePart{State: v.Phone, Since: v.PhoneSince, Shows: shows && why == PhoneShows, Rule: s.phoneRule(e.Status)}
+	e.Absent = s.explainAbsence(e.Status, e.Phone.Shows)
 	if shows {
 		e.Status, e.Under = &over, e.Status
 	}
 	if v.Later != nil {
 		e.Later = &HeldBack{v.Later.At, e.Status}
-		e.Status, e.Under, e.Phone.Shows = v.Status, v.Under, v.Over
+		absent := v.Over && v.Status.By == ByPanel(v.User)
+		e.Status, e.Under, e.Phone.Shows = v.Status, v.Under, v.Over && !absent
 		if shows != v.Over {
 			e.Phone.Rule = PhoneTooFast
+		}
+		if e.Absent != nil && absent {
+			e.Absent.Shows, e.Absent.Rule = true, AbsentShows
 		}
 	}
 	if r.Sync {
@@ -95,6 +101,16 @@ func (v *View) Explain(r *Rules, now Time) Explanation {
 		e.Extensions = append(e.Extensions, s.reasoning(c, rule, held))
 	}
 	return e
+}
+
+// phoneRule is why phones show over the chosen status, or do not.
+func (s *step) phoneRule(chosen *Status) Rule {
+	c, ignored := s.doing()
+	if ignored {
+		return PhoneIgnored
+	}
+	_, why, _ := s.show(chosen, &c)
+	return why
 }
 
 func (s *step) reasoning(c candidate, won Rule, held bool) Reasoning {

@@ -27,6 +27,8 @@ const (
 	Saved                             // Version: the view of this version is in the store
 	Tick                              // nothing but time has passed
 	Reloaded                          // By: the rules are new, by the user's own settings or, "", by the mapping
+	SignedIn                          // the user has opened a page
+	SignedOut                         // Heard: the user has had no page open since then; zero: now
 )
 
 // Input is one thing that happened to a user. Presences are canonical.
@@ -147,6 +149,8 @@ func (s *step) run() {
 		s.tick()
 	case Reloaded:
 		s.reload()
+	case SignedIn, SignedOut:
+		s.signed()
 	default:
 		i := s.v.find(in.Extension)
 		if i < 0 {

@@ -14,12 +14,13 @@ type View struct {
 	Version    uint64      `json:"version"`         // rises with everything a page can see
 	Asks       uint64      `json:"asks"`            // the last number given to a write
 	Alone      bool        `json:"alone,omitempty"` // sync was off when last looked at
-	Over       bool        `json:"over,omitempty"`  // Status is what the phones show over Under
+	Over       bool        `json:"over,omitempty"`  // Status is what the phones show over Under, or that nobody is there
 	Phone      PhoneState  `json:"phone,omitempty"` // what all phones do together
 	Status     *Status     `json:"status"`          // what shows; nil: nothing
 	Under      *Status     `json:"under,omitempty"` // with Over: what was said or chosen; nil: nothing
 	Later      *Later      `json:"later,omitempty"` // what phones have changed too fast to show; nil: all shows
 	PhoneSince Time        `json:"phone_since,omitzero"`
+	Out        Time        `json:"out,omitzero"` // since when the user has no page open; zero: they have one, or nobody tells
 	Hold       *Hold       `json:"hold,omitempty"`
 	Default    int         `json:"default"`    // as Rules.Default
 	Extensions []Extension `json:"extensions"` // as Rules.Extensions, same order

@@ -247,7 +247,10 @@ func (s *step) reload() {
 	if s.v.Later == nil { // else it shows what phones said before
 		s.by = cmp.Or(s.in.By, ByReload)
 	}
-	s.fx.Changed = s.fx.Changed || s.in.By != "" // settings are kept with the version that has them
+	s.fx.Changed = s.fx.Changed || s.in.By != ""         // settings are kept with the version that has them
+	if !s.v.Out.IsZero() && !s.r.Phones.AsksForPages() { // nobody tells any more
+		s.v.Out, s.fx.Durable = Time{}, true
+	}
 	defer s.share()
 	if s.v.Default != s.r.Default || !slices.EqualFunc(s.v.Extensions, s.r.Extensions, func(x Extension, id ExtensionID) bool { return x.ID == id }) {
 		s.fx.Changed = true

@@ -13,6 +13,7 @@ type world struct {
 	seed  uint64
 	rng   *rand.Rand
 	quiet *rand.Rand // what feature codes do, likewise
+	pages *rand.Rand // who has the panel open, likewise
 	calls *rand.Rand // what devices do, so that a seed does the rest as it did before
 	plans *rand.Rand // what ends by itself, likewise
 	trace func(string)
@@ -68,11 +69,12 @@ type act struct {
 func newWorld(seed uint64) *world {
 	w := &world{
 		seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), calls: rand.New(rand.NewPCG(seed, 2)), plans: rand.New(rand.NewPCG(seed, 3)),
-		quiet: rand.New(rand.NewPCG(seed, 4)), calm: seed%5 == 0,
+		quiet: rand.New(rand.NewPCG(seed, 4)), calm: seed%5 == 0, pages: rand.New(rand.NewPCG(seed, 5)),
 		wall: t0, last: t0, synced: map[string]bool{}, accepted: map[ExtensionID]*promise{},
 	}
 	w.setup = newSetup(w.rng)
 	w.setup.end(w.plans)
+	w.setup.leave(w.pages)
 	w.rules = w.setup.rules()
 	w.view = &View{User: "alice"}
 	w.oracle = &oracle{r: w.rules}
@@ -157,6 +159,7 @@ func (w *world) now() Time {
 // act does one thing at random.
 func (w *world) act() {
 	w.device()
+	w.page()
 	w.flutter()
 	w.feature()
 	p := pickOne(w.rng, w.pbxs)
@@ -415,6 +418,9 @@ func (w *world) reload() {
 	w.setup.change(w.rng)
 	if w.plans.IntN(4) == 0 {
 		w.setup.end(w.plans)
+	}
+	if w.pages.IntN(3) == 0 {
+		w.setup.leave(w.pages)
 	}
 	w.apply()
 }

@@ -116,6 +116,7 @@ func Explanations() map[presence.UserID]presence.Explanation {
 		"carol": {User: "carol", Incoming: presence.Default, Outgoing: presence.ToDefault, Rule: presence.WonNothing,
 			Own:        &presence.OwnPart{Default: &presence.ExtensionID{PBX: "main", Number: "1009"}, DefaultIgnored: true, Sync: new(bool)},
 			Phone:      presence.PhonePart{State: presence.PhoneOffline, Since: past(time.Hour), Rule: presence.PhoneLeftAlone},
+			Absent:     &presence.AbsentPart{Since: past(2 * time.Hour), Rule: presence.PhoneLeftAlone},
 			Extensions: []presence.Reasoning{{Extension: main("1004"), Default: true, Reachable: true, Rule: presence.LostSilent}}},
 		"dave": {User: "dave", Sync: true, Incoming: presence.Latest, Outgoing: presence.ToAll, Rule: presence.WonLatest,
 			Status: &presence.Status{Type: &types[4], Since: past(2 * time.Minute), By: "extension main/1006"},
