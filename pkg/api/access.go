@@ -93,12 +93,24 @@ func (c *caller) mayChooseFor(id presence.UserID) error {
 		if c.others || c.user == id {
 			return nil
 		}
-		return problem(http.StatusForbidden, "A status, and what a user sets for themself, is changed by the one whose it is; operators may do it for others where the operator of the bridge has written sign_in.operators_may_set: true.")
+		return problem(http.StatusForbidden, "A status is changed by the one whose it is; operators may do it for others where the operator of the bridge has written sign_in.operators_may_set: true.")
 	}
 	if c.scope != ScopeOwn || c.user == id {
 		return nil
 	}
 	return problem(http.StatusForbidden, fmt.Sprintf("The token is for the status and the settings of %q alone; for others take one of the scope %q.", c.user, ScopeSet))
+}
+
+// maySettle refuses a caller who may read and change the settings of another user only. An
+// administrator of the panel may those of everybody, which win over the mapping.
+func (c *caller) maySettle(id presence.UserID) error {
+	switch {
+	case !c.person:
+		return c.mayChooseFor(id)
+	case c.user == id, c.scope.covers(ScopeAdmin):
+		return nil
+	}
+	return problem(http.StatusForbidden, "Settings are those of a user: you may change your own, and administrators of the panel everybody's.")
 }
 
 // while is ctx for as long as the caller may ask at most.

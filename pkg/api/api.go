@@ -36,6 +36,8 @@ type Bridge interface {
 	Settings(ctx context.Context, id presence.UserID) (bridge.Settings, error)
 	// Set returns once the change of the settings is committed.
 	Set(ctx context.Context, id presence.UserID, c bridge.SettingsChange) (bridge.Settings, error)
+	// SignedIn notes that a user has a page open, until release is called. It does not wait.
+	SignedIn(id presence.UserID) (release func())
 	Explain(ctx context.Context, id presence.UserID) (presence.Explanation, error)
 	History(ctx context.Context, q store.Query) ([]store.Entry, error)
 	Types() []presence.StatusType

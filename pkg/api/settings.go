@@ -11,7 +11,7 @@ import (
 const exampleSettings = `{"default_extension": {"pbx": "main", "extension": "1001"}, "sync": null}`
 
 func (h *Handler) settings(w http.ResponseWriter, r *request) error {
-	if err := r.from.mayChooseFor(userID(r)); err != nil {
+	if err := r.from.maySettle(userID(r)); err != nil {
 		return err
 	}
 	ctx, cancel := h.call(r)
@@ -25,7 +25,7 @@ func (h *Handler) settings(w http.ResponseWriter, r *request) error {
 
 // set changes what a user has set for themself. What the body does not name stays.
 func (h *Handler) set(w http.ResponseWriter, r *request) error {
-	if err := r.from.mayChooseFor(userID(r)); err != nil {
+	if err := r.from.maySettle(userID(r)); err != nil {
 		return err
 	}
 	fields, err := body(w, r, exampleSettings, "default_extension", "sync")

@@ -40,6 +40,7 @@ type Bridge struct {
 	choices []bridge.Choice
 	set     map[presence.UserID]bridge.Settings
 	setBy   []string
+	pages   map[presence.UserID]int
 	reloads int
 	feeds   int
 	changed chan struct{} // closed and made anew at every change
@@ -49,7 +50,7 @@ type Bridge struct {
 func New() *Bridge {
 	b := &Bridge{
 		Entries: History(), StatusTypes: Types(), Conditions: PBXs(), Explanations: Explanations(),
-		now: Now, ids: map[presence.UserID]uint64{}, gone: map[presence.UserID]uint64{}, set: map[presence.UserID]bridge.Settings{}, changed: make(chan struct{}),
+		now: Now, ids: map[presence.UserID]uint64{}, gone: map[presence.UserID]uint64{}, set: map[presence.UserID]bridge.Settings{}, pages: map[presence.UserID]int{}, changed: make(chan struct{}),
 	}
 	for _, u := range Users() {
 		b.Put(u)
@@ -210,6 +211,25 @@ func (b *Bridge) Set(_ context.Context, id presence.UserID, c bridge.SettingsCha
 	b.set[id] = s
 	b.setBy = append(b.setBy, c.By)
 	return s, nil
+}
+
+// SignedIn counts a page.
+func (b *Bridge) SignedIn(id presence.UserID) (release func()) {
+	b.count(id, 1)
+	return sync.OnceFunc(func() { b.count(id, -1) })
+}
+
+func (b *Bridge) count(id presence.UserID, by int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pages[id] += by
+}
+
+// Pages tells how many pages a user has open.
+func (b *Bridge) Pages(id presence.UserID) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.pages[id]
 }
 
 // SetBy are who has changed settings so far.
