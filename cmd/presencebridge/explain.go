@@ -66,7 +66,7 @@ func (m *Main) outcome(e *presence.Explanation) string {
 	if s == nil {
 		return user + " has no status."
 	}
-	text := fmt.Sprintf("%s is %s", user, plain(s.Type.Name))
+	text := fmt.Sprintf("%s is %s", user, named(s.Type.Name, s.Label))
 	if s.Message != "" {
 		text += " " + quoted(s.Message)
 	}
@@ -87,7 +87,7 @@ func (m *Main) outcome(e *presence.Explanation) string {
 func (m *Main) heldBack(l *presence.HeldBack) string {
 	name := "no status"
 	if l.Status != nil {
-		name = plain(l.Status.Type.Name)
+		name = named(l.Status.Type.Name, l.Status.Label)
 	}
 	return fmt.Sprintf("The phone changes faster than a person; shown again at %s: %s, if it stays so.", l.At.Time().In(m.Zone).Format(time.TimeOnly), name)
 }
@@ -126,7 +126,7 @@ func lying(e *presence.Explanation) string {
 	if e.Under == nil {
 		return "That shows until it is over; under it nothing was ever said."
 	}
-	return fmt.Sprintf("That shows over %s, set by %s, until it is over.", plain(e.Under.Type.Name), plain(e.Under.By))
+	return fmt.Sprintf("That shows over %s, set by %s, until it is over.", named(e.Under.Type.Name, e.Under.Label), plain(e.Under.By))
 }
 
 // why tells which rule decided.
@@ -226,7 +226,7 @@ func (m *Main) said(x *presence.Reasoning) string {
 	if x.Type == nil {
 		return "nothing that counts"
 	}
-	text := plain(x.Type.Name)
+	text := named(x.Type.Name, x.Label)
 	if x.Message != "" {
 		text += " " + quoted(x.Message)
 	}

@@ -129,6 +129,7 @@ func TestCommandsPrintWhatTheGoldenFilesSay(t *testing.T) {
 		{name: "status-unknown", args: "status alcie"},
 		{name: "set", args: "set alice dnd --message Busy --until 14:00"},
 		{name: "set-never", args: "set alice lunch --until never"},
+		{name: "set-label", args: "set alice training --label Wine"},
 		{name: "set-json", args: "set alice dnd --json"},
 		{name: "set-overruled", args: "set bob lunch"},
 		{name: "set-unknown-status", args: "set bob lunsh"},

@@ -31,6 +31,7 @@ type UserStatus struct {
 	Base    presence.Base   `json:"base"`
 	Color   string          `json:"color"`
 	Message string          `json:"message"`
+	Label   string          `json:"label,omitempty"` // what the user calls it; "": as its type is called
 	Since   time.Time       `json:"since"`
 	Until   *time.Time      `json:"until"`
 	By      string          `json:"by"`
@@ -60,6 +61,7 @@ type LastChange struct {
 type Choice struct {
 	Type    presence.TypeID
 	Message string
+	Label   string    // what the user calls it, where the type allows that; "": as the type is called
 	Until   time.Time // zero: as long as the type lasts
 	Open    bool      // without a return time, however long the type lasts
 	By      string    // "cli", "panel USER", "api TOKEN" ...

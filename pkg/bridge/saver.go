@@ -62,7 +62,7 @@ func (l *line) entry() store.Entry {
 	st := &l.Status
 	return store.Entry{
 		User: l.user, At: l.At.Time(), Type: st.Type.ID, Name: st.Type.Name, Base: st.Type.Base,
-		Message: st.Message, Since: st.Since.Time(), Until: st.Until.Time(), By: l.By, Rule: l.Rule, Version: l.version,
+		Message: st.Message, Label: st.Label, Since: st.Since.Time(), Until: st.Until.Time(), By: l.By, Rule: l.Rule, Version: l.version,
 	}
 }
 

@@ -41,6 +41,7 @@ type Reasoning struct {
 	Shows     *Presence   `json:"shows"` // nil: its PBX has not told yet
 	Type      *StatusType `json:"type"`  // of what was said; nil: nothing
 	Message   string      `json:"message"`
+	Label     string      `json:"label,omitempty"` // of what was chosen there; "": none
 	Since     Time        `json:"since,omitzero"`
 	Until     Time        `json:"until,omitzero"`
 	By        string      `json:"by"`
@@ -117,7 +118,7 @@ func (s *step) reasoning(c candidate, won Rule, held bool) Reasoning {
 	x := c.x
 	y := Reasoning{
 		Extension: x.ID, Default: c.def, Reachable: x.Session != 0, AwaySince: x.AwayAt,
-		Message: x.Said.message(), Since: x.Said.Since, Until: x.Said.Until, By: x.Said.By,
+		Message: x.Said.message(), Label: s.v.label(x.ID, x.Said.Since), Since: x.Said.Since, Until: x.Said.Until, By: x.Said.By,
 		Won: c.rule == "" && !held, Rule: c.rule, Heard: Report{x.Shows.Presence(), x.Heard.At, x.Heard.As.String()}, Phone: s.phone(x),
 	}
 	switch {

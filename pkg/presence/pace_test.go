@@ -28,7 +28,7 @@ func (p *page) equals(q *page) bool {
 	if p.over != q.over || p.over != "" && p.since != q.since || (p.is == nil) != (q.is == nil) {
 		return false
 	}
-	return p.is == nil || p.is.t == q.is.t && p.is.text == q.is.text && p.is.since == q.is.since && p.is.until == q.is.until && p.is.by == q.is.by
+	return p.is == nil || p.is.t == q.is.t && p.is.text == q.is.text && p.is.label == q.is.label && p.is.since == q.is.since && p.is.until == q.is.until && p.is.by == q.is.by
 }
 
 // publish lets what is true show, if phones do not change it too fast.
@@ -71,7 +71,7 @@ func (p *pace) compare(v *View) string {
 	}
 	shown := page{over: p.shows.over, since: p.shows.since, by: p.shows.by}
 	if under != nil {
-		shown.is = &opinion{t: under.Type.ID, text: under.Message, since: under.Since, until: under.Until, by: under.By}
+		shown.is = &opinion{t: under.Type.ID, text: under.Message, label: under.Label, since: under.Since, until: under.Until, by: under.By}
 	}
 	if !shown.equals(&p.shows) {
 		return fmt.Sprintf("shows %+v, the oracle: %+v", under, p.shows.is)

@@ -47,12 +47,12 @@ func (s *SQL) Load(ctx context.Context) (State, error) {
 
 // History returns entries, newest first.
 func (s *SQL) History(ctx context.Context, q Query) ([]Entry, error) {
-	text, args := q.sql(`SELECT id, user_id, at, type, name, base, message, since, until, set_by, rule, version FROM history`, "set_by")
+	text, args := q.sql(`SELECT id, user_id, at, type, name, base, message, since, until, set_by, rule, version, label FROM history`, "set_by")
 	var entries []Entry
 	err := s.each(ctx, func(scan scanner) error {
 		var e Entry
 		err := scan(&e.ID, &e.User, (*timeColumn)(&e.At), &e.Type, &e.Name, &e.Base, &e.Message,
-			(*timeColumn)(&e.Since), (*timeColumn)(&e.Until), &e.By, &e.Rule, &e.Version)
+			(*timeColumn)(&e.Since), (*timeColumn)(&e.Until), &e.By, &e.Rule, &e.Version, &e.Label)
 		if err != nil {
 			return err
 		}

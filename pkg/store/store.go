@@ -29,6 +29,7 @@ type Entry struct {
 	Name    string          `json:"name"`
 	Base    presence.Base   `json:"base"`
 	Message string          `json:"message"`
+	Label   string          `json:"label,omitempty"` // what the user called the status; "": as its type is called
 	Since   time.Time       `json:"since,omitzero"`
 	Until   time.Time       `json:"until,omitzero"`
 	By      string          `json:"by"`

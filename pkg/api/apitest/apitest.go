@@ -149,7 +149,7 @@ func (b *Bridge) Choose(_ context.Context, id presence.UserID, c bridge.Choice) 
 	b.choices = append(b.choices, c)
 	u.Version++
 	if t := b.StatusTypes[i]; b.Explanations[id].Incoming != presence.Priority {
-		u.Status = &bridge.UserStatus{Type: t.ID, Name: t.Name, Base: t.Base, Color: t.Color, Message: c.Message, Since: b.now, By: c.By}
+		u.Status = &bridge.UserStatus{Type: t.ID, Name: t.Name, Base: t.Base, Color: t.Color, Message: c.Message, Label: c.Label, Since: b.now, By: c.By}
 		u.Last = &bridge.LastChange{At: presence.At(b.now), By: c.By, Rule: presence.WonLatest}
 		if c.Until.IsZero() && !c.Open && t.Lasts > 0 {
 			c.Until = b.now.Add(t.Lasts)

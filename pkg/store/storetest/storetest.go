@@ -94,7 +94,7 @@ var nasty = []string{
 func lunch(message string) *presence.Status {
 	return &presence.Status{
 		Type:    &presence.StatusType{ID: "lunch", Name: "Lunch", Base: presence.Absent, Color: "#ef6c00"},
-		Message: message, Since: presence.At(at(0)), Until: presence.At(at(3600)), By: "extension main/1001",
+		Message: message, Label: "My " + message, Since: presence.At(at(0)), Until: presence.At(at(3600)), By: "extension main/1001",
 		Removed: true, Stale: true,
 	}
 }
