@@ -123,8 +123,12 @@ users: [{id: a, extensions: [1]}]`)
 func TestSyncSwitchedOffIsOffForEverybody(t *testing.T) {
 	folder(t)
 	write(t, "mapping.yaml", "sync: {enabled: false}\n"+statuses+"users: [{id: a, sync: true, extensions: [1]}]")
-	if mustLoad(t, Overrides{}).Mapping.Users[0].Rules.Sync {
-		t.Error("a user is synchronised although sync.enabled is false")
+	if r := mustLoad(t, Overrides{}).Mapping.Users[0].Rules; r.Sync || !r.Off {
+		t.Error("a user is synchronised although sync.enabled is false, or may be")
+	}
+	write(t, "mapping.yaml", statuses+"users: [{id: a, sync: false, extensions: [1]}]")
+	if r := mustLoad(t, Overrides{}).Mapping.Users[0].Rules; r.Sync || r.Off {
+		t.Error("a user of sync: false is synchronised, or may not be")
 	}
 }
 
@@ -428,9 +432,27 @@ users: [{id: a, extensions: [1]}, {id: b, extensions: [2], incoming: default}]
 	want := presence.Phones{
 		InCall:  presence.PhoneRule{Show: "on_call", Over: []presence.Base{presence.Connected}},
 		Offline: presence.PhoneRule{Show: "gone", Over: []presence.Base{presence.Connected, presence.Absent}, After: 2 * time.Minute, TTL: presence.Forever},
+
+		OfflineWhen: presence.WhenDevices,
 	}
 	if got := users[0].Rules.Phones; !reflect.DeepEqual(*got, want) || users[1].Rules.Phones != got {
 		t.Errorf("phones %+v, want %+v for both", *got, want)
+	}
+}
+
+func TestWhatMakesUsersOffline(t *testing.T) {
+	for text, want := range map[string]presence.OfflineWhen{
+		"in_call: dnd": presence.WhenNever, "offline: dnd": presence.WhenDevices, "offline: dnd, offline_when: devices": presence.WhenDevices,
+		"offline: dnd, offline_when: signed_out": presence.WhenSignedOut, "offline: dnd, offline_when: both": presence.WhenBoth,
+		"offline: dnd, offline_when: never": presence.WhenNever, "offline_when: never": presence.WhenNever,
+	} {
+		t.Run(text, func(t *testing.T) {
+			folder(t)
+			write(t, "mapping.yaml", statuses+"phone: {"+text+"}\nusers: [{id: a, extensions: [1]}]")
+			if got := mustLoad(t, Overrides{}).Mapping.Users[0].Rules.Phones.OfflineWhen; got != want {
+				t.Errorf("%q, want %q", got, want)
+			}
+		})
 	}
 }
 
@@ -441,6 +463,10 @@ func TestPhonesThatNobodyFollowsAreAWarning(t *testing.T) {
 	cfg, faults := Load("presencebridge.yaml", Overrides{})
 	if cfg == nil || cfg.Daemon.PBX[0].Device != "" || len(faults) != 1 || !strings.Contains(faults[0].String(), "phone: no PBX") {
 		t.Errorf("faults: %v", faults)
+	}
+	write(t, "mapping.yaml", statuses+"phone: {offline: dnd, offline_when: signed_out}\nusers: [{id: a, extensions: [1]}]")
+	if _, faults := Load("presencebridge.yaml", Overrides{}); len(faults) > 0 {
+		t.Errorf("where pages alone count: %v", faults)
 	}
 	write(t, "mapping.yaml", statuses+"users: [{id: a, extensions: [1]}]")
 	if p := mustLoad(t, Overrides{}).Mapping.Users[0].Rules.Phones; p != nil {

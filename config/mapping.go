@@ -204,7 +204,7 @@ func (c *compiler) policy(s settings) *presence.Policy {
 	p := c.shared[s]
 	if p == nil {
 		p = &presence.Policy{
-			Sync: s.sync, Incoming: s.incoming, Outgoing: s.outgoing, CountRepeats: s.repeats, StaleAfter: s.stale,
+			Sync: s.sync, Off: !c.global.sync, Incoming: s.incoming, Outgoing: s.outgoing, CountRepeats: s.repeats, StaleAfter: s.stale,
 			Types: c.types, Ranks: c.ranks[s.priority], Phones: c.phones,
 			UntilText: c.until, Zone: time.Local,
 		}

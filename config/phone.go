@@ -11,18 +11,36 @@ import (
 
 // readPhones reads what shows over a status while phones are in use.
 func (c *compiler) readPhones(v value) *presence.Phones {
-	o := v.object("in_call", "ringing", "offline")
+	o := v.object("in_call", "ringing", "offline", "offline_when")
 	if v.missing() {
 		return nil
 	}
-	if followed := slices.ContainsFunc(c.pbxs, func(p PBX) bool { return p.Device != "" }); !followed && len(c.pbxs) > 0 {
+	when := readOfflineWhen(o)
+	needed := o.has("in_call") || o.has("ringing") || when == presence.WhenDevices || when == presence.WhenBoth
+	if followed := slices.ContainsFunc(c.pbxs, func(p PBX) bool { return p.Device != "" }); !followed && needed && len(c.pbxs) > 0 {
 		v.warn("no PBX of presencebridge.yaml has a device, so that nobody tells what phones do", "set device there, for example "+defaultDevice)
 	}
 	return &presence.Phones{
 		InCall:  c.readPhoneRule(o.at("in_call")),
 		Ringing: c.readPhoneRule(o.at("ringing")),
 		Offline: c.readPhoneRule(o.at("offline")),
+
+		OfflineWhen: when,
 	}
+}
+
+// readOfflineWhen reads what makes a user offline.
+func readOfflineWhen(o object) presence.OfflineWhen {
+	at := o.at("offline_when")
+	otherwise := presence.WhenDevices
+	if !o.has("offline") {
+		otherwise = presence.WhenNever
+	}
+	when := presence.OfflineWhen(at.oneOf(string(otherwise), string(presence.WhenSignedOut), string(presence.WhenDevices), string(presence.WhenBoth), string(presence.WhenNever)))
+	if when != presence.WhenNever && !o.has("offline") {
+		at.fault("nothing says which status shows then", "write offline: with a status beside it")
+	}
+	return when
 }
 
 // readPhoneRule reads the id of a status, or {status, over, after, ttl}.

@@ -51,7 +51,7 @@ func readTypes(v value) []presence.StatusType {
 }
 
 func readType(v value) presence.StatusType {
-	o := v.object("id", "name", "base", "color", "asterisk", "lasts", "queue_pause")
+	o := v.object("id", "name", "base", "color", "asterisk", "lasts", "labels", "queue_pause")
 	id := readID(o.at("id"))
 	return presence.StatusType{
 		ID:       presence.TypeID(id),
@@ -61,6 +61,7 @@ func readType(v value) presence.StatusType {
 		Asterisk: readImage(o.at("asterisk")),
 		Lasts:    readLasts(o.at("lasts")),
 
+		Labels:     o.at("labels").boolean(false),
 		QueuePause: o.at("queue_pause").boolean(false),
 	}
 }

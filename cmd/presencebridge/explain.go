@@ -43,10 +43,16 @@ func (m *Main) explain(ctx context.Context, user string) error {
 	if text := m.phonePart(&e); text != "" {
 		m.printf("%s\n", text)
 	}
+	if e.Absent != nil {
+		m.printf("%s\n", m.absence(&e))
+	}
 	if e.Pauses != nil {
 		m.printf("%s pauses the members of queues that they are, where the PBX has queue_members.\n", plain(e.Pauses.Name))
 	}
 	m.printf("%s\n%s\n", why(&e), target(&e))
+	for _, text := range ownPart(e.Own) {
+		m.printf("%s\n", text)
+	}
 	for i := range e.Extensions {
 		m.printReasoning(&e.Extensions[i])
 	}
@@ -60,7 +66,7 @@ func (m *Main) outcome(e *presence.Explanation) string {
 	if s == nil {
 		return user + " has no status."
 	}
-	text := fmt.Sprintf("%s is %s", user, plain(s.Type.Name))
+	text := fmt.Sprintf("%s is %s", user, named(s.Type.Name, s.Label))
 	if s.Message != "" {
 		text += " " + quoted(s.Message)
 	}
@@ -81,7 +87,7 @@ func (m *Main) outcome(e *presence.Explanation) string {
 func (m *Main) heldBack(l *presence.HeldBack) string {
 	name := "no status"
 	if l.Status != nil {
-		name = plain(l.Status.Type.Name)
+		name = named(l.Status.Type.Name, l.Status.Label)
 	}
 	return fmt.Sprintf("The phone changes faster than a person; shown again at %s: %s, if it stays so.", l.At.Time().In(m.Zone).Format(time.TimeOnly), name)
 }
@@ -101,10 +107,26 @@ func (m *Main) phonePart(e *presence.Explanation) string {
 		return text + "."
 	case !p.Shows:
 		return text + ", which does not show: " + string(p.Rule) + "."
-	case e.Under == nil:
-		return text + ". That shows until it is over; under it nothing was ever said."
 	}
-	return fmt.Sprintf("%s. That shows over %s, set by %s, until it is over.", text, plain(e.Under.Type.Name), plain(e.Under.By))
+	return text + ". " + lying(e)
+}
+
+// absence tells what it has to do with it that the user has no page open.
+func (m *Main) absence(e *presence.Explanation) string {
+	a := e.Absent
+	text := fmt.Sprintf("No page of the panel has been open since %s (%s)", m.clock(a.Since.Time()), age(m.Now().Sub(a.Since.Time())))
+	if !a.Shows {
+		return text + ", which does not show: " + string(a.Rule) + "."
+	}
+	return text + ". " + lying(e)
+}
+
+// lying tells what lies under what phones, or an absence, show.
+func lying(e *presence.Explanation) string {
+	if e.Under == nil {
+		return "That shows until it is over; under it nothing was ever said."
+	}
+	return fmt.Sprintf("That shows over %s, set by %s, until it is over.", named(e.Under.Type.Name, e.Under.Label), plain(e.Under.By))
 }
 
 // why tells which rule decided.
@@ -130,6 +152,30 @@ func target(e *presence.Explanation) string {
 	default:
 		return "A status chosen in the panel is written to the default extension."
 	}
+}
+
+// ownPart tells what the user has set for themself, a sentence each.
+func ownPart(o *presence.OwnPart) (sentences []string) {
+	if o == nil {
+		return nil
+	}
+	switch {
+	case o.Default == nil:
+	case o.DefaultIgnored:
+		sentences = append(sentences, fmt.Sprintf("The user chose %s as the default extension, which is not theirs any more: the one of the mapping holds.", plain(o.Default.String())))
+	default:
+		sentences = append(sentences, fmt.Sprintf("The user chose the default extension, %s.", plain(o.Default.String())))
+	}
+	switch {
+	case o.Sync == nil:
+	case o.SyncIgnored:
+		sentences = append(sentences, "The user switched synchronisation on, but sync.enabled has it off for everybody.")
+	case *o.Sync:
+		sentences = append(sentences, "The user switched synchronisation on.")
+	default:
+		sentences = append(sentences, "The user switched synchronisation off.")
+	}
+	return sentences
 }
 
 func (m *Main) printReasoning(x *presence.Reasoning) {
@@ -180,7 +226,7 @@ func (m *Main) said(x *presence.Reasoning) string {
 	if x.Type == nil {
 		return "nothing that counts"
 	}
-	text := plain(x.Type.Name)
+	text := named(x.Type.Name, x.Label)
 	if x.Message != "" {
 		text += " " + quoted(x.Message)
 	}

@@ -46,11 +46,11 @@ func (m *Main) historyLines(o *listing, args []string) *lines[store.Entry] {
 		path: "/api/v1/history", none: "Nothing was ever said of anybody.",
 		table: table{head: []string{"AT", "USER", "STATUS", "MESSAGE", "UNTIL", "BY", "BECAUSE"}, flex: 3},
 		row:   m.historyRow,
-		head:  []string{"id", "at", "user", "type", "name", "base", "message", "since", "until", "by", "rule", "version"},
+		head:  []string{"id", "at", "user", "type", "name", "base", "message", "since", "until", "by", "rule", "version", "label"},
 		record: func(e *store.Entry) []string {
 			return []string{
 				strconv.FormatInt(e.ID, 10), utc(e.At), string(e.User), string(e.Type), e.Name, string(e.Base), e.Message,
-				utc(e.Since), utc(e.Until), e.By, string(e.Rule), strconv.FormatUint(e.Version, 10),
+				utc(e.Since), utc(e.Until), e.By, string(e.Rule), strconv.FormatUint(e.Version, 10), e.Label,
 			}
 		},
 	}
@@ -71,7 +71,7 @@ func (m *Main) historyLines(o *listing, args []string) *lines[store.Entry] {
 func (m *Main) historyRow(e *store.Entry) []cell {
 	row := cells(m.second(e.At), plain(string(e.User)), "-", plain(e.Message), "", plain(e.By), string(e.Rule))
 	if e.Type != "" {
-		row[2] = cell{plain(e.Name), baseStyle(e.Base)}
+		row[2] = cell{named(e.Name, e.Label), baseStyle(e.Base)}
 	}
 	if !e.Until.IsZero() {
 		row[4].text = m.clock(e.Until)

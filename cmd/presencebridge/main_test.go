@@ -129,6 +129,7 @@ func TestCommandsPrintWhatTheGoldenFilesSay(t *testing.T) {
 		{name: "status-unknown", args: "status alcie"},
 		{name: "set", args: "set alice dnd --message Busy --until 14:00"},
 		{name: "set-never", args: "set alice lunch --until never"},
+		{name: "set-label", args: "set alice training --label Wine"},
 		{name: "set-json", args: "set alice dnd --json"},
 		{name: "set-overruled", args: "set bob lunch"},
 		{name: "set-unknown-status", args: "set bob lunsh"},
@@ -167,6 +168,25 @@ func TestCommandsPrintWhatTheGoldenFilesSay(t *testing.T) {
 			e.Extensions[0].DND, e.Extensions[0].DNDSince = "on", presence.At(apitest.Now.Add(-time.Minute))
 			e.Extensions[1].DND, e.Extensions[1].DNDStale = "off", true
 			b.Explanations["alice"] = e
+		}},
+		{name: "explain-own", args: "explain alice", prepare: func(b *apitest.Bridge, _ *console) {
+			e := b.Explanations["alice"]
+			on := true
+			e.Own = &presence.OwnPart{Sync: &on}
+			b.Explanations["alice"] = e
+		}},
+		{name: "explain-own-in-vain", args: "explain carol", prepare: func(b *apitest.Bridge, _ *console) {
+			e := b.Explanations["carol"]
+			on := true
+			e.Own = &presence.OwnPart{Sync: &on, SyncIgnored: true}
+			b.Explanations["carol"] = e
+		}},
+		{name: "explain-absent", args: "explain dave", prepare: func(b *apitest.Bridge, _ *console) {
+			e := b.Explanations["dave"]
+			e.Status = &presence.Status{Type: &presence.StatusType{ID: "gone", Name: "Gone"}, Since: presence.At(apitest.Now.Add(-time.Minute)), By: "panel dave"}
+			e.Phone = presence.PhonePart{State: presence.PhoneOffline, Since: e.Status.Since, Rule: presence.PhoneIgnored}
+			e.Absent = &presence.AbsentPart{Since: e.Status.Since, Shows: true, Rule: presence.AbsentShows}
+			b.Explanations["dave"] = e
 		}},
 		{name: "explain-json", args: "explain carol --json"},
 		{name: "explain-unknown", args: "explain zoe"},

@@ -15,6 +15,7 @@ import (
 type choice struct {
 	Type    string `json:"type"`
 	Message string `json:"message"`
+	Label   string `json:"label,omitempty"`
 	Until   string `json:"until,omitempty"` // a time, or never; "": as long as the type lasts
 }
 
@@ -25,7 +26,7 @@ type chosen struct {
 }
 
 func (m *Main) setCommand() *cobra.Command {
-	var message, until string
+	var message, label, until string
 	c := m.reads(&cobra.Command{
 		Use: "set USER STATUS", Short: "Choose a status for a user",
 		Long: `Set chooses a status for a user, who need not be at a phone. Once it says so the
@@ -37,14 +38,16 @@ lasts; --until never keeps it until something else is set.`,
 		Example: `  presencebridge set alice lunch --message "Back at 2" --until 14:00
   presencebridge set bob dnd --until 45m
   presencebridge set bob lunch --until never
+  presencebridge set bob away --label "At the dentist"
   presencebridge set bob available`,
 		Args:              takes(2, 2),
 		ValidArgsFunction: m.completeUserAndStatus,
 		RunE: func(c *cobra.Command, args []string) error {
-			return m.set(c.Context(), args[0], choice{Type: args[1], Message: message}, until)
+			return m.set(c.Context(), args[0], choice{Type: args[1], Message: message, Label: label}, until)
 		},
 	})
 	c.Flags().StringVarP(&message, "message", "m", "", "`TEXT` that phones and colleagues see")
+	c.Flags().StringVarP(&label, "label", "l", "", "`TEXT` that stands in place of the name, where the status has labels: true")
 	c.Flags().StringVarP(&until, "until", "u", "", "end by itself at this `TIME`: 14:00, 45m, 2h, 2026-11-22T14:00:00Z, or never")
 	return c
 }
@@ -86,7 +89,7 @@ func (m *Main) statusText(s *bridge.UserStatus) string {
 	if s == nil {
 		return "without a status"
 	}
-	text := plain(s.Name)
+	text := named(s.Name, s.Label)
 	if s.Message != "" {
 		text += " " + quoted(s.Message)
 	}
@@ -94,6 +97,14 @@ func (m *Main) statusText(s *bridge.UserStatus) string {
 		text += " until " + m.clock(*s.Until)
 	}
 	return text
+}
+
+// named is the name of a status with its label, if it has one.
+func named(name, label string) string {
+	if label == "" {
+		return plain(name)
+	}
+	return plain(name) + ": " + plain(label)
 }
 
 // when reads a time in the future: a length, an hour of today or else tomorrow,

@@ -102,7 +102,7 @@ func (m *Main) userCells(u *bridge.User) []cell {
 	if s == nil {
 		return row
 	}
-	row[1] = cell{plain(s.Name) + marks(s) + over(u), baseStyle(s.Base)}
+	row[1] = cell{named(s.Name, s.Label) + marks(s) + over(u), baseStyle(s.Base)}
 	row[2].text = plain(s.Message)
 	row[3].text = age(m.Now().Sub(s.Since))
 	if s.Until != nil {
@@ -193,7 +193,7 @@ func (m *Main) printUser(u *bridge.User) {
 		m.printf("Status       none, nothing was ever said\n")
 	} else {
 		_, colour := m.screen()
-		m.printf("Status       %s%s\n", painted(plain(s.Name), baseStyle(s.Base), colour), marks(s))
+		m.printf("Status       %s%s\n", painted(named(s.Name, s.Label), baseStyle(s.Base), colour), marks(s))
 		if s.Message != "" {
 			m.printf("Message      %s\n", plain(s.Message))
 		}
@@ -203,7 +203,7 @@ func (m *Main) printUser(u *bridge.User) {
 		}
 	}
 	if s := u.Under; s != nil {
-		m.printf("Under it     %s%s, %s, by %s\n", plain(s.Name), marks(s), ago(m.Now().Sub(s.Since)), plain(s.By))
+		m.printf("Under it     %s%s, %s, by %s\n", named(s.Name, s.Label), marks(s), ago(m.Now().Sub(s.Since)), plain(s.By))
 	}
 	m.printf("Phone        %s\n", phoneText(u.Phone))
 	if u.Last != nil {

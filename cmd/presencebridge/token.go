@@ -46,7 +46,7 @@ func (m *Main) tokenCommand() *cobra.Command {
 "Authorization: Bearer pbt_...". Its scope is what it may do:
 
   read   read users, statuses, PBXs, history, explanations, events and metrics
-  own    also set the status of one user
+  own    also set the status and the settings of one user
   set    also set anybody's status
   admin  also reload, and make and revoke tokens`,
 		Example: `  presencebridge token new wallboard

@@ -16,7 +16,7 @@ type Scope string
 // The scopes, from the least to the most.
 const (
 	ScopeRead  Scope = "read"  // users, statuses, PBXs, history, explanations, events, metrics
-	ScopeOwn   Scope = "own"   // also to set the status of the one user it belongs to
+	ScopeOwn   Scope = "own"   // also to set the status, and to read and change the settings, of the one user it belongs to
 	ScopeSet   Scope = "set"   // also to set anybody's
 	ScopeAdmin Scope = "admin" // also to reload, to change the users of the mapping, to make and revoke tokens, and why the bridge is not ready
 )
@@ -87,7 +87,7 @@ func (c *caller) may(need Scope) error {
 	return problem(http.StatusForbidden, fmt.Sprintf("The token is of the scope %q, and this takes one of the scope %q: have it made with presencebridge token new NAME %s.", c.scope, need, how))
 }
 
-// mayChooseFor refuses a caller who may set the status of another user only.
+// mayChooseFor refuses a caller who may act for another user only.
 func (c *caller) mayChooseFor(id presence.UserID) error {
 	if c.person {
 		if c.others || c.user == id {
@@ -98,7 +98,19 @@ func (c *caller) mayChooseFor(id presence.UserID) error {
 	if c.scope != ScopeOwn || c.user == id {
 		return nil
 	}
-	return problem(http.StatusForbidden, fmt.Sprintf("The token sets the status of %q alone; for others take one of the scope %q.", c.user, ScopeSet))
+	return problem(http.StatusForbidden, fmt.Sprintf("The token is for the status and the settings of %q alone; for others take one of the scope %q.", c.user, ScopeSet))
+}
+
+// maySettle refuses a caller who may read and change the settings of another user only. An
+// administrator of the panel may those of everybody, which win over the mapping.
+func (c *caller) maySettle(id presence.UserID) error {
+	switch {
+	case !c.person:
+		return c.mayChooseFor(id)
+	case c.user == id, c.scope.covers(ScopeAdmin):
+		return nil
+	}
+	return problem(http.StatusForbidden, "Settings are those of a user: you may change your own, and administrators of the panel everybody's.")
 }
 
 // while is ctx for as long as the caller may ask at most.

@@ -97,8 +97,9 @@ func detail(t *testing.T, w *httptest.ResponseRecorder) string {
 
 // bodies are good ones for the routes that take one.
 var bodies = map[string]string{
-	"PUT /api/v1/users/{id}/status": `{"type":"dnd"}`,
-	"POST /api/v1/tokens":           `{"name":"made","scope":"read"}`,
+	"PUT /api/v1/users/{id}/status":   `{"type":"dnd"}`,
+	"PUT /api/v1/users/{id}/settings": `{"sync":false}`,
+	"POST /api/v1/tokens":             `{"name":"made","scope":"read"}`,
 
 	"POST /api/v1/mapping/users":     `{"users":[{"id":"zoe"}]}`,
 	"PUT /api/v1/mapping/users/{id}": `{"name":"Alice"}`,
@@ -428,6 +429,7 @@ func TestRefusalsAreAsTheGoldenFiles(t *testing.T) {
 		{"no-token", o.ask("", "GET", "/api/v1/users", ""), http.StatusUnauthorized},
 		{"bad-token", o.ask("pbt_x", "GET", "/api/v1/users", ""), http.StatusUnauthorized},
 		{"small-scope", o.ask(reader, "POST", "/api/v1/reload", ""), http.StatusForbidden},
+		{"somebody-elses-settings", o.ask(owner, "GET", "/api/v1/users/bob/settings", ""), http.StatusForbidden},
 		{"somebody-else", o.ask(owner, "PUT", "/api/v1/users/bob/status", `{"type":"dnd"}`), http.StatusForbidden},
 		{"too-many", busy, http.StatusTooManyRequests},
 	} {

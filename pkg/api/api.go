@@ -32,6 +32,12 @@ type Bridge interface {
 	User(id presence.UserID) (bridge.User, error)
 	// Choose returns once the choice is committed.
 	Choose(ctx context.Context, id presence.UserID, c bridge.Choice) (bridge.User, error)
+	// Settings are what the user has set for themself.
+	Settings(ctx context.Context, id presence.UserID) (bridge.Settings, error)
+	// Set returns once the change of the settings is committed.
+	Set(ctx context.Context, id presence.UserID, c bridge.SettingsChange) (bridge.Settings, error)
+	// SignedIn notes that a user has a page open, until release is called. It does not wait.
+	SignedIn(id presence.UserID) (release func())
 	Explain(ctx context.Context, id presence.UserID) (presence.Explanation, error)
 	History(ctx context.Context, q store.Query) ([]store.Entry, error)
 	Types() []presence.StatusType
@@ -126,18 +132,19 @@ type methods map[string]route
 
 func (h *Handler) routes() map[string]methods {
 	all := map[string]methods{
-		"/api/v1/users":              {"GET": {ScopeRead, h.users}},
-		"/api/v1/users/{id}":         {"GET": {ScopeRead, h.user}},
-		"/api/v1/users/{id}/status":  {"PUT": {ScopeOwn, h.choose}},
-		"/api/v1/users/{id}/explain": {"GET": {ScopeRead, h.explain}},
-		"/api/v1/users/{id}/history": {"GET": {ScopeRead, h.userHistory}},
-		"/api/v1/history":            {"GET": {ScopeRead, h.history}},
-		"/api/v1/me":                 {"GET": {ScopeRead, h.me}},
-		"/api/v1/statuses":           {"GET": {ScopeRead, h.statuses}},
-		"/api/v1/pbxs":               {"GET": {ScopeRead, h.pbxs}},
-		"/api/v1/events":             {"GET": {ScopeRead, h.events}},
-		"/api/v1/reload":             {"POST": {ScopeAdmin, h.reload}},
-		"/api/v1/openapi.json":       {"GET": {ScopeRead, h.openAPI}},
+		"/api/v1/users":               {"GET": {ScopeRead, h.users}},
+		"/api/v1/users/{id}":          {"GET": {ScopeRead, h.user}},
+		"/api/v1/users/{id}/status":   {"PUT": {ScopeOwn, h.choose}},
+		"/api/v1/users/{id}/settings": {"GET": {ScopeOwn, h.settings}, "PUT": {ScopeOwn, h.set}},
+		"/api/v1/users/{id}/explain":  {"GET": {ScopeRead, h.explain}},
+		"/api/v1/users/{id}/history":  {"GET": {ScopeRead, h.userHistory}},
+		"/api/v1/history":             {"GET": {ScopeRead, h.history}},
+		"/api/v1/me":                  {"GET": {ScopeRead, h.me}},
+		"/api/v1/statuses":            {"GET": {ScopeRead, h.statuses}},
+		"/api/v1/pbxs":                {"GET": {ScopeRead, h.pbxs}},
+		"/api/v1/events":              {"GET": {ScopeRead, h.events}},
+		"/api/v1/reload":              {"POST": {ScopeAdmin, h.reload}},
+		"/api/v1/openapi.json":        {"GET": {ScopeRead, h.openAPI}},
 	}
 	maps.Copy(all, h.healthRoutes())
 	maps.Copy(all, h.accountRoutes())

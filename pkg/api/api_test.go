@@ -81,6 +81,7 @@ func TestAnswersAreAsTheGoldenFiles(t *testing.T) {
 		{name: "user-unlike-any", path: "/api/v1/users/zoe", status: 404, schema: "Problem"},
 		{name: "choose", method: "PUT", path: "/api/v1/users/alice/status", body: `{"type":"dnd","message":"In\r\na review","until":"2026-11-22T12:00:00+01:00"}`, status: 200, schema: "ChosenUser"},
 		{name: "choose-cut", method: "PUT", path: "/api/v1/users/alice/status", body: `{"type":"dnd","message":"` + strings.Repeat("é", 200) + `"}`, status: 200, schema: "ChosenUser"},
+		{name: "choose-label", method: "PUT", path: "/api/v1/users/alice/status", body: `{"type":"training","label":"Course on wine"}`, status: 200, schema: "ChosenUser"},
 		{name: "choose-never", method: "PUT", path: "/api/v1/users/alice/status", body: `{"type":"dnd","until":"never"}`, status: 200, schema: "ChosenUser"},
 		{name: "choose-overruled", method: "PUT", path: "/api/v1/users/bob/status", body: `{"type":"lunch","until":null}`, status: 200, schema: "ChosenUser"},
 		{name: "choose-unsynchronised", method: "PUT", path: "/api/v1/users/carol/status", body: `{"type":"lunch"}`, status: 200, schema: "ChosenUser"},
@@ -94,11 +95,18 @@ func TestAnswersAreAsTheGoldenFiles(t *testing.T) {
 			}},
 		{name: "stopping", method: "PUT", path: "/api/v1/users/bob/status", body: `{"type":"lunch"}`, status: 503, schema: "Problem",
 			prepare: func(b *apitest.Bridge) { b.ChooseErr = bridge.ErrStopping }},
+		{name: "settings", path: "/api/v1/users/alice/settings", status: 200, schema: "Settings"},
+		{name: "settings-unknown-user", path: "/api/v1/users/alcie/settings", status: 404, schema: "Problem"},
+		{name: "settings-change", method: "PUT", path: "/api/v1/users/bob/settings", body: `{"default_extension":{"pbx":"main","extension":"1003"},"sync":false}`, status: 200, schema: "Settings"},
+		{name: "settings-not-own", method: "PUT", path: "/api/v1/users/bob/settings", body: `{"default_extension":{"pbx":"main","extension":"1001"}}`, status: 422, schema: "Problem"},
+		{name: "settings-unsaved", method: "PUT", path: "/api/v1/users/bob/settings", body: `{"sync":null}`, status: 503, schema: "Problem",
+			prepare: func(b *apitest.Bridge) { b.ChooseErr = fmt.Errorf("disk full: %w", bridge.ErrUnsaved) }},
 		{name: "slow", path: "/api/v1/users/alice/explain", status: 503, schema: "Problem",
 			prepare: func(b *apitest.Bridge) { b.ExplainErr = context.DeadlineExceeded }},
 		{name: "unexpected", path: "/api/v1/users/alice/explain", status: 500, schema: "Problem",
 			prepare: func(b *apitest.Bridge) { b.ExplainErr = errors.New("secret details") }},
 		{name: "explain", path: "/api/v1/users/alice/explain", status: 200, schema: "Explanation"},
+		{name: "explain-own", path: "/api/v1/users/carol/explain", status: 200, schema: "Explanation"},
 		{name: "explain-nothing", path: "/api/v1/users/eve%2F..%2Fx/explain", status: 200, schema: "Explanation"},
 		{name: "history", path: "/api/v1/users/alice/history?limit=2", status: 200, schema: "History"},
 		{name: "history-next-page", path: "/api/v1/users/alice/history?limit=2&cursor=1795339800000000-7", status: 200, schema: "History"},
@@ -204,7 +212,7 @@ func compare(t *testing.T, name string, got []byte) {
 }
 
 func TestHostileInputIsRefusedWithAProblem(t *testing.T) {
-	const put = "/api/v1/users/alice/status"
+	const put, own = "/api/v1/users/alice/status", "/api/v1/users/alice/settings"
 	for _, tc := range []struct {
 		name, method, path, body, contentType, by string
 		status                                    int
@@ -215,10 +223,11 @@ func TestHostileInputIsRefusedWithAProblem(t *testing.T) {
 		{name: "an array", method: "PUT", path: put, body: `[]`, status: 400, detail: "not a JSON object"},
 		{name: "two objects", method: "PUT", path: put, body: `{"type":"dnd"}{}`, status: 400, detail: "not a JSON object"},
 		{name: "deep nesting", method: "PUT", path: put, body: strings.Repeat("[", 20000), status: 400, detail: "not a JSON object"},
-		{name: "an unknown field", method: "PUT", path: put, body: `{"type":"dnd","retour":null}`, status: 422, detail: "type, message, until"},
+		{name: "an unknown field", method: "PUT", path: put, body: `{"type":"dnd","retour":null}`, status: 422, detail: "type, message, label, until"},
 		{name: "a field in upper case", method: "PUT", path: put, body: `{"Type":"dnd"}`, status: 422, detail: `"Type" is no field`},
 		{name: "a type that is a number", method: "PUT", path: put, body: `{"type":1}`, status: 422, detail: "type has to be"},
 		{name: "a message that is a list", method: "PUT", path: put, body: `{"type":"dnd","message":[]}`, status: 422, detail: "message has to be"},
+		{name: "a label that is a number", method: "PUT", path: put, body: `{"type":"dnd","label":1}`, status: 422, detail: "label has to be"},
 		{name: "no type", method: "PUT", path: put, body: `{"message":"x"}`, status: 422, detail: "type is missing"},
 		{name: "until that is no time", method: "PUT", path: put, body: `{"type":"dnd","until":"tomorrow"}`, status: 422, detail: "until has to be"},
 		{name: "until in the past", method: "PUT", path: put, body: `{"type":"dnd","until":"2026-11-22T10:30:00Z"}`, status: 422, detail: "over already"},
@@ -228,6 +237,13 @@ func TestHostileInputIsRefusedWithAProblem(t *testing.T) {
 		{name: "plain text", method: "PUT", path: put, body: `{"type":"dnd"}`, contentType: "text/plain", status: 415, detail: "application/json"},
 		{name: "a forged origin", method: "PUT", path: put, body: `{"type":"dnd"}`, by: "extension main/1001", status: 400, detail: "api local"},
 		{name: "a line break in the origin", method: "PUT", path: put, body: `{"type":"dnd"}`, by: "panel a\tb", status: 400, detail: "api local"},
+		{name: "a switch that is a text", method: "PUT", path: own, body: `{"sync":"on"}`, status: 422, detail: "sync has to be true, false, or null"},
+		{name: "an unknown setting", method: "PUT", path: own, body: `{"incoming":"latest"}`, status: 422, detail: "default_extension, sync"},
+		{name: "a number alone", method: "PUT", path: own, body: `{"default_extension":"1002"}`, status: 422, detail: `like {"pbx": "main"`},
+		{name: "an extension without a PBX", method: "PUT", path: own, body: `{"default_extension":{"extension":"1002"}}`, status: 422, detail: `like {"pbx": "main"`},
+		{name: "an extension in upper case", method: "PUT", path: own, body: `{"default_extension":{"PBX":"main","extension":"1002"}}`, status: 422, detail: `like {"pbx": "main"`},
+		{name: "an extension of a null", method: "PUT", path: own, body: `{"default_extension":{"pbx":null,"extension":"1002"}}`, status: 422, detail: `like {"pbx": "main"`},
+		{name: "settings of nobody", method: "PUT", path: "/api/v1/users/%00/settings", body: `{}`, status: 404, detail: "No such user"},
 		{name: "an event id that is no number", method: "GET", path: "/api/v1/events?last_event_id=-1", status: 400, detail: "Last-Event-ID"},
 		{name: "a limit beyond all bounds", method: "GET", path: "/api/v1/users?limit=99999999999999999999", status: 422, detail: "limit"},
 		{name: "a history limit that is no number", method: "GET", path: "/api/v1/users/alice/history?limit=x", status: 422, detail: "limit"},
@@ -257,7 +273,7 @@ func TestHostileInputIsRefusedWithAProblem(t *testing.T) {
 			if detail := decode(t, w.Body.Bytes())["detail"].(string); !strings.Contains(detail, tc.detail) {
 				t.Errorf("detail %q does not tell %q", detail, tc.detail)
 			}
-			if len(b.Choices()) > 0 {
+			if len(b.Choices())+len(b.SetBy()) > 0 {
 				t.Error("it was chosen all the same")
 			}
 		})

@@ -102,7 +102,7 @@ func (h *Handler) typesThere() string {
 
 // choice reads the body of a choice. cut says that the message was too long.
 func (h *Handler) choice(w http.ResponseWriter, r *request) (c bridge.Choice, cut bool, err error) {
-	fields, err := body(w, r, exampleChoice, "type", "message", "until")
+	fields, err := body(w, r, exampleChoice, "type", "message", "label", "until")
 	if err != nil {
 		return c, false, err
 	}
@@ -111,6 +111,9 @@ func (h *Handler) choice(w http.ResponseWriter, r *request) (c bridge.Choice, cu
 		return c, false, err
 	}
 	if err := field(fields, "message", &message, "a text"); err != nil {
+		return c, false, err
+	}
+	if err := field(fields, "label", &c.Label, "a text"); err != nil {
 		return c, false, err
 	}
 	if err := h.until(fields, &c); err != nil {

@@ -60,6 +60,9 @@ func (h *Handler) events(w http.ResponseWriter, r *request) error {
 	}()
 	defer func() { cancel(); <-watched }()
 
+	if r.from.person && r.from.user != "" {
+		defer h.bridge.SignedIn(r.from.user)()
+	}
 	h.streams.Add(1)
 	defer h.streams.Add(-1)
 	feed := h.bridge.Subscribe(last)

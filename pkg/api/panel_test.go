@@ -9,6 +9,7 @@ import (
 
 	"github.com/presencebridge/presencebridge/pkg/api"
 	"github.com/presencebridge/presencebridge/pkg/api/apitest"
+	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
 // desk is a panel at which who sends the cookie "who" has signed in.
@@ -64,6 +65,11 @@ func TestWhoHasSignedInNeedsNoToken(t *testing.T) {
 		{"alice", "PUT", "/api/v1/users/bob/status", dnd, http.StatusForbidden},
 		{"operator", "PUT", "/api/v1/users/alice/status", dnd, http.StatusOK},
 		{"admin", "PUT", "/api/v1/users/alice/status", dnd, http.StatusForbidden}, // not even an administrator
+		{"alice", "GET", "/api/v1/users/alice/settings", "", http.StatusOK},
+		{"alice", "PUT", "/api/v1/users/alice/settings", `{"sync":false}`, http.StatusOK},
+		{"alice", "GET", "/api/v1/users/bob/settings", "", http.StatusForbidden},
+		{"operator", "PUT", "/api/v1/users/alice/settings", `{"sync":null}`, http.StatusForbidden},
+		{"admin", "PUT", "/api/v1/users/alice/settings", `{"sync":null}`, http.StatusOK},
 		{"alice", "GET", "/api/v1/tokens", "", http.StatusForbidden},
 		{"admin", "GET", "/api/v1/tokens", "", http.StatusOK},
 	} {
@@ -73,6 +79,9 @@ func TestWhoHasSignedInNeedsNoToken(t *testing.T) {
 	}
 	if c := o.bridge.Choices(); len(c) != 2 || c[0].By != "panel alice@example.com" || c[1].By != "panel otto" {
 		t.Errorf("chosen %+v", c)
+	}
+	if by := o.bridge.SetBy(); len(by) != 2 || by[0] != "panel alice@example.com" || by[1] != "panel root" {
+		t.Errorf("settings changed by %q", by)
 	}
 	for who, want := range map[string]string{
 		"alice": `{"by":"panel alice@example.com","scope":"own","user":"alice","others":false}`,
@@ -152,4 +161,48 @@ func TestPreferencesAreThoseOfWhoHasSignedIn(t *testing.T) {
 	if by := accounts.By(); by[len(by)-1] != "panel root" {
 		t.Errorf("changed by %v", by)
 	}
+}
+
+// An open page of the panel counts as signed in; a program with a token, and an
+// administrator who is nobody's user, have none.
+func TestAnOpenPageIsToldToTheBridge(t *testing.T) {
+	o := newDesk(t)
+	s := httptest.NewServer(o.api.Network())
+	defer s.Close()
+	open := func(who string) (closePage func()) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, s.URL+"/api/v1/events", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if who == "" {
+			r.Header.Set("Authorization", "Bearer "+o.of(api.ScopeOwn)) // alice's
+		} else {
+			r.AddCookie(&http.Cookie{Name: "who", Value: who})
+		}
+		w, err := http.DefaultTransport.RoundTrip(r)
+		if err != nil || w.StatusCode != http.StatusOK {
+			t.Fatalf("%v, %v", w, err)
+		}
+		return func() { _ = w.Body.Close() }
+	}
+	pages := func(id presence.UserID, want int) {
+		t.Helper()
+		waitFor(t, func() bool { return o.bridge.Pages(id) == want })
+	}
+	first, second := open("alice"), open("alice")
+	others := []func(){open("operator"), open("admin"), open("")}
+	pages("alice", 2)
+	pages("bob", 1)
+	if n := o.bridge.Pages(""); n != 0 {
+		t.Errorf("%d pages of nobody", n)
+	}
+	first()
+	pages("alice", 1)
+	second()
+	pages("alice", 0)
+	for _, closePage := range others {
+		closePage()
+	}
+	pages("bob", 0)
 }

@@ -132,13 +132,14 @@ func (h *Handler) explain(w http.ResponseWriter, r *request) error {
 type statusType struct {
 	presence.StatusType
 	Lasts      int64 `json:"lasts,omitempty"` // seconds
+	Labels     bool  `json:"labels,omitempty"`
 	QueuePause bool  `json:"queue_pause,omitempty"`
 }
 
 func (h *Handler) statuses(w http.ResponseWriter, r *request) error {
 	var list []statusType
 	for _, t := range h.bridge.Types() {
-		list = append(list, statusType{t, int64(t.Lasts / time.Second), t.QueuePause})
+		list = append(list, statusType{t, int64(t.Lasts / time.Second), t.Labels, t.QueuePause})
 	}
 	return answerTagged(w, r, listOf(list, ""))
 }

@@ -6,7 +6,9 @@ import (
 	"iter"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/presencebridge/presencebridge/pkg/presence"
 	"github.com/presencebridge/presencebridge/pkg/store"
@@ -57,18 +59,36 @@ func (b *Bridge) Types() []presence.StatusType {
 }
 
 // statusType finds a type that can be chosen.
-func (b *Bridge) statusType(id presence.TypeID) error {
+func (b *Bridge) statusType(id presence.TypeID) (*presence.StatusType, error) {
 	b.board.mu.RLock()
 	defer b.board.mu.RUnlock()
-	if _, removed, ok := b.board.types.Lookup(id); ok && !removed {
-		return nil
+	if t, removed, ok := b.board.types.Lookup(id); ok && !removed {
+		return t, nil
 	}
 	list := b.board.types.List()
 	ids := make([]presence.TypeID, len(list))
 	for i, t := range list {
 		ids[i] = t.ID
 	}
-	return &NearError{ErrNoStatus, string(id), string(presence.Nearest(string(id), ids))}
+	return nil, &NearError{ErrNoStatus, string(id), string(presence.Nearest(string(id), ids))}
+}
+
+// maxLabel is how many characters a label may have: it takes the place of a name.
+const maxLabel = 64
+
+// labelOf is a label as it is kept, if the type may have one.
+func labelOf(t *presence.StatusType, text string) (string, error) {
+	text, _ = presence.Plain(text)
+	text = strings.TrimSpace(text)
+	switch {
+	case text == "":
+		return "", nil
+	case !t.Labels:
+		return "", fmt.Errorf("%w: the status %s takes no label: leave it out, or have labels: true written for it in the mapping", ErrBadInput, t.ID)
+	case utf8.RuneCountInString(text) > maxLabel:
+		return "", fmt.Errorf("%w: the label has more than %d characters, which no page has room for: shorten it", ErrBadInput, maxLabel)
+	}
+	return text, nil
 }
 
 // maxYears is how far ahead a return time may be: whoever means more means for ever.
@@ -81,7 +101,11 @@ func (b *Bridge) Choose(ctx context.Context, id presence.UserID, c Choice) (User
 	if _, err := b.User(id); err != nil {
 		return User{}, err
 	}
-	if err := b.statusType(c.Type); err != nil {
+	t, err := b.statusType(c.Type)
+	if err != nil {
+		return User{}, err
+	}
+	if c.Label, err = labelOf(t, c.Label); err != nil {
 		return User{}, err
 	}
 	if !c.Until.IsZero() && !c.Until.After(b.opt.Now()) {
@@ -99,7 +123,7 @@ func (b *Bridge) Choose(ctx context.Context, id presence.UserID, c Choice) (User
 		chosen User
 		gone   bool
 	)
-	err := b.run(ctx, func() {
+	err = b.run(ctx, func() {
 		u := b.users[id]
 		if gone = u == nil; gone {
 			return
@@ -109,7 +133,7 @@ func (b *Bridge) Choose(ctx context.Context, id presence.UserID, c Choice) (User
 			done <- nil
 			return
 		}
-		b.step(u, &presence.Input{Kind: presence.Chosen, Type: c.Type, Message: c.Message, Until: presence.At(c.Until), Open: c.Open, By: c.By}, b.clock.next())
+		b.step(u, &presence.Input{Kind: presence.Chosen, Type: c.Type, Message: c.Message, Label: c.Label, Until: presence.At(c.Until), Open: c.Open, By: c.By}, b.clock.next())
 		b.waiting[u] = append(b.waiting[u], waiter{u.view.Version, done})
 		chosen = u.shown.render()
 	})
@@ -119,21 +143,26 @@ func (b *Bridge) Choose(ctx context.Context, id presence.UserID, c Choice) (User
 	if gone {
 		return b.User(id)
 	}
+	if err := b.kept(ctx, done); err != nil {
+		return User{}, err
+	}
+	chosen.Saved = true
+	return chosen, nil
+}
+
+// kept waits for the commit of what a person has decided.
+func (b *Bridge) kept(ctx context.Context, done <-chan error) (err error) {
 	limit := time.NewTimer(b.opt.AcceptWait)
 	defer limit.Stop()
 	select {
 	case err := <-done:
-		if err != nil {
-			return User{}, err
-		}
-		chosen.Saved = true
-		return chosen, nil
+		return err
 	case <-limit.C:
 		err = fmt.Errorf("the store did not answer in %v", b.opt.AcceptWait)
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	return User{}, fmt.Errorf("%w: %w; it will be kept and written to the phones once it is saved, unless the bridge stops before", ErrPending, err)
+	return fmt.Errorf("%w: %w; it will be kept, and written to the phones, once it is saved, unless the bridge stops before", ErrPending, err)
 }
 
 // Explain tells why a user's status is what it is.
@@ -145,6 +174,8 @@ func (b *Bridge) Explain(ctx context.Context, id presence.UserID) (presence.Expl
 	err := b.run(ctx, func() {
 		if u := b.users[id]; u != nil {
 			e = u.view.Explain(u.mapped.Rules, b.clock.last)
+			mapped, o := b.byMapping(u)
+			e.Own = o.Explain(mapped.Rules)
 		}
 	})
 	return e, err

@@ -79,6 +79,7 @@ type Bridge struct {
 	log   *zap.Logger
 	inbox *inbox
 	board *board        // what the API reads
+	pages *pages        // who has one open
 	do    chan func()   // runs in the owner loop
 	load  sync.Mutex    // held while the mapping is loaded and applied
 	ended chan struct{} // closed when the owner loop takes no more commands
@@ -88,6 +89,7 @@ type Bridge struct {
 	types    *presence.Types
 	users    map[presence.UserID]*user
 	parked   map[presence.UserID]*user // whom the mapping does not have now
+	own      map[presence.UserID]*own  // what users have set for themselves; only of those who have
 	pbxs     map[string]*pbx
 	waiting  map[*user][]waiter
 	due      dueHeap
@@ -106,7 +108,7 @@ type Bridge struct {
 
 // user is one user in the owner loop.
 type user struct {
-	mapped *presence.MappedUser // never changed; no Rules: known from the store only
+	mapped *presence.MappedUser // with the user's own settings; never changed; no Rules: known from the store only
 	view   presence.View
 	saved  uint64 // the version in the store
 	last   *LastChange
@@ -149,11 +151,13 @@ func Open(ctx context.Context, opt Options) (*Bridge, error) {
 		log:     opt.Log,
 		inbox:   newInbox(),
 		board:   newBoard(uint64(opt.Now().UnixMicro())),
+		pages:   newPages(),
 		do:      make(chan func()),
 		ended:   make(chan struct{}),
 		clock:   newClock(opt.Now),
 		users:   map[presence.UserID]*user{},
 		parked:  map[presence.UserID]*user{},
+		own:     map[presence.UserID]*own{},
 		pbxs:    map[string]*pbx{},
 		waiting: map[*user][]waiter{},
 		saver:   newSaver(opt.Store, opt.SaveTimeout),
@@ -168,6 +172,7 @@ func Open(ctx context.Context, opt Options) (*Bridge, error) {
 		return nil, err
 	}
 	b.started = b.clock.next()
+	b.pages.opens = b.started.Add(returnWait)
 	b.apply(opt.Mapping)
 	b.opt.Mapping = nil // a later one shall not keep it alive
 	for _, u := range b.parked {

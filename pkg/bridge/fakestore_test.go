@@ -19,6 +19,7 @@ type fakeStore struct {
 	users   map[presence.UserID]store.User
 	history []store.Entry
 	pbxs    map[string]store.PBX
+	own     map[presence.UserID]presence.Own
 	clean   bool // what Load says
 	faults  []string
 
@@ -45,7 +46,7 @@ func (s *fakeStore) count() int {
 }
 
 func newFakeStore() *fakeStore {
-	return &fakeStore{users: map[presence.UserID]store.User{}, pbxs: map[string]store.PBX{}, clean: true}
+	return &fakeStore{users: map[presence.UserID]store.User{}, pbxs: map[string]store.PBX{}, own: map[presence.UserID]presence.Own{}, clean: true}
 }
 
 // copied is the store as the next bridge finds it.
@@ -57,7 +58,7 @@ func (s *fakeStore) copied() *fakeStore {
 
 func (s *fakeStore) copyLocked() *fakeStore {
 	return &fakeStore{
-		users: maps.Clone(s.users), history: slices.Clone(s.history), pbxs: maps.Clone(s.pbxs),
+		users: maps.Clone(s.users), history: slices.Clone(s.history), pbxs: maps.Clone(s.pbxs), own: maps.Clone(s.own),
 		clean: s.closed && s.closedClean,
 	}
 }
@@ -71,6 +72,9 @@ func (s *fakeStore) Load(context.Context) (store.State, error) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(s.pbxs)) {
 		st.PBXs = append(st.PBXs, s.pbxs[name])
+	}
+	for _, id := range slices.Sorted(maps.Keys(s.own)) {
+		st.Own = append(st.Own, store.Settings{User: id, Own: s.own[id]})
 	}
 	return st, s.loadErr
 }
@@ -118,6 +122,11 @@ func (s *fakeStore) Save(ctx context.Context, b *store.Batch) error {
 	}
 	for _, p := range b.PBXs {
 		s.pbxs[p.Name] = p
+	}
+	for _, o := range b.Own {
+		if s.own[o.User] = o.Own; o.Own == (presence.Own{}) {
+			delete(s.own, o.User)
+		}
 	}
 	if s.after != nil {
 		s.after(n, b)

@@ -21,6 +21,8 @@ func (b *Bridge) loop(stop <-chan struct{}) {
 			return
 		case <-b.inbox.wake:
 			spare = b.reports(spare)
+		case <-b.pages.wake:
+			b.pagesChanged()
 		case f := <-b.do:
 			f()
 		case err := <-b.saver.done:
@@ -29,6 +31,7 @@ func (b *Bridge) loop(stop <-chan struct{}) {
 		}
 		now := b.clock.next()
 		b.tick(now)
+		b.leave(now)
 		b.commit(now)
 		b.settle(now)
 		b.board.announce()
@@ -47,6 +50,9 @@ func (b *Bridge) idle(now presence.Time) time.Duration {
 	}
 	if !b.settling.IsZero() && b.settling.Before(next) {
 		next = b.settling
+	}
+	if due := b.pages.due(); !due.IsZero() && due.Before(next) {
+		next = due
 	}
 	return max(next.Sub(now), time.Millisecond)
 }

@@ -32,6 +32,7 @@ func (b *Bridge) wake(state store.State) error {
 	if !state.Clean {
 		b.floor = uint64(now.Time().UnixMicro())
 	}
+	b.keepOwn(state.Own)
 	reader := presence.Reader{Types: b.opt.Mapping.Types}
 	// Side by side, not among what the reading leaves behind. Users are never let go of;
 	// their names from the store are, once the mapping has them.
@@ -65,6 +66,7 @@ func newest(v *presence.View) (t presence.Time) {
 		}
 	}
 	later(v.PhoneSince)
+	later(v.Out)
 	if v.Hold != nil {
 		later(v.Hold.Since)
 	}
@@ -84,6 +86,7 @@ func (b *Bridge) apply(m *presence.Mapping) {
 		b.due.schedule(u, presence.Time{})
 	}
 	old := b.users
+	b.forgetMapping()
 	b.users = make(map[presence.UserID]*user, len(m.Users))
 	for i := range m.Users {
 		b.adopt(&m.Users[i])
@@ -106,6 +109,7 @@ func (b *Bridge) apply(m *presence.Mapping) {
 	b.board.reorder(b.users, order, b.types)
 	for _, u := range order {
 		b.step(u, &presence.Input{Kind: presence.Reloaded}, now)
+		b.meet(u.mapped.ID)
 		b.board.put(u) // the name, or nothing, may be new
 		b.light(u, true)
 		b.pause(u, true)
@@ -139,7 +143,7 @@ func (b *Bridge) adopt(mapped *presence.MappedUser) {
 		u = &user{view: presence.View{User: mapped.ID, Version: b.floor}}
 	}
 	delete(b.parked, mapped.ID)
-	u.mapped, u.view.User = mapped, mapped.ID // which frees the text that the store gave
+	u.mapped, u.view.User = b.described(mapped), mapped.ID // which frees the text that the store gave
 	b.users[mapped.ID] = u
 }
 

@@ -31,6 +31,7 @@ type UserStatus struct {
 	Base    presence.Base   `json:"base"`
 	Color   string          `json:"color"`
 	Message string          `json:"message"`
+	Label   string          `json:"label,omitempty"` // what the user calls it; "": as its type is called
 	Since   time.Time       `json:"since"`
 	Until   *time.Time      `json:"until"`
 	By      string          `json:"by"`
@@ -60,10 +61,35 @@ type LastChange struct {
 type Choice struct {
 	Type    presence.TypeID
 	Message string
+	Label   string    // what the user calls it, where the type allows that; "": as the type is called
 	Until   time.Time // zero: as long as the type lasts
 	Open    bool      // without a return time, however long the type lasts
 	By      string    // "cli", "panel USER", "api TOKEN" ...
 	IfNone  bool      // only if the user has no status; else nothing is done, and the user comes back as they are
+}
+
+// Settings are what a user has set for themself, and what the mapping says of that.
+type Settings struct {
+	Default        *presence.ExtensionID `json:"default_extension"`                   // nil: as the mapping says
+	Sync           *bool                 `json:"sync"`                                // likewise
+	DefaultIgnored bool                  `json:"default_extension_ignored,omitempty"` // it is not the user's any more, so the mapping's holds
+	Mapping        MappedSettings        `json:"mapping"`
+}
+
+// MappedSettings are what holds where a user has set nothing.
+type MappedSettings struct {
+	Default *presence.ExtensionID `json:"default_extension"` // nil: the user has no extension
+	Sync    bool                  `json:"sync"`
+	Off     bool                  `json:"sync_off,omitempty"` // the synchronisation is off for everybody, whatever a user sets
+}
+
+// SettingsChange is what somebody sets for a user.
+type SettingsChange struct {
+	SetDefault bool
+	Default    *presence.ExtensionID // with SetDefault; nil: as the mapping says
+	SetSync    bool
+	Sync       *bool  // with SetSync; nil: as the mapping says
+	By         string // as in Choice
 }
 
 // PBX is a PBX as the API shows it.
@@ -98,7 +124,7 @@ var (
 	ErrNoStatus = errors.New("no such status type")
 	ErrBadInput = errors.New("bad input")
 	ErrUnsaved  = errors.New("the store cannot be written")
-	ErrPending  = errors.New("the status is shown but not saved")
+	ErrPending  = errors.New("it holds but is not saved")
 	ErrStopping = errors.New("the bridge is stopping")
 )
 

@@ -36,9 +36,10 @@ type saver struct {
 	writing []line       // what busy.History is made of
 	dirty   []*user      // to be saved, in the order in which they changed
 	history []line
-	dropped int           // history lines given up
-	failing error         // of the last commit; nil: it went well
-	retry   presence.Time // no commit before; zero: at once
+	own     []presence.UserID // whose own settings are to be saved
+	dropped int               // history lines given up
+	failing error             // of the last commit; nil: it went well
+	retry   presence.Time     // no commit before; zero: at once
 	wait    time.Duration
 }
 
@@ -61,7 +62,7 @@ func (l *line) entry() store.Entry {
 	st := &l.Status
 	return store.Entry{
 		User: l.user, At: l.At.Time(), Type: st.Type.ID, Name: st.Type.Name, Base: st.Type.Base,
-		Message: st.Message, Since: st.Since.Time(), Until: st.Until.Time(), By: l.By, Rule: l.Rule, Version: l.version,
+		Message: st.Message, Label: st.Label, Since: st.Since.Time(), Until: st.Until.Time(), By: l.By, Rule: l.Rule, Version: l.version,
 	}
 }
 
@@ -135,7 +136,8 @@ func (b *Bridge) commit(now presence.Time) {
 			p.dirty = false
 		}
 	}
-	if len(batch.Users)+len(batch.History)+len(batch.PBXs) == 0 {
+	batch.Own = b.ownToSave()
+	if len(batch.Users)+len(batch.History)+len(batch.PBXs)+len(batch.Own) == 0 {
 		return
 	}
 	s.busy = batch
@@ -201,6 +203,9 @@ func (b *Bridge) uncommitted(batch *store.Batch, saving []*user, err error, now 
 	}
 	for i := range batch.PBXs {
 		b.pbxs[batch.PBXs[i].Name].dirty = true
+	}
+	for i := range batch.Own {
+		s.setOwn(batch.Own[i].User)
 	}
 	if s.failing == nil {
 		b.log.Error("store not written, trying on; statuses are decided and shown meanwhile", zap.Error(err))

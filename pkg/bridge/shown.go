@@ -76,7 +76,7 @@ func renderStatus(st *presence.Status) *UserStatus {
 		return nil
 	}
 	return &UserStatus{
-		Type: st.Type.ID, Name: st.Type.Name, Base: st.Type.Base, Color: st.Type.Color, Message: st.Message,
+		Type: st.Type.ID, Name: st.Type.Name, Base: st.Type.Base, Color: st.Type.Color, Message: st.Message, Label: st.Label,
 		Since: st.Since.Time(), Until: optional(st.Until), By: st.By, Removed: st.Removed, Stale: st.Stale,
 	}
 }

@@ -37,7 +37,7 @@ func statuses(without ...presence.TypeID) []presence.StatusType {
 		{ID: "lunch", Name: "Lunch", Base: presence.Absent, Asterisk: image(lunch)},
 		{ID: "meeting", Name: "Meeting", Base: presence.Busy, Asterisk: image(meeting)},
 		{ID: "dnd", Name: "Do not disturb", Base: presence.Busy, Asterisk: image(dnd)},
-		{ID: "training", Name: "In training", Base: presence.Busy},
+		{ID: "training", Name: "In training", Base: presence.Busy, Labels: true},
 	}, func(t presence.StatusType) bool { return slices.Contains(without, t.ID) })
 }
 

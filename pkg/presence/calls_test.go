@@ -15,7 +15,10 @@ type calls struct {
 	all   string                 // what they do together
 	since Time
 	who   ExtensionID // whose phone speaks
+	out   Time        // since when no page is open; zero: one is
 	shows TypeID      // over the status; "": nothing
+	from  Time        // since when
+	by    string
 }
 
 // listen notes what devices do, and judges.
@@ -29,6 +32,12 @@ func (o *oracle) listen(in *Input, now Time) {
 		return // nobody's: not even a look at the clock
 	}
 	switch in.Kind {
+	case SignedIn:
+		o.pace.free, c.out = o.pace.free || c.out != Time{}, Time{}
+	case SignedOut:
+		if c.out.IsZero() {
+			o.pace.free, c.out = true, or(in.Heard, now)
+		}
 	case PhoneChanged:
 		c.does[in.Extension] = in.Phone.String()
 	case PhonesListed:
@@ -42,6 +51,9 @@ func (o *oracle) listen(in *Input, now Time) {
 			}
 		}
 	case Reloaded: // what an extension did is forgotten with the extension
+		if when := o.r.Phones.OfflineWhen; when != WhenBoth && when != WhenSignedOut {
+			c.out = Time{}
+		}
 		maps.DeleteFunc(c.does, func(id ExtensionID, _ string) bool {
 			return !slices.ContainsFunc(o.exts, func(x truth) bool { return x.id == id })
 		})
@@ -99,14 +111,27 @@ func (o *oracle) overlay(now Time) TypeID {
 			base = t.Base
 		}
 	}
-	lasted := now.Sub(o.calls.since)
-	switch chosenSince := o.is != nil && o.is.since.After(o.calls.since); {
-	case !o.r.Sync || chosenSince:
-	case isCall(o.calls.all) && base == Connected:
+	c, protected := &o.calls, base != Connected && base != Absent && base != Busy
+	lasted := now.Sub(c.since)
+	c.from, c.by = c.since, c.who.by()
+	chosenSince := func(t Time) bool { return o.is != nil && o.is.since.After(t) }
+	switch {
+	case !o.r.Sync:
+		return ""
+	case chosenSince(c.since):
+	case isCall(c.all) && base == Connected:
 		return "training"
-	case o.calls.all == "ringing" && (base == Connected || base == Absent) && lasted >= 3*time.Second:
+	case c.all == "ringing" && (base == Connected || base == Absent) && lasted >= 3*time.Second:
 		return "meeting"
-	case o.calls.all == "offline" && (base == Connected || base == Absent || base == Busy):
+	case c.all == "offline" && o.r.Phones.OfflineWhen == WhenDevices && !protected:
+		return "xa"
+	}
+	both := o.r.Phones.OfflineWhen == WhenBoth
+	c.from, c.by = c.out, "panel alice"
+	if both && c.since.After(c.out) {
+		c.from = c.since
+	}
+	if !c.out.IsZero() && !protected && (!both || c.all == "offline") && !chosenSince(c.from) {
 		return "xa"
 	}
 	return ""
@@ -119,6 +144,26 @@ func (c *calls) compare(v *View) string {
 		return fmt.Sprintf("the phones are %s since %s, the oracle: %s since %s", v.Phone, v.PhoneSince.Time().Format(stamp), c.all, c.since.Time().Format(stamp))
 	}
 	return ""
+}
+
+// page lets the user open a page, or close the last one, now and then.
+func (w *world) page() {
+	switch w.pages.IntN(30) {
+	case 0:
+		w.step(Input{Kind: SignedIn})
+	case 1:
+		if !w.rules.Phones.AsksForPages() {
+			return // nobody would tell
+		}
+		heard := Time{}
+		if w.pages.IntN(2) == 0 { // noticed late
+			heard = w.last.Add(-time.Duration(w.pages.IntN(20_000)) * time.Millisecond)
+		}
+		w.step(Input{Kind: SignedOut, Heard: heard})
+	}
+	if a := w.view.Explain(w.rules, w.last).Absent; a != nil && a.Shows {
+		w.tally.Absent++
+	}
 }
 
 // device lets a phone do something now and then.

@@ -145,6 +145,8 @@ func (w *world) compare() string {
 		x, y := &v.Extensions[i], &o.exts[i]
 		s, want := &x.Said, y.said()
 		switch {
+		case v.label(x.ID, s.Since) != want.label:
+			return fmt.Sprintf("the label of %s is %q, the oracle: %q", x.ID, v.label(x.ID, s.Since), want.label)
 		case s.message() != want.text && want.t != "":
 			return fmt.Sprintf("the message of %s is %q, the oracle: %q", x.ID, s.message(), want.text)
 		case s.Type != want.t || !s.Presence.is(want.p) && want.t != "" || !s.Since.Equal(want.since) || !s.Until.Equal(want.until):
@@ -161,7 +163,7 @@ func (w *world) compare() string {
 	switch s := v.chosen(); {
 	case (s == nil) != (o.is == nil):
 		return fmt.Sprintf("the status is %v, the oracle: %v", s, o.is)
-	case s != nil && (s.Type.ID != o.is.t || s.By != o.is.by || s.Message != o.is.text || !s.Since.Equal(o.is.since) || !s.Until.Equal(o.is.until)):
+	case s != nil && (s.Type.ID != o.is.t || s.By != o.is.by || s.Message != o.is.text || s.Label != o.is.label || !s.Since.Equal(o.is.since) || !s.Until.Equal(o.is.until)):
 		return fmt.Sprintf("the status is %+v, the oracle: %+v", *s, *o.is)
 	}
 	return cmp.Or(o.calls.compare(v), o.pace.compare(v))
@@ -176,7 +178,7 @@ func nameOf(in *Input) string {
 		return fmt.Sprintf("saved %d", in.Version)
 	case Snapshot:
 		return fmt.Sprintf("snapshot %s session=%d new=%v %v", in.PBX, in.Session, in.NewLife, in.Shows)
-	case Tick, Reloaded, Down, Loaded:
+	case Tick, Reloaded, Down, Loaded, SignedIn:
 		return kindNames[in.Kind] + " " + in.PBX
 	case DNDChanged, DNDListed:
 		return fmt.Sprintf("%s %s%s on=%v flicked=%v %v", kindNames[in.Kind], in.PBX, in.Extension, in.On, in.Flicked, in.DNDs)
@@ -190,6 +192,7 @@ func nameOf(in *Input) string {
 var kindNames = map[InputKind]string{
 	Event: "event", Acked: "acked", Refused: "refused", Unsent: "unsent", Answered: "answered", Unreadable: "unreadable",
 	PhoneChanged: "phone", PhonesListed: "phones", DNDChanged: "device", DNDListed: "devices", Loaded: "loaded", Down: "down", Tick: "tick", Reloaded: "reloaded",
+	SignedIn: "signed in", SignedOut: "signed out",
 }
 
 const stamp = "15:04:05.000000"

@@ -170,7 +170,9 @@ func (s *step) outcome() (st Status, rule Rule, held, ok bool) {
 	if h := s.v.Hold; h != nil {
 		over := pick(all, winner)
 		if !s.r.Sync || over.id == h.Over && over.since.Equal(h.OverAt) {
-			return s.status(h.Type, h.Message, h.Since, h.Until, h.By), WonHold, true, true
+			st = s.status(h.Type, h.Message, h.Since, h.Until, h.By)
+			st.Label = s.v.label(ExtensionID{}, h.Since)
+			return st, WonHold, true, true
 		}
 	}
 	if winner < 0 {
@@ -178,7 +180,7 @@ func (s *step) outcome() (st Status, rule Rule, held, ok bool) {
 	}
 	said := &all[winner].x.Said
 	st = s.status(said.Type, said.message(), said.Since, said.Until, said.By)
-	st.Stale = stale
+	st.Label, st.Stale = s.v.label(all[winner].x.ID, said.Since), stale
 	return st, won, false, true
 }
 
@@ -256,7 +258,7 @@ func (s *step) tell(old, st *Status, rule Rule, by string) {
 // colours do not, nor does a time that a snapshot moved, nor that another phone joins
 // a call.
 func (s *step) worthTelling(old, st *Status) bool {
-	return old.Type.ID != st.Type.ID || old.Message != st.Message || old.Removed != st.Removed ||
+	return old.Type.ID != st.Type.ID || old.Message != st.Message || old.Label != st.Label || old.Removed != st.Removed ||
 		!old.Until.Equal(st.Until) || !old.Since.Equal(st.Since) && s.in.Kind != Snapshot
 }
 
@@ -267,7 +269,7 @@ func (st *Status) equals(o *Status) bool {
 
 func (st *Status) same(o *Status) bool {
 	return (st.Type == o.Type || st.Type.looksLike(o.Type)) &&
-		st.Message == o.Message && st.By == o.By && st.Since.Equal(o.Since) && st.Until.Equal(o.Until) &&
+		st.Message == o.Message && st.Label == o.Label && st.By == o.By && st.Since.Equal(o.Since) && st.Until.Equal(o.Until) &&
 		st.Removed == o.Removed && st.Stale == o.Stale
 }
 

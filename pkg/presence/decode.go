@@ -68,8 +68,12 @@ func (r *Reader) view(v *View) {
 		v.Later = r.later()
 	}
 	v.PhoneSince = r.optional(`,"phone_since":`)
+	v.Out = r.optional(`,"out":`)
 	if r.is(`,"hold":`) {
 		v.Hold = r.hold()
+	}
+	if r.is(`,"label":`) {
+		v.Label = r.label()
 	}
 	r.must(`,"default":`)
 	v.Default = r.whole()
@@ -97,6 +101,9 @@ func (r *Reader) status() *Status {
 	st.Type = r.statusType()
 	r.must(`,"message":`)
 	st.Message = r.text()
+	if r.is(`,"label":`) {
+		st.Label = r.text()
+	}
 	r.must(`,"since":`)
 	st.Since = r.moment()
 	st.Until = r.optional(`,"until":`)
@@ -171,6 +178,22 @@ func (r *Reader) hold() *Hold {
 	h.OverAt = r.optional(`,"over_since":`)
 	r.must("}")
 	return h
+}
+
+func (r *Reader) label() *Label {
+	l := &Label{}
+	r.must(`{"since":`)
+	l.Since = r.moment()
+	if r.is(`,"of":`) {
+		l.Of = r.id()
+	}
+	r.must(`,"text":`)
+	l.Text = r.text()
+	if r.is(`,"next":`) {
+		l.Next = r.label()
+	}
+	r.must("}")
+	return l
 }
 
 func (r *Reader) extension() (x Extension) {

@@ -133,6 +133,9 @@ func (s *step) dndOpinion(x *Extension) {
 		said.Type, _ = s.r.Types.typeOf(Presence{State: DND}, x.Said.Type, users)
 	}
 	if said.Type != "" {
+		if !x.DND.On {
+			s.v.relabel(x, said.Since, s.now)
+		}
 		said.Since, said.By = s.now, x.ID.by()
 	}
 	if x.DND.On {

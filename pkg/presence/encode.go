@@ -31,8 +31,12 @@ func (v *View) AppendJSON(b []byte) []byte {
 		b = v.Later.append(append(b, `,"later":`...))
 	}
 	b = nonZero(b, `,"phone_since":`, v.PhoneSince)
+	b = nonZero(b, `,"out":`, v.Out)
 	if v.Hold != nil {
 		b = v.Hold.append(append(b, `,"hold":`...))
+	}
+	if v.Label != nil {
+		b = v.Label.append(append(b, `,"label":`...))
 	}
 	b = strconv.AppendInt(append(b, `,"default":`...), int64(v.Default), 10)
 	b = append(b, `,"extensions":`...)
@@ -55,6 +59,7 @@ func (st *Status) append(b []byte) []byte {
 		b = append(b, '}')
 	}
 	b = text(append(b, `},"message":`...), st.Message)
+	b = nonEmpty(b, `,"label":`, st.Label)
 	b = moment(append(b, `,"since":`...), st.Since)
 	b = nonZero(b, `,"until":`, st.Until)
 	b = text(append(b, `,"by":`...), st.By)
@@ -81,6 +86,18 @@ func (h *Hold) append(b []byte) []byte {
 		b = h.Over.append(append(b, `,"over":`...))
 	}
 	b = nonZero(b, `,"over_since":`, h.OverAt)
+	return append(b, '}')
+}
+
+func (l *Label) append(b []byte) []byte {
+	b = moment(append(b, `{"since":`...), l.Since)
+	if l.Of != (ExtensionID{}) {
+		b = l.Of.append(append(b, `,"of":`...))
+	}
+	b = text(append(b, `,"text":`...), l.Text)
+	if l.Next != nil {
+		b = l.Next.append(append(b, `,"next":`...))
+	}
 	return append(b, '}')
 }
 

@@ -7,12 +7,14 @@ type Explanation struct {
 	Sync       bool        `json:"sync"`
 	Incoming   Method      `json:"incoming"`
 	Outgoing   Outgoing    `json:"outgoing"`
+	Own        *OwnPart    `json:"own,omitempty"`    // what the user has set for themself; nil: nothing
 	Status     *Status     `json:"status"`           // what shows; nil: nothing
 	Under      *Status     `json:"under,omitempty"`  // where phones show over it: what was said or chosen; nil: nothing
 	Later      *HeldBack   `json:"later,omitempty"`  // what phones have changed too fast to show yet; nil: all shows
 	Pauses     *StatusType `json:"pauses,omitempty"` // for which members of queues are paused; nil: they are not
 	Rule       Rule        `json:"rule"`             // why the winner won, or why there is none
 	Phone      PhonePart   `json:"phone"`
+	Absent     *AbsentPart `json:"absent,omitempty"` // that the user has no page open; nil: they have one, or it does not matter
 	Extensions []Reasoning `json:"extensions"`
 }
 
@@ -39,6 +41,7 @@ type Reasoning struct {
 	Shows     *Presence   `json:"shows"` // nil: its PBX has not told yet
 	Type      *StatusType `json:"type"`  // of what was said; nil: nothing
 	Message   string      `json:"message"`
+	Label     string      `json:"label,omitempty"` // of what was chosen there; "": none
 	Since     Time        `json:"since,omitzero"`
 	Until     Time        `json:"until,omitzero"`
 	By        string      `json:"by"`
@@ -76,15 +79,20 @@ func (v *View) Explain(r *Rules, now Time) Explanation {
 		e.Status = &st
 	}
 	over, why, shows := s.overlay(e.Status)
-	e.Phone = PhonePart{State: v.Phone, Since: v.PhoneSince, Shows: shows, Rule: why}
+	e.Phone = PhonePart{State: v.Phone, Since: v.PhoneSince, Shows: shows && why == PhoneShows, Rule: s.phoneRule(e.Status)}
+	e.Absent = s.explainAbsence(e.Status, e.Phone.Shows)
 	if shows {
 		e.Status, e.Under = &over, e.Status
 	}
 	if v.Later != nil {
 		e.Later = &HeldBack{v.Later.At, e.Status}
-		e.Status, e.Under, e.Phone.Shows = v.Status, v.Under, v.Over
+		absent := v.Over && v.Status.By == ByPanel(v.User)
+		e.Status, e.Under, e.Phone.Shows = v.Status, v.Under, v.Over && !absent
 		if shows != v.Over {
 			e.Phone.Rule = PhoneTooFast
+		}
+		if e.Absent != nil && absent {
+			e.Absent.Shows, e.Absent.Rule = true, AbsentShows
 		}
 	}
 	if r.Sync {
@@ -96,11 +104,21 @@ func (v *View) Explain(r *Rules, now Time) Explanation {
 	return e
 }
 
+// phoneRule is why phones show over the chosen status, or do not.
+func (s *step) phoneRule(chosen *Status) Rule {
+	c, ignored := s.doing()
+	if ignored {
+		return PhoneIgnored
+	}
+	_, why, _ := s.show(chosen, &c)
+	return why
+}
+
 func (s *step) reasoning(c candidate, won Rule, held bool) Reasoning {
 	x := c.x
 	y := Reasoning{
 		Extension: x.ID, Default: c.def, Reachable: x.Session != 0, AwaySince: x.AwayAt,
-		Message: x.Said.message(), Since: x.Said.Since, Until: x.Said.Until, By: x.Said.By,
+		Message: x.Said.message(), Label: s.v.label(x.ID, x.Said.Since), Since: x.Said.Since, Until: x.Said.Until, By: x.Said.By,
 		Won: c.rule == "" && !held, Rule: c.rule, Heard: Report{x.Shows.Presence(), x.Heard.At, x.Heard.As.String()}, Phone: s.phone(x),
 	}
 	switch {

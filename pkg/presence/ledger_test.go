@@ -22,6 +22,7 @@ type oracle struct {
 type opinion struct {
 	p            Presence
 	text         string // the message without what tells of the return time
+	label        string
 	t            TypeID
 	since, until Time
 	by           string
@@ -193,7 +194,7 @@ func (o *oracle) reload(now Time) {
 	}
 	if h := o.hold; h != nil && o.r.Sync {
 		if t, removed, _ := o.r.Types.Lookup(h.t); t.Asterisk != nil && !removed { // phones can show it now
-			o.chosen(&Input{Type: h.t, Message: h.text, Until: h.until, Open: true, By: h.by}, now.Add(time.Microsecond))
+			o.chosen(&Input{Type: h.t, Message: h.text, Label: h.label, Until: h.until, Open: true, By: h.by}, now.Add(time.Microsecond))
 		}
 	}
 	o.alone = !o.r.Sync

@@ -77,7 +77,7 @@ func (o *oracle) typeOf(x *truth, p Presence) (best TypeID) {
 // chosen is rules 1 and 2 of "Outgoing".
 func (o *oracle) chosen(in *Input, now Time) {
 	t, _, _ := o.r.Types.Lookup(in.Type)
-	op := opinion{p: Presence{Message: in.Message}, text: in.Message, t: in.Type, since: now, until: in.Until, by: in.By}
+	op := opinion{p: Presence{Message: in.Message}, text: in.Message, label: in.Label, t: in.Type, since: now, until: in.Until, by: in.By}
 	if in.Until.IsZero() && !in.Open {
 		op.until = o.ends(in.Type)
 	}
@@ -87,8 +87,11 @@ func (o *oracle) chosen(in *Input, now Time) {
 		return
 	}
 	op.p.State, op.p.Subtype = t.Asterisk.State, t.Asterisk.Subtype
+	if in.Message == "" {
+		op.p.Message = in.Label
+	}
 	if o.r.UntilText != "" && !op.until.IsZero() {
-		op.p.Message = o.tells(in.Message, op.until)
+		op.p.Message = o.tells(op.p.Message, op.until)
 	}
 	for i := range o.exts {
 		x := &o.exts[i]
@@ -132,7 +135,7 @@ func (o *oracle) tick(now Time) {
 			o.wish(x, goal{p: x.said().p})
 		}
 		if !x.repeat.IsZero() && !x.repeat.Add(2*time.Second).After(now) {
-			op := opinion{p: x.said().p, text: x.said().text, t: x.said().t, since: x.repeat, by: "extension " + x.id.String()}
+			op := opinion{p: x.said().p, text: x.said().text, label: x.said().label, t: x.said().t, since: x.repeat, by: "extension " + x.id.String()}
 			switch {
 			case x.said().until.IsZero():
 				x.push(op)

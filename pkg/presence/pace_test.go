@@ -18,9 +18,9 @@ type pace struct {
 // page is what shows.
 type page struct {
 	is    *opinion // said or chosen; nil: nothing
-	over  TypeID   // what phones show over it; "": nothing
+	over  TypeID   // what shows over it; "": nothing
 	since Time     // of over
-	who   ExtensionID
+	by    string
 }
 
 // equals does not ask whose phone it is: hands that a call passes through are no change.
@@ -28,7 +28,7 @@ func (p *page) equals(q *page) bool {
 	if p.over != q.over || p.over != "" && p.since != q.since || (p.is == nil) != (q.is == nil) {
 		return false
 	}
-	return p.is == nil || p.is.t == q.is.t && p.is.text == q.is.text && p.is.since == q.is.since && p.is.until == q.is.until && p.is.by == q.is.by
+	return p.is == nil || p.is.t == q.is.t && p.is.text == q.is.text && p.is.label == q.is.label && p.is.since == q.is.since && p.is.until == q.is.until && p.is.by == q.is.by
 }
 
 // publish lets what is true show, if phones do not change it too fast.
@@ -36,7 +36,7 @@ func (o *oracle) publish(now Time) {
 	p := &o.pace
 	is := page{is: clone(o.is), over: o.calls.shows}
 	if is.over != "" {
-		is.since, is.who = o.calls.since, o.calls.who
+		is.since, is.by = o.calls.from, o.calls.by
 	}
 	for len(p.spent) > 0 && !p.spent[0].After(now) {
 		p.spent = p.spent[1:]
@@ -64,14 +64,14 @@ func (p *pace) compare(v *View) string {
 		return fmt.Sprintf("held back: %+v, the oracle: %v", v.Later, p.late)
 	case v.Over != (p.shows.over != ""):
 		return fmt.Sprintf("over=%v, the oracle: %q", v.Over, p.shows.over)
-	case v.Over && (s.Type.ID != p.shows.over || s.Since != p.shows.since || s.By != p.shows.who.by()):
+	case v.Over && (s.Type.ID != p.shows.over || s.Since != p.shows.since || s.By != p.shows.by):
 		return fmt.Sprintf("over the status shows %+v, the oracle: %+v", *s, p.shows)
 	case v.Over:
 		under = v.Under
 	}
-	shown := page{over: p.shows.over, since: p.shows.since, who: p.shows.who}
+	shown := page{over: p.shows.over, since: p.shows.since, by: p.shows.by}
 	if under != nil {
-		shown.is = &opinion{t: under.Type.ID, text: under.Message, since: under.Since, until: under.Until, by: under.By}
+		shown.is = &opinion{t: under.Type.ID, text: under.Message, label: under.Label, since: under.Since, until: under.Until, by: under.By}
 	}
 	if !shown.equals(&p.shows) {
 		return fmt.Sprintf("shows %+v, the oracle: %+v", under, p.shows.is)

@@ -50,6 +50,8 @@ type Phones struct {
 	Ringing PhoneRule
 	InCall  PhoneRule // on hold, too
 	Offline PhoneRule
+
+	OfflineWhen OfflineWhen // when Offline shows
 }
 
 // PhoneRule is what shows while a user's phones do one thing.
@@ -149,35 +151,6 @@ func (s *step) followPhones() {
 	}
 }
 
-// overlay is what the phones show over the chosen status (nil: none was ever
-// said), and why, or why they show nothing.
-//
-//	sync is off                          nothing
-//	the mapping has nothing for it       nothing
-//	the status is of a protected base    nothing
-//	the status was set since it began    nothing: what somebody chose in a call wins
-//	it began less than `after` ago       nothing yet
-//	else                                 the type of the mapping, since it began
-func (s *step) overlay(chosen *Status) (st Status, why Rule, ok bool) {
-	rule, base := s.r.Phones.rule(s.v.Phone), Connected
-	if chosen != nil {
-		base = chosen.Type.Base
-	}
-	switch {
-	case rule.Show == "":
-		return Status{}, PhoneUnmapped, false
-	case !s.r.Sync:
-		return Status{}, PhoneLeftAlone, false
-	case !slices.Contains(rule.Over, base):
-		return Status{}, PhoneProtected, false
-	case chosen != nil && chosen.Since.After(s.v.PhoneSince):
-		return Status{}, PhoneChosen, false
-	case !s.reached(s.v.PhoneSince.Add(rule.After)):
-		return Status{}, PhoneTooShort, false
-	}
-	return s.status(rule.Show, "", s.v.PhoneSince, Time{}, s.phoneBy()), PhoneShows, true
-}
-
 // phoneBy says whose phone shows.
 func (s *step) phoneBy() string {
 	_, i := s.busiest()
@@ -206,11 +179,12 @@ func (s *step) phonesListed() {
 // phoneDue tells at when phones change something by themselves: a state has lasted
 // long enough, or is no longer believed.
 func (s *step) phoneDue(at func(Time)) {
-	if rule := s.r.Phones.rule(s.v.Phone); rule.Show != "" && !s.v.PhoneSince.IsZero() {
-		if ripe := s.v.PhoneSince.Add(rule.After); ripe.After(s.now) {
+	if c, _ := s.doing(); c.rule.Show != "" && !c.since.IsZero() {
+		if ripe := c.since.Add(c.rule.After); ripe.After(s.now) {
 			at(ripe)
 		}
 	}
+	s.absentDue(at)
 	for i := range s.v.Extensions {
 		if stale := s.phoneStale(&s.v.Extensions[i]); stale.After(s.now) {
 			at(stale)

@@ -29,7 +29,7 @@ func (g *rig) doing(pbx string, phones map[string]PhoneState) {
 
 // chosen is what the methods decided, whatever phones show over it.
 func (e *Explanation) chosen() *Status {
-	if e.Phone.Shows {
+	if e.Phone.Shows || e.Absent != nil && e.Absent.Shows {
 		return e.Under
 	}
 	return e.Status

@@ -36,6 +36,7 @@ type Rules struct {
 // Policy is what users usually share of their rules. It is immutable.
 type Policy struct {
 	Sync         bool // false: the user is left alone in both directions
+	Off          bool // with Sync false: so is everybody, whatever users set for themselves
 	Incoming     Method
 	Outgoing     Outgoing
 	CountRepeats bool          // the same value set again by a phone counts for Latest

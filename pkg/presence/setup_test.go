@@ -20,6 +20,7 @@ type setup struct {
 	dropped  []TypeID // not in the mapping now
 	lasts    map[TypeID]time.Duration
 	text     string // of return times
+	offline  OfflineWhen
 }
 
 func newSetup(r *rand.Rand) setup {
@@ -31,6 +32,7 @@ func newSetup(r *rand.Rand) setup {
 	if r.IntN(2) == 0 {
 		s.dropped = []TypeID{"offline"} // so that mostly not_set is unmapped
 	}
+	s.offline = WhenDevices
 	return s
 }
 
@@ -77,9 +79,14 @@ func (s *setup) end(r *rand.Rand) {
 	}
 }
 
+// leave says anew what makes the user offline.
+func (s *setup) leave(r *rand.Rand) {
+	s.offline = pickOne(r, []OfflineWhen{WhenDevices, WhenSignedOut, WhenBoth, WhenBoth, WhenNever})
+}
+
 func (s *setup) String() string {
-	return fmt.Sprintf("%v default=%d in=%s out=%s count=%v sync=%v dropped=%v lasts=%v text=%q",
-		s.exts, s.def, s.incoming, s.outgoing, s.count, s.sync, s.dropped, s.lasts, s.text)
+	return fmt.Sprintf("%v default=%d in=%s out=%s count=%v sync=%v dropped=%v lasts=%v text=%q offline=%s",
+		s.exts, s.def, s.incoming, s.outgoing, s.count, s.sync, s.dropped, s.lasts, s.text, s.offline)
 }
 
 func (s *setup) rules() *Rules {
@@ -92,11 +99,12 @@ func (s *setup) rules() *Rules {
 		}
 		list = append(list, t)
 	}
-	types := NewTypes(list, removed)
+	types, phones := NewTypes(list, removed), busyPhones
+	phones.OfflineWhen = s.offline
 	return &Rules{
 		Policy: &Policy{
 			Sync: s.sync, Incoming: s.incoming, Outgoing: s.outgoing, CountRepeats: s.count, Types: types,
-			Ranks: NewRanks(types, []TypeID{"dnd", "meeting", "lunch", "away", "available"}), Phones: &busyPhones,
+			Ranks: NewRanks(types, []TypeID{"dnd", "meeting", "lunch", "away", "available"}), Phones: &phones,
 			UntilText: s.text, Zone: tokyo,
 		},
 		Extensions: slices.Clone(s.exts), Default: s.def,

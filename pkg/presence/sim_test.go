@@ -76,7 +76,7 @@ type tally struct {
 	Expired, Holds, Choices, Writes, Counted                 int
 	Overlaid, Rung, Outspoken                                int
 	Broke, Texts, HeldBack, Delivered                        int
-	Pressed, Switched, Flips, Again                          int
+	Pressed, Switched, Flips, Again, Absent, Labels          int
 }
 
 func (a *tally) add(b tally) {
@@ -89,7 +89,7 @@ func (a *tally) add(b tally) {
 	a.Broke, a.Texts = a.Broke+b.Broke, a.Texts+b.Texts
 	a.HeldBack, a.Delivered = a.HeldBack+b.HeldBack, a.Delivered+b.Delivered
 	a.Pressed, a.Switched, a.Flips = a.Pressed+b.Pressed, a.Switched+b.Switched, a.Flips+b.Flips
-	a.Again += b.Again
+	a.Again, a.Absent, a.Labels = a.Again+b.Again, a.Absent+b.Absent, a.Labels+b.Labels
 }
 
 func (a *tally) check(t *testing.T, seeds uint64) {
@@ -104,7 +104,7 @@ func (a *tally) check(t *testing.T, seeds uint64) {
 		"phones' own return times": a.Broke, "return times on phones": a.Texts,
 		"changes held back": a.HeldBack, "of them delivered": a.Delivered,
 		"feature codes": a.Pressed, "opinions by a device": a.Switched, "writes to a device": a.Flips,
-		"devices that were on while left alone": a.Again,
+		"devices that were on while left alone": a.Again, "absences over a status": a.Absent, "labels": a.Labels,
 	} {
 		if n < 50 {
 			t.Errorf("the simulation reached %d %s; it tests nothing there", n, name)

@@ -23,10 +23,12 @@ const (
 	DNDListed                         // PBX, DNDOf, DNDs: what every DND device says
 	Loaded                            // PBX: its presence module was loaded again and repeated everything
 	Down                              // PBX, Heard: the connection is lost
-	Chosen                            // Type, Message, Until, Open, By
+	Chosen                            // Type, Message, Label, Until, Open, By
 	Saved                             // Version: the view of this version is in the store
 	Tick                              // nothing but time has passed
-	Reloaded                          // the rules are new
+	Reloaded                          // By: the rules are new, by the user's own settings or, "", by the mapping
+	SignedIn                          // the user has opened a page
+	SignedOut                         // Heard: the user has had no page open since then; zero: now
 )
 
 // Input is one thing that happened to a user. Presences are canonical.
@@ -47,6 +49,7 @@ type Input struct {
 	DNDOf     string          // which devices those are, as a template; "": the PBX has none
 	Type      TypeID
 	Message   string
+	Label     string // "": none
 	Until     Time
 	Open      bool // no return time, whatever the type's
 	By        string
@@ -147,6 +150,8 @@ func (s *step) run() {
 		s.tick()
 	case Reloaded:
 		s.reload()
+	case SignedIn, SignedOut:
+		s.signed()
 	default:
 		i := s.v.find(in.Extension)
 		if i < 0 {
@@ -154,6 +159,7 @@ func (s *step) run() {
 		}
 		s.extension(&s.v.Extensions[i])
 	}
+	s.forgetLabels()
 	s.decide()
 	for i := range s.v.Extensions {
 		s.pump(&s.v.Extensions[i])

@@ -179,6 +179,7 @@ type StatusType struct {
 	Asterisk *Image `json:"asterisk,omitempty"` // nil: not mapped, so not synchronised
 
 	Lasts      time.Duration `json:"-"` // after so long it ends by itself, unless who chose it says when; 0: it does not
+	Labels     bool          `json:"-"` // a choice of it may have a label
 	QueuePause bool          `json:"-"` // while it is a user's, no queue sends them calls
 }
 
@@ -207,6 +208,7 @@ const (
 type Status struct {
 	Type    *StatusType `json:"type"` // of the table of types, or of the store; never nil
 	Message string      `json:"message"`
+	Label   string      `json:"label,omitempty"` // what the user calls it; "": as its type is called
 	Since   Time        `json:"since"`
 	Until   Time        `json:"until,omitzero"` // zero: until something else is said
 	By      string      `json:"by"`

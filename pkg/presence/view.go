@@ -14,15 +14,17 @@ type View struct {
 	Version    uint64      `json:"version"`         // rises with everything a page can see
 	Asks       uint64      `json:"asks"`            // the last number given to a write
 	Alone      bool        `json:"alone,omitempty"` // sync was off when last looked at
-	Over       bool        `json:"over,omitempty"`  // Status is what the phones show over Under
+	Over       bool        `json:"over,omitempty"`  // Status is what the phones show over Under, or that nobody is there
 	Phone      PhoneState  `json:"phone,omitempty"` // what all phones do together
 	Status     *Status     `json:"status"`          // what shows; nil: nothing
 	Under      *Status     `json:"under,omitempty"` // with Over: what was said or chosen; nil: nothing
 	Later      *Later      `json:"later,omitempty"` // what phones have changed too fast to show; nil: all shows
 	PhoneSince Time        `json:"phone_since,omitzero"`
+	Out        Time        `json:"out,omitzero"` // since when the user has no page open; zero: they have one, or nobody tells
 	Hold       *Hold       `json:"hold,omitempty"`
-	Default    int         `json:"default"`    // as Rules.Default
-	Extensions []Extension `json:"extensions"` // as Rules.Extensions, same order
+	Label      *Label      `json:"label,omitempty"` // of choices, the newest first; nil: none has one
+	Default    int         `json:"default"`         // as Rules.Default
+	Extensions []Extension `json:"extensions"`      // as Rules.Extensions, same order
 
 	Pace Time `json:"-"` // when phones may change the status in a burst again; see tooFast
 
@@ -65,7 +67,7 @@ type Extension struct {
 // value says that nobody has.
 type Said struct {
 	Presence Kept   `json:"presence"`
-	Added    uint8  `json:"added,omitempty"` // bytes at the end of its message that tell of Until; nobody wrote them
+	Added    uint8  `json:"added,omitempty"` // bytes at the end of its message that nobody wrote there: they tell of Until, or are the label
 	Type     TypeID `json:"type"`
 	Since    Time   `json:"since,omitzero"`
 	Until    Time   `json:"until,omitzero"` // then Before counts again

@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"cmp"
 	"slices"
 	"time"
 )
@@ -20,10 +21,11 @@ func (s *step) choose() {
 	if !s.synced(in.Type) {
 		all, winner, _, _ := s.weigh()
 		over := pick(all, winner)
+		v.setLabel(s.now, in.Label)
 		v.Hold = &Hold{Type: in.Type, Message: in.Message, Since: s.now, Until: until, By: in.By, Over: over.id, OverAt: over.since}
 		return
 	}
-	s.target(in.Type, in.Message, s.now, until, in.By)
+	s.target(in.Type, in.Message, in.Label, s.now, until, in.By)
 }
 
 // synced tells whether a choice of this type reaches phones.
@@ -32,11 +34,16 @@ func (s *step) synced(id TypeID) bool {
 	return mapped && s.r.Sync && len(s.v.Extensions) > 0
 }
 
-// target makes a choice what the target extensions say, and shall show.
-func (s *step) target(id TypeID, message string, since, until Time, by string) {
+// target makes a choice what the target extensions say, and shall show. Phones show its
+// label in place of a message, where there is none.
+func (s *step) target(id TypeID, message, label string, since, until Time, by string) {
+	s.v.setLabel(since, label)
 	img, _ := s.r.Types.image(id)
-	message, added := s.withUntil(message, until)
-	p := Presence{img.State, img.Subtype, message}.Canonical()
+	text, added := s.withUntil(cmp.Or(message, label), until)
+	if message == "" {
+		added = uint8(len(text)) // Cut leaves no more
+	}
+	p := Presence{img.State, img.Subtype, text}.Canonical()
 	for i := range s.v.Extensions {
 		if s.r.Outgoing == ToDefault && i != s.r.Default {
 			continue
@@ -139,6 +146,7 @@ func (s *step) meet(x *Extension, p Presence) {
 		w.RetryAt = Time{}
 		if !w.Sent && x.Said.Since.Equal(w.Since) { // made while the PBX was away
 			w.Since = s.now.Add(time.Microsecond)
+			s.v.relabel(x, x.Said.Since, w.Since)
 			x.Said.Since, s.free = w.Since, true
 		}
 		s.hear(x, p, Older)
@@ -166,6 +174,7 @@ func (s *step) tick() {
 			s.expire(x)
 		}
 		if s.reached(after(x.RepeatAt, repeatWait)) {
+			s.v.relabel(x, x.Said.Since, x.RepeatAt)
 			s.say(x, s.again(x))
 		}
 		s.dndTick(x)
@@ -244,7 +253,11 @@ func (s *step) due() (next Time) {
 func (s *step) reload() {
 	s.free = true
 	if s.v.Later == nil { // else it shows what phones said before
-		s.by = ByReload
+		s.by = cmp.Or(s.in.By, ByReload)
+	}
+	s.fx.Changed = s.fx.Changed || s.in.By != ""         // settings are kept with the version that has them
+	if !s.v.Out.IsZero() && !s.r.Phones.AsksForPages() { // nobody tells any more
+		s.v.Out, s.fx.Durable = Time{}, true
 	}
 	defer s.share()
 	if s.v.Default != s.r.Default || !slices.EqualFunc(s.v.Extensions, s.r.Extensions, func(x Extension, id ExtensionID) bool { return x.ID == id }) {
@@ -265,7 +278,7 @@ func (s *step) reload() {
 	}
 	if h := s.v.Hold; h != nil && s.synced(h.Type) { // phones can show it now
 		s.v.Hold = nil
-		s.target(h.Type, h.Message, s.now.Add(time.Microsecond), h.Until, h.By)
+		s.target(h.Type, h.Message, s.v.label(ExtensionID{}, h.Since), s.now.Add(time.Microsecond), h.Until, h.By)
 	}
 	s.fx.Durable = s.fx.Durable || s.v.Alone == s.r.Sync
 	s.v.Alone = !s.r.Sync

@@ -10,13 +10,15 @@ import (
 // world is everything around one user. It behaves as the shell promises: inputs
 // in order, strictly rising times, a mailbox per PBX, commits, restarts.
 type world struct {
-	seed  uint64
-	rng   *rand.Rand
-	quiet *rand.Rand // what feature codes do, likewise
-	calls *rand.Rand // what devices do, so that a seed does the rest as it did before
-	plans *rand.Rand // what ends by itself, likewise
-	trace func(string)
-	calm  bool // no faults, and one thing at a time
+	seed   uint64
+	rng    *rand.Rand
+	quiet  *rand.Rand // what feature codes do, likewise
+	labels *rand.Rand // of choices, likewise
+	pages  *rand.Rand // who has the panel open, likewise
+	calls  *rand.Rand // what devices do, so that a seed does the rest as it did before
+	plans  *rand.Rand // what ends by itself, likewise
+	trace  func(string)
+	calm   bool // no faults, and one thing at a time
 
 	wall, last Time          // the wall clock, which may step, and the bridge's
 	mono       time.Duration // what really passed
@@ -68,11 +70,12 @@ type act struct {
 func newWorld(seed uint64) *world {
 	w := &world{
 		seed: seed, rng: rand.New(rand.NewPCG(seed, 1)), calls: rand.New(rand.NewPCG(seed, 2)), plans: rand.New(rand.NewPCG(seed, 3)),
-		quiet: rand.New(rand.NewPCG(seed, 4)), calm: seed%5 == 0,
+		quiet: rand.New(rand.NewPCG(seed, 4)), calm: seed%5 == 0, pages: rand.New(rand.NewPCG(seed, 5)), labels: rand.New(rand.NewPCG(seed, 6)),
 		wall: t0, last: t0, synced: map[string]bool{}, accepted: map[ExtensionID]*promise{},
 	}
 	w.setup = newSetup(w.rng)
 	w.setup.end(w.plans)
+	w.setup.leave(w.pages)
 	w.rules = w.setup.rules()
 	w.view = &View{User: "alice"}
 	w.oracle = &oracle{r: w.rules}
@@ -157,6 +160,7 @@ func (w *world) now() Time {
 // act does one thing at random.
 func (w *world) act() {
 	w.device()
+	w.page()
 	w.flutter()
 	w.feature()
 	p := pickOne(w.rng, w.pbxs)
@@ -282,6 +286,10 @@ func (w *world) choose() {
 		if !in.Until.After(w.wall) {
 			in.Until = Time{}
 		}
+	}
+	if w.labels.IntN(3) == 0 {
+		in.Label = pickOne(w.labels, []string{"At the dentist", "x"})
+		w.tally.Labels++
 	}
 	in.Open = in.Until.IsZero() && w.plans.IntN(3) == 0
 	w.chose(in)
@@ -415,6 +423,9 @@ func (w *world) reload() {
 	w.setup.change(w.rng)
 	if w.plans.IntN(4) == 0 {
 		w.setup.end(w.plans)
+	}
+	if w.pages.IntN(3) == 0 {
+		w.setup.leave(w.pages)
 	}
 	w.apply()
 }

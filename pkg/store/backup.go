@@ -123,7 +123,7 @@ func (r *Reader) backup(ctx context.Context, tx *sql.Tx, w *backupWriter, b *Bac
 	done := counter{tell: p}
 	for i := range keptTables {
 		if k := &keptTables[i]; k.since <= b.Schema {
-			if err := w.table(ctx, tx, k, func() { done.add(1, b.Rows) }); err != nil {
+			if err := w.table(ctx, tx, k, b.Schema, func() { done.add(1, b.Rows) }); err != nil {
 				return fmt.Errorf("%s: %w", k.name, err)
 			}
 		}
@@ -166,8 +166,8 @@ func (w *backupWriter) line(v any) {
 	}
 }
 
-func (w *backupWriter) table(ctx context.Context, tx *sql.Tx, k *kept, done func()) error {
-	columns := k.columns()
+func (w *backupWriter) table(ctx context.Context, tx *sql.Tx, k *kept, schema int64, done func()) error {
+	columns := k.columns(schema)
 	w.line(backupTable{k.name, names(columns)})
 	rows, err := tx.QueryContext(ctx, `SELECT `+strings.Join(names(columns), ", ")+` FROM `+k.name+` ORDER BY `+k.order)
 	if err != nil {

@@ -2,13 +2,15 @@ package store
 
 import (
 	"io/fs"
+	"math"
+	"strconv"
 	"strings"
 
 	"github.com/pressly/goose/v3"
 )
 
 // kept is a table that a backup has. A further one is one more line in keptTables,
-// and a further column one more word. A file that has no such column yet leaves it
+// and a further column one more word, with the schema that brought it. A file that has no such column yet leaves it
 // to its default.
 type kept struct {
 	since   int64 // the schema that made it
@@ -21,8 +23,8 @@ type kept struct {
 // keptTables are all but the lease and meta, which are of one database, what goose keeps,
 // and sessions: one that was ended since the backup would live again. Ids that a database gives by itself are given anew, in the same order.
 var keptTables = []kept{
-	{1, "users", "id", "id name email type type_name base color message since until set_by view", "version removed stale"},
-	{1, "history", "id", "user_id at type name base message since until set_by rule", "version ordinal"},
+	{1, "users", "id", "id name email type type_name base color message since until set_by view label/7", "version removed stale"},
+	{1, "history", "id", "user_id at type name base message since until set_by rule label/7", "version ordinal"},
 	{1, "pbxs", "name", "name incarnation heard", ""},
 	{2, "api_tokens", "name", "name hash scope user_id made made_by expires used", ""},
 	{2, "audit", "id", "at done_by did what", ""},
@@ -30,6 +32,7 @@ var keptTables = []kept{
 	{4, "mapped_users", "position", "user_id definition tags group_names", "position"},
 	{6, "accounts", "name", "name title hash user_id role rights made made_by signed_in provider subject language preferences", "disabled"},
 	{6, "invitations", "hash", "hash name user_id role rights made made_by expires", "again"},
+	{7, "own_settings", "user_id", "user_id pbx extension", "sync"},
 }
 
 // column is one of a kept table.
@@ -38,15 +41,23 @@ type column struct {
 	number bool // else text
 }
 
-func (k *kept) columns() (all []column) {
-	for _, name := range strings.Fields(k.text) {
-		all = append(all, column{name, false})
+// columns are those that a schema has.
+func (k *kept) columns(schema int64) (all []column) {
+	add := func(words string, number bool) {
+		for _, word := range strings.Fields(words) {
+			name, since, later := strings.Cut(word, "/")
+			if n, _ := strconv.ParseInt(since, 10, 64); !later || n <= schema {
+				all = append(all, column{name, number})
+			}
+		}
 	}
-	for _, name := range strings.Fields(k.numbers) {
-		all = append(all, column{name, true})
-	}
+	add(k.text, false)
+	add(k.numbers, true)
 	return all
 }
+
+// everyColumn is for columns of the newest schema.
+const everyColumn = math.MaxInt64
 
 func names(columns []column) (all []string) {
 	for _, c := range columns {

@@ -11,7 +11,7 @@ import (
 // users take a second or two.
 const loadTimeout = 2 * time.Minute
 
-// Load returns what a bridge starts from. Users and PBXs are ordered by their
+// Load returns what a bridge starts from. Users, PBXs and settings are ordered by their
 // ids; a user's Status is left nil, the view holds it.
 func (s *SQL) Load(ctx context.Context) (State, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
@@ -39,17 +39,20 @@ func (s *SQL) Load(ctx context.Context) (State, error) {
 	if err != nil {
 		return State{}, s.fail(ctx, "load pbxs", err)
 	}
+	if st.Own, err = s.loadOwn(ctx); err != nil {
+		return State{}, s.fail(ctx, "load own settings", err)
+	}
 	return st, nil
 }
 
 // History returns entries, newest first.
 func (s *SQL) History(ctx context.Context, q Query) ([]Entry, error) {
-	text, args := q.sql(`SELECT id, user_id, at, type, name, base, message, since, until, set_by, rule, version FROM history`, "set_by")
+	text, args := q.sql(`SELECT id, user_id, at, type, name, base, message, since, until, set_by, rule, version, label FROM history`, "set_by")
 	var entries []Entry
 	err := s.each(ctx, func(scan scanner) error {
 		var e Entry
 		err := scan(&e.ID, &e.User, (*timeColumn)(&e.At), &e.Type, &e.Name, &e.Base, &e.Message,
-			(*timeColumn)(&e.Since), (*timeColumn)(&e.Until), &e.By, &e.Rule, &e.Version)
+			(*timeColumn)(&e.Since), (*timeColumn)(&e.Until), &e.By, &e.Rule, &e.Version, &e.Label)
 		if err != nil {
 			return err
 		}

@@ -154,7 +154,7 @@ func (r *backupReader) table(line []byte) error {
 		return r.wrong(fmt.Sprintf("it has the table %q, which is unknown or comes twice", t.Table))
 	}
 	// What stands here becomes part of a statement: only names that are known.
-	all := part.table.columns()
+	all := part.table.columns(everyColumn)
 	for _, name := range t.Columns {
 		i := slices.IndexFunc(all, func(c column) bool { return c.name == name })
 		if i < 0 || slices.Contains(part.columns, all[i]) {

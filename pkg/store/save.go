@@ -24,6 +24,11 @@ func (s *SQL) Save(ctx context.Context, b *Batch) error {
 		if err := rows(ctx, tx, &s.savePBX, b.PBXs, pbxRow); err != nil {
 			return fmt.Errorf("pbxs: %w", err)
 		}
+		for i := range b.Own {
+			if err := s.saveOwn(ctx, tx, &b.Own[i]); err != nil {
+				return fmt.Errorf("own settings: %w", err)
+			}
+		}
 		return nil
 	})
 	if err == nil && s.dialect.Saved != nil {
@@ -36,13 +41,14 @@ func userRow(u *User) []any {
 	row := []any{
 		string(u.ID), u.Name, u.Email, u.Version,
 		nil, nil, nil, nil, nil, nil, nil, nil, nil, nil,
-		string(u.View),
+		string(u.View), nil,
 	}
 	if st := u.Status; st != nil {
 		copy(row[4:], []any{
 			string(st.Type.ID), st.Type.Name, string(st.Type.Base), st.Type.Color,
 			st.Message, timeText(st.Since.Time()), timeText(st.Until.Time()), st.By, number(st.Removed), number(st.Stale),
 		})
+		row[userColumns-1] = st.Label
 	}
 	return row
 }
@@ -71,7 +77,7 @@ func entryRows() func(*Entry) []any {
 		return []any{
 			string(e.User), e.Version, of.at, ordinal,
 			string(e.Type), e.Name, string(e.Base), e.Message,
-			timeText(e.Since), timeText(e.Until), e.By, string(e.Rule),
+			timeText(e.Since), timeText(e.Until), e.By, string(e.Rule), e.Label,
 		}
 	}
 }

@@ -29,6 +29,7 @@ type Entry struct {
 	Name    string          `json:"name"`
 	Base    presence.Base   `json:"base"`
 	Message string          `json:"message"`
+	Label   string          `json:"label,omitempty"` // what the user called the status; "": as its type is called
 	Since   time.Time       `json:"since,omitzero"`
 	Until   time.Time       `json:"until,omitzero"`
 	By      string          `json:"by"`
@@ -48,12 +49,14 @@ type Batch struct {
 	Users   []User // the newest version of each, at most one row a user
 	History []Entry
 	PBXs    []PBX
+	Own     []Settings // at most one a user
 }
 
 // State is everything that a bridge starts from.
 type State struct {
 	Users []User
 	PBXs  []PBX
+	Own   []Settings
 	Clean bool // the last bridge stopped in order, so that nothing newer than this was ever shown
 }
 

@@ -14,9 +14,9 @@ import (
 // is harmless when it is executed twice:
 //
 //	User   id name email version type type_name base color message since until
-//	       set_by removed stale view; keeps a row whose version is higher
+//	       set_by removed stale view label; keeps a row whose version is higher
 //	Entry  user_id version at ordinal type name base message since until set_by
-//	       rule; keeps a row with the same first four
+//	       rule label; keeps a row with the same first four
 //	PBX    name incarnation heard
 type Upserts struct{ User, Entry, PBX string }
 
@@ -24,16 +24,17 @@ type Upserts struct{ User, Entry, PBX string }
 func OnConflict() Upserts {
 	return Upserts{
 		User: `
-INSERT INTO users (id, name, email, version, type, type_name, base, color, message, since, until, set_by, removed, stale, view)
+INSERT INTO users (id, name, email, version, type, type_name, base, color, message, since, until, set_by, removed, stale, view, label)
 VALUES {rows}
 ON CONFLICT (id) DO UPDATE SET
     name = excluded.name, email = excluded.email, version = excluded.version,
     type = excluded.type, type_name = excluded.type_name, base = excluded.base, color = excluded.color,
     message = excluded.message, since = excluded.since, until = excluded.until, set_by = excluded.set_by,
-    removed = excluded.removed, stale = excluded.stale, view = excluded.view
+    removed = excluded.removed, stale = excluded.stale, view = excluded.view,
+    label = excluded.label
 WHERE excluded.version >= users.version`,
 		Entry: `
-INSERT INTO history (user_id, version, at, ordinal, type, name, base, message, since, until, set_by, rule)
+INSERT INTO history (user_id, version, at, ordinal, type, name, base, message, since, until, set_by, rule, label)
 VALUES {rows}
 ON CONFLICT (user_id, version, at, ordinal) DO NOTHING`,
 		PBX: `
@@ -43,7 +44,7 @@ ON CONFLICT (name) DO UPDATE SET incarnation = excluded.incarnation, heard = exc
 }
 
 const (
-	userColumns, entryColumns, pbxColumns = 15, 12, 3
+	userColumns, entryColumns, pbxColumns = 16, 13, 3
 
 	// maxTogether bounds the rows of one statement, a power of two. PostgreSQL
 	// takes 65,535 parameters; more rows than this are no faster.

@@ -4,6 +4,8 @@ package apitest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -36,6 +38,9 @@ type Bridge struct {
 	gone    map[presence.UserID]uint64 // the same of those that were removed
 	last    uint64
 	choices []bridge.Choice
+	set     map[presence.UserID]bridge.Settings
+	setBy   []string
+	pages   map[presence.UserID]int
 	reloads int
 	feeds   int
 	changed chan struct{} // closed and made anew at every change
@@ -45,7 +50,7 @@ type Bridge struct {
 func New() *Bridge {
 	b := &Bridge{
 		Entries: History(), StatusTypes: Types(), Conditions: PBXs(), Explanations: Explanations(),
-		now: Now, ids: map[presence.UserID]uint64{}, gone: map[presence.UserID]uint64{}, changed: make(chan struct{}),
+		now: Now, ids: map[presence.UserID]uint64{}, gone: map[presence.UserID]uint64{}, set: map[presence.UserID]bridge.Settings{}, pages: map[presence.UserID]int{}, changed: make(chan struct{}),
 	}
 	for _, u := range Users() {
 		b.Put(u)
@@ -144,7 +149,7 @@ func (b *Bridge) Choose(_ context.Context, id presence.UserID, c bridge.Choice) 
 	b.choices = append(b.choices, c)
 	u.Version++
 	if t := b.StatusTypes[i]; b.Explanations[id].Incoming != presence.Priority {
-		u.Status = &bridge.UserStatus{Type: t.ID, Name: t.Name, Base: t.Base, Color: t.Color, Message: c.Message, Since: b.now, By: c.By}
+		u.Status = &bridge.UserStatus{Type: t.ID, Name: t.Name, Base: t.Base, Color: t.Color, Message: c.Message, Label: c.Label, Since: b.now, By: c.By}
 		u.Last = &bridge.LastChange{At: presence.At(b.now), By: c.By, Rule: presence.WonLatest}
 		if c.Until.IsZero() && !c.Open && t.Lasts > 0 {
 			c.Until = b.now.Add(t.Lasts)
@@ -162,6 +167,76 @@ func (b *Bridge) Choices() []bridge.Choice {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.choices)
+}
+
+// Settings are what was set, over a mapping that synchronises everybody.
+func (b *Bridge) Settings(_ context.Context, id presence.UserID) (bridge.Settings, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.settings(id)
+}
+
+func (b *Bridge) settings(id presence.UserID) (bridge.Settings, error) {
+	u, err := b.user(id)
+	if err != nil {
+		return bridge.Settings{}, err
+	}
+	s := b.set[id]
+	s.Mapping.Sync = true
+	for _, x := range u.Extensions {
+		if x.Default {
+			s.Mapping.Default = &presence.ExtensionID{PBX: x.PBX, Number: x.Extension}
+		}
+	}
+	return s, nil
+}
+
+// Set keeps the settings, unless the extension is not the user's.
+func (b *Bridge) Set(_ context.Context, id presence.UserID, c bridge.SettingsChange) (bridge.Settings, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s, err := b.settings(id)
+	if err != nil || b.ChooseErr != nil {
+		return bridge.Settings{}, errors.Join(err, b.ChooseErr)
+	}
+	if c.SetDefault {
+		if x := c.Default; x != nil && !slices.ContainsFunc(b.users[b.find(id)].Extensions, func(o bridge.UserExtension) bool { return o.PBX == x.PBX && o.Extension == x.Number }) {
+			return s, fmt.Errorf("%w: %s is no extension of %s", bridge.ErrBadInput, x, id)
+		}
+		s.Default = c.Default
+	}
+	if c.SetSync {
+		s.Sync = c.Sync
+	}
+	b.set[id] = s
+	b.setBy = append(b.setBy, c.By)
+	return s, nil
+}
+
+// SignedIn counts a page.
+func (b *Bridge) SignedIn(id presence.UserID) (release func()) {
+	b.count(id, 1)
+	return sync.OnceFunc(func() { b.count(id, -1) })
+}
+
+func (b *Bridge) count(id presence.UserID, by int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.pages[id] += by
+}
+
+// Pages tells how many pages a user has open.
+func (b *Bridge) Pages(id presence.UserID) int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.pages[id]
+}
+
+// SetBy are who has changed settings so far.
+func (b *Bridge) SetBy() []string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.setBy)
 }
 
 // Explain explains the users of Explanations.

@@ -24,7 +24,7 @@ func Types() []presence.StatusType {
 		{ID: "available", Name: "Available", Base: presence.Connected, Color: "#2e7d32", Asterisk: &presence.Image{State: presence.Available}},
 		{ID: "lunch", Name: "Lunch", Base: presence.Absent, Color: "#ef6c00", Asterisk: &presence.Image{State: presence.Away, Subtype: "lunch"}, Lasts: time.Hour},
 		{ID: "dnd", Name: "Do not disturb", Base: presence.Busy, Color: "#b71c1c", Asterisk: &presence.Image{State: presence.DND}},
-		{ID: "training", Name: "In training", Base: presence.Busy, Color: "#6a1b9a"},
+		{ID: "training", Name: "In training", Base: presence.Busy, Color: "#6a1b9a", Labels: true},
 		{ID: "on_call", Name: "On a call", Base: presence.InCall, Color: "#ad1457"},
 	}
 }
@@ -106,6 +106,7 @@ func Explanations() map[presence.UserID]presence.Explanation {
 					Wish:  &presence.WishInfo{Presence: lunch, Since: past(2 * time.Minute), Sent: true, Refusals: 2}},
 			}},
 		"bob": {User: "bob", Sync: true, Incoming: presence.Priority, Outgoing: presence.ToDefault, Rule: presence.WonPriority,
+			Own:    &presence.OwnPart{Default: &presence.ExtensionID{PBX: "branch", Number: "2003"}},
 			Status: &presence.Status{Type: &types[2], Since: past(26 * time.Hour), By: "extension branch/2003"},
 			Extensions: []presence.Reasoning{
 				{Extension: main("1003"), Reachable: true, Shows: &free, Type: &types[0], Since: past(time.Hour), By: "cli", Rule: presence.LostRank},
@@ -113,7 +114,9 @@ func Explanations() map[presence.UserID]presence.Explanation {
 					Since: past(26 * time.Hour), By: "extension branch/2003", Won: true, Rule: presence.WonPriority},
 			}},
 		"carol": {User: "carol", Incoming: presence.Default, Outgoing: presence.ToDefault, Rule: presence.WonNothing,
+			Own:        &presence.OwnPart{Default: &presence.ExtensionID{PBX: "main", Number: "1009"}, DefaultIgnored: true, Sync: new(bool)},
 			Phone:      presence.PhonePart{State: presence.PhoneOffline, Since: past(time.Hour), Rule: presence.PhoneLeftAlone},
+			Absent:     &presence.AbsentPart{Since: past(2 * time.Hour), Rule: presence.PhoneLeftAlone},
 			Extensions: []presence.Reasoning{{Extension: main("1004"), Default: true, Reachable: true, Rule: presence.LostSilent}}},
 		"dave": {User: "dave", Sync: true, Incoming: presence.Latest, Outgoing: presence.ToAll, Rule: presence.WonLatest,
 			Status: &presence.Status{Type: &types[4], Since: past(2 * time.Minute), By: "extension main/1006"},

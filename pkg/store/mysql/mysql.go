@@ -36,7 +36,7 @@ const (
 // An assignment sees those before it, so the version comes last.
 const (
 	saveUser = `
-INSERT INTO users (id, name, email, version, type, type_name, base, color, message, since, until, set_by, removed, stale, view)
+INSERT INTO users (id, name, email, version, type, type_name, base, color, message, since, until, set_by, removed, stale, view, label)
 VALUES {rows}
 ON DUPLICATE KEY UPDATE
     name = IF(VALUES(version) >= version, VALUES(name), name),
@@ -52,11 +52,12 @@ ON DUPLICATE KEY UPDATE
     removed = IF(VALUES(version) >= version, VALUES(removed), removed),
     stale = IF(VALUES(version) >= version, VALUES(stale), stale),
     view = IF(VALUES(version) >= version, VALUES(view), view),
+    label = IF(VALUES(version) >= version, VALUES(label), label),
     version = GREATEST(version, VALUES(version))`
 
 	// Not INSERT IGNORE, which takes anything else that is wrong for a warning.
 	saveEntry = `
-INSERT INTO history (user_id, version, at, ordinal, type, name, base, message, since, until, set_by, rule)
+INSERT INTO history (user_id, version, at, ordinal, type, name, base, message, since, until, set_by, rule, label)
 VALUES {rows}
 ON DUPLICATE KEY UPDATE ordinal = VALUES(ordinal)`
 

@@ -86,12 +86,13 @@ func fill(t *testing.T, s *store.SQL) {
 		id := presence.UserID(fmt.Sprintf("%02d %s", i, text))
 		b.Users = append(b.Users, store.User{ID: id, Name: text, Email: text, Version: uint64(i), Status: lunch(text), View: []byte(`{"m":"` + text + `"}`)})
 		e := entry(id, uint64(i), at(i))
-		e.Message, e.By = text, text
+		e.Message, e.Label, e.By = text, text, text
 		b.History = append(b.History, e, e)
 		b.PBXs = append(b.PBXs, store.PBX{Name: fmt.Sprintf("%02d", i), Incarnation: text, Heard: at(i)})
 		addToken(t, s, token("token "+text, i))
 		addAccount(t, s, account("account "+text, text, i))
 		rows["row "+text] = []byte(text)
+		b.Own = append(b.Own, own(string(id), text, i))
 	}
 	b.Users = append(b.Users, store.User{ID: "zz nothing", Version: 1<<63 - 1, View: []byte{}})
 	b.PBXs = append(b.PBXs, store.PBX{Name: "zz nothing"})
@@ -103,7 +104,7 @@ func backUp(t *testing.T, o Opener) {
 	s := open(t, o)
 	fill(t, s)
 	want := readAll(t, s)
-	columns := panelRow(t, o, `SELECT `+statusColumns+`, removed, stale FROM users WHERE id = '01 Back at 2'`, 10)
+	columns := panelRow(t, o, `SELECT `+statusColumns+`, removed, stale FROM users WHERE id = '01 Back at 2'`, 11)
 	signedIn := []store.LoginSession{{Hash: "1", Account: "account ", Data: "{}", Expires: at(60)}}
 	noError(t, s.SaveSessions(t.Context(), signedIn, nil, at(0)))
 	file := backup(t, o) // while a bridge has the store
@@ -126,7 +127,7 @@ func backUp(t *testing.T, o Opener) {
 	left, err := s.Sessions(t.Context(), at(0))
 	noError(t, err)
 	same(t, "sessions after a restore", len(left), 0)
-	same(t, "columns for panels", panelRow(t, o, `SELECT `+statusColumns+`, removed, stale FROM users WHERE id = '01 Back at 2'`, 10), columns)
+	same(t, "columns for panels", panelRow(t, o, `SELECT `+statusColumns+`, removed, stale FROM users WHERE id = '01 Back at 2'`, 11), columns)
 	// The store goes on where it was.
 	more := store.Batch{Users: []store.User{user("zz", 1)}, History: []store.Entry{entry("zz", 1, at(999))}}
 	save(t, s, &more)

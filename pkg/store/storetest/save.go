@@ -28,7 +28,7 @@ func everyField(t *testing.T, o Opener) {
 			ID: id, Name: text, Email: text, Version: uint64(i), Status: lunch(text), View: []byte(`{"m":"` + text + `"}`),
 		})
 		b.History = append(b.History, store.Entry{
-			User: id, At: at(i), Type: presence.TypeID(text), Name: text, Base: presence.Base(text), Message: text,
+			User: id, At: at(i), Type: presence.TypeID(text), Name: text, Base: presence.Base(text), Message: text, Label: text,
 			Since: at(-i), Until: at(i).Add(time.Microsecond), By: text, Rule: presence.Rule(text), Version: uint64(i),
 		})
 		b.PBXs = append(b.PBXs, store.PBX{Name: fmt.Sprintf("%02d", i), Incarnation: text, Heard: at(i)})
@@ -123,7 +123,7 @@ func olderVersion(t *testing.T, o Opener) {
 	same(t, "name with the same version", load(t, s).Users[0].Name, "Married")
 }
 
-const statusColumns = `type, type_name, base, color, message, since, until, set_by`
+const statusColumns = `type, type_name, base, color, message, since, until, set_by, label`
 
 func nullColumns(t *testing.T, o Opener) {
 	s := open(t, o)
@@ -131,11 +131,11 @@ func nullColumns(t *testing.T, o Opener) {
 	silent := user("alice", 2)
 	silent.Status = nil
 	save(t, s, &store.Batch{Users: []store.User{silent}})
-	null := make([]string, 10)
+	null := make([]string, 11)
 	for i := range null {
 		null[i] = "<null>"
 	}
-	same(t, "columns", panelRow(t, o, `SELECT `+statusColumns+`, removed, stale FROM users`, 10), null)
+	same(t, "columns", panelRow(t, o, `SELECT `+statusColumns+`, removed, stale FROM users`, 11), null)
 }
 
 func panelColumns(t *testing.T, o Opener) {
@@ -145,8 +145,8 @@ func panelColumns(t *testing.T, o Opener) {
 	bob.Status.Removed, bob.Status.Stale = false, false
 	save(t, s, &store.Batch{Users: []store.User{alice, bob}})
 
-	same(t, "status", panelRow(t, o, `SELECT `+statusColumns+` FROM users WHERE id = 'alice'`, 8), []string{
-		"lunch", "Lunch", "absent", "#ef6c00", "Back at 2", "2026-11-22T12:00:00.123450Z", "<null>", "extension main/1001",
+	same(t, "status", panelRow(t, o, `SELECT `+statusColumns+` FROM users WHERE id = 'alice'`, 9), []string{
+		"lunch", "Lunch", "absent", "#ef6c00", "Back at 2", "2026-11-22T12:00:00.123450Z", "<null>", "extension main/1001", "My Back at 2",
 	})
 	same(t, "identity", panelRow(t, o, `SELECT id, name, email FROM users WHERE id = 'alice'`, 3),
 		[]string{"alice", "Name of alice", "alice@example.com"})

@@ -60,6 +60,7 @@ func Run(t *testing.T, fresh func(*testing.T) Opener) {
 		{"sessions come back until they are ended or run out", sessions},
 		{"users of the mapping come back in their order", mappedUsers},
 		{"a change of users is all or nothing", mappedAllOrNothing},
+		{"own settings come back until they are forgotten", ownSettings},
 		{"a reopened store keeps everything", reopen},
 		{"only an ordered stop is clean", cleanFlag},
 		{"a second bridge is kept out", inUse},
@@ -93,7 +94,7 @@ var nasty = []string{
 func lunch(message string) *presence.Status {
 	return &presence.Status{
 		Type:    &presence.StatusType{ID: "lunch", Name: "Lunch", Base: presence.Absent, Color: "#ef6c00"},
-		Message: message, Since: presence.At(at(0)), Until: presence.At(at(3600)), By: "extension main/1001",
+		Message: message, Label: "My " + message, Since: presence.At(at(0)), Until: presence.At(at(3600)), By: "extension main/1001",
 		Removed: true, Stale: true,
 	}
 }
