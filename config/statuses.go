@@ -51,7 +51,7 @@ func readTypes(v value) []presence.StatusType {
 }
 
 func readType(v value) presence.StatusType {
-	o := v.object("id", "name", "base", "color", "asterisk", "lasts", "queue_pause")
+	o := v.object("id", "name", "base", "color", "asterisk", "lasts", "queue_pause", "tags", "system")
 	id := readID(o.at("id"))
 	return presence.StatusType{
 		ID:       presence.TypeID(id),
@@ -62,7 +62,17 @@ func readType(v value) presence.StatusType {
 		Lasts:    readLasts(o.at("lasts")),
 
 		QueuePause: o.at("queue_pause").boolean(false),
+		Labels:     readTags(o.at("tags")),
+		System:     o.at("system").boolean(false),
 	}
+}
+
+func readTags(v value) *presence.Labels {
+	words := readWords(v)
+	if len(words) == 0 {
+		return nil
+	}
+	return &presence.Labels{Tags: words}
 }
 
 // readID reads the id of a user or a status, which has to fit a URL.

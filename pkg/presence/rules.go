@@ -20,7 +20,7 @@ type MappedUser struct {
 	Rules  *Rules
 }
 
-// Labels are words that tell users apart for people and programs; nothing here looks
+// Labels are words that tell users, or status types, apart for people and programs; nothing here looks
 // at them. They are immutable.
 type Labels struct {
 	Tags, Groups []string
