@@ -33,7 +33,7 @@ func readTypes(v value) []presence.StatusType {
 			continue
 		}
 		if line, taken := ids[t.ID]; taken {
-			item.fault(fmt.Sprintf("the status of line %d has the same id", line), "give each its own")
+			item.fault("the status of "+place(line)+" has the same id", "give each its own")
 			continue
 		}
 		ids[t.ID] = item.line
@@ -51,7 +51,7 @@ func readTypes(v value) []presence.StatusType {
 }
 
 func readType(v value) presence.StatusType {
-	o := v.object("id", "name", "base", "color", "asterisk", "lasts", "queue_pause", "tags", "system")
+	o := v.object(typeKeys()...)
 	id := readID(o.at("id"))
 	return presence.StatusType{
 		ID:       presence.TypeID(id),
