@@ -95,6 +95,16 @@ func (t *Types) WithRemoved(removed []StatusType) *Types {
 	return NewTypes(t.list, removed)
 }
 
+// Lost lists the types that t can look up and the next table cannot.
+func (t *Types) Lost(next *Types) (lost []StatusType) {
+	for _, s := range slices.Concat(t.list, t.removed) {
+		if _, there := next.byID[s.ID]; !there {
+			lost = append(lost, s)
+		}
+	}
+	return lost
+}
+
 // List returns the types in the order of the mapping. The caller must not change it.
 func (t *Types) List() []StatusType { return t.list }
 
