@@ -22,7 +22,7 @@ type document struct {
 	file      string
 	overrides map[string]override // by the path of the setting
 	checking  bool                // Overrides.Checking
-	numbered  bool                // items of a list are named by their numbers alone
+	numbered  bool                // statuses are named by their numbers, as who proposes some knows them
 	faults    Faults
 }
 

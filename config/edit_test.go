@@ -47,7 +47,7 @@ func proposalOf(t testing.TB, r *Rules) string {
 func changed(t testing.TB, text string, change func(*Rules)) string {
 	t.Helper()
 	r, faults := ReadRules("mapping.yaml", []byte(text))
-	if len(faults) > 0 {
+	if len(faults.Errors()) > 0 {
 		t.Fatal(faults)
 	}
 	change(&r)
@@ -303,7 +303,7 @@ func TestAProposalWithFaultsIsRefusedWithEachField(t *testing.T) {
 
 func TestAFileThatCannotBeEditedIsRefused(t *testing.T) {
 	for _, tc := range []struct{ name, text, want string }{
-		{"faulty", "statuses: [{id: a, base: x}]\nusers: []\n", `mapping.yaml:1: statuses[a].base: "x" is not known here`},
+		{"faulty", "statuses: [{id: a, base: x}]\nusers: []\n", `mapping.yaml:1: statuses[0].base: "x" is not known here`},
 		{"an anchor", "statuses: [&a {id: a, base: busy}]\nusers: []\n", "anchors (&name) and aliases (*name) are not used here"},
 		{"no YAML", "statuses: [\n", "not valid YAML"},
 		{"a comment where a setting goes", "statuses:\n  - {id: a, base: busy, lasts: 1h}\nsync: {priority: [a], # here\n }\nusers: []\n", "is written in a way that cannot be changed"},
@@ -380,7 +380,7 @@ func TestAnEditIsExactlyTheProposal(t *testing.T) {
 			return
 		}
 		after, faults := ReadRules("mapping.yaml", got.Text)
-		if c := Compare(&want, &after); len(faults) > 0 || !c.None() {
+		if c := Compare(&want, &after); len(faults.Errors()) > 0 || !c.None() {
 			rt.Fatalf("%v %+v in\n%s", faults, c, got.Text)
 		}
 		if i := strings.Index(text, "\nusers:"); !strings.Contains(string(got.Text), text[i:]) {

@@ -48,10 +48,10 @@ func loadMapping(path string, pbxs []PBX) (*presence.Mapping, *Stored, Faults) {
 }
 
 // LoadMapping reads the text of a mapping.yaml as Load reads the file. file is how
-// faults name it. The mapping is nil where there is at least one error; its users may
-// be elsewhere, of which Stored tells.
+// faults name it; statuses they name by their numbers. The mapping is nil where there
+// is at least one error; its users may be elsewhere, of which Stored tells.
 func LoadMapping(file string, text []byte, pbxs []PBX) (*presence.Mapping, *Stored, Faults) {
-	doc := &document{file: file}
+	doc := &document{file: file, numbered: true}
 	root := doc.parse(text)
 	if root.broken {
 		return nil, nil, doc.faults

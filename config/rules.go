@@ -29,6 +29,14 @@ type SyncRules struct {
 	UntilText    string
 }
 
+// Repeats is CountRepeats in the words of the file.
+func (s *SyncRules) Repeats() string {
+	if s.CountRepeats {
+		return "count"
+	}
+	return "ignore"
+}
+
 func syncKeys() []string {
 	return []string{"enabled", "incoming", "outgoing", "repeats", "priority", "stale_after", "until_text"}
 }
@@ -37,13 +45,14 @@ func typeKeys() []string {
 	return []string{"id", "name", "base", "color", "asterisk", "lasts", "queue_pause", "tags", "system"}
 }
 
-// ReadRules reads the rules of a mapping.yaml. file is how faults name it.
+// ReadRules reads the rules of a mapping.yaml, of which there are none where there is
+// at least one error; the faults hold warnings as well. file is how they name it.
 func ReadRules(file string, text []byte) (Rules, Faults) {
-	r, _ := readRules(file, text)
-	if faults := r.doc.faults.Errors(); len(faults) > 0 {
-		return Rules{}, faults
+	r, ok := readRules(file, text)
+	if !ok {
+		r.Rules = Rules{}
 	}
-	return r.Rules, nil
+	return r.Rules, r.doc.faults.sorted()
 }
 
 // readText is a mapping.yaml of which the rules were read.
@@ -54,7 +63,7 @@ type readText struct {
 }
 
 func readRules(file string, text []byte) (r readText, ok bool) {
-	r.doc = &document{file: file}
+	r.doc = &document{file: file, numbered: true}
 	root := r.doc.parse(text)
 	if root.broken {
 		return r, false
@@ -184,9 +193,9 @@ func (s *SyncRules) entries() []entry {
 		{key: "enabled", value: fmt.Sprint(s.Enabled)},
 		textEntry("incoming", string(s.Incoming)),
 		textEntry("outgoing", string(s.Outgoing)),
-		textEntry("repeats", map[bool]string{true: "count", false: "ignore"}[s.CountRepeats]),
+		textEntry("repeats", s.Repeats()),
 		wordsEntry("priority", ids),
-		{key: "stale_after", value: durationText(s.StaleAfter)},
+		{key: "stale_after", value: DurationText(s.StaleAfter)},
 		textEntry("until_text", s.UntilText),
 	}
 }
@@ -195,7 +204,7 @@ func (s *SyncRules) entries() []entry {
 func typeEntries(t *presence.StatusType) []entry {
 	lasts, tags := "", []string(nil)
 	if t.Lasts > 0 {
-		lasts = durationText(t.Lasts)
+		lasts = DurationText(t.Lasts)
 	}
 	if t.Labels != nil {
 		tags = t.Labels.Tags
@@ -248,8 +257,8 @@ func imageEntries(e entry) []entry {
 	return list
 }
 
-// durationText writes a length of time as people do.
-func durationText(d time.Duration) string {
+// DurationText writes a length of time as people do.
+func DurationText(d time.Duration) string {
 	text := d.String()
 	for _, nothing := range []string{"m0s", "h0m"} {
 		if strings.HasSuffix(text, nothing) {

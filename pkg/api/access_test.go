@@ -43,7 +43,7 @@ func newOffice(t *testing.T) *office {
 	if o.tokens, err = api.OpenTokens(t.Context(), o.store, zap.New(core), clock); err != nil {
 		t.Fatal(err)
 	}
-	o.options = api.Options{Log: zap.New(core), Tokens: o.tokens, Mapping: apitest.NewMapping(), Now: clock}
+	o.options = api.Options{Log: zap.New(core), Tokens: o.tokens, Mapping: apitest.NewMapping(), Rules: apitest.NewRules(), Now: clock}
 	o.api = api.New(o.bridge, o.options)
 	return o
 }
@@ -102,6 +102,10 @@ var bodies = map[string]string{
 
 	"POST /api/v1/mapping/users":     `{"users":[{"id":"zoe"}]}`,
 	"PUT /api/v1/mapping/users/{id}": `{"name":"Alice"}`,
+
+	"PUT /api/v1/mapping/rules":             `{"sync":{}}`,
+	"POST /api/v1/mapping/rules/preview":    `{"sync":{}}`,
+	"PUT /api/v1/mapping/statuses/{status}": `{"base":"busy"}`,
 }
 
 // The routes come from the description, so that a new one is covered by itself.
@@ -109,7 +113,7 @@ func TestEveryRouteNeedsATokenOfItsScope(t *testing.T) {
 	for what, need := range described(t) {
 		t.Run(what, func(t *testing.T) {
 			method, path, _ := strings.Cut(what, " ")
-			path = strings.NewReplacer("{id}", "alice", "{name}", "read").Replace(path)
+			path = strings.NewReplacer("{id}", "alice", "{name}", "read", "{status}", "lunch").Replace(path)
 			o := newOffice(t)
 			for _, token := range []string{"", "pbt_", "secret"} {
 				w := o.ask(token, method, path, bodies[what])

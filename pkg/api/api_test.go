@@ -40,7 +40,7 @@ func handlerOf(b api.Bridge, m *apitest.Mapping) *api.Handler {
 	if err != nil {
 		panic(err) // a store in memory has nothing to say
 	}
-	return api.New(b, api.Options{Tokens: tokens, Mapping: m, Now: now})
+	return api.New(b, api.Options{Tokens: tokens, Mapping: m, Rules: apitest.NewRules(), Now: now})
 }
 
 func request(method, path, body string) *http.Request {

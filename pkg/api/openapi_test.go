@@ -53,7 +53,7 @@ func TestTheDescriptionNamesWhatIsServed(t *testing.T) {
 				continue // does not end; see events_test.go
 			}
 			_, described := item.(map[string]any)[method]
-			w := do(h, request(strings.ToUpper(method), strings.NewReplacer("{id}", "alice", "{name}", "crm").Replace(path), ""))
+			w := do(h, request(strings.ToUpper(method), strings.NewReplacer("{id}", "alice", "{name}", "crm", "{status}", "lunch").Replace(path), ""))
 			if served := w.Code != http.StatusMethodNotAllowed && w.Code != http.StatusNotFound; served != described {
 				t.Errorf("%s %s: described %v, served %v (%d)", method, path, described, served, w.Code)
 			}
