@@ -392,3 +392,51 @@ func TestAnEditIsExactlyTheProposal(t *testing.T) {
 		}
 	})
 }
+
+// FuzzAnEditTouchesNothingElse edits whatever loads. It may be refused, and never be
+// anything but what was proposed.
+func FuzzAnEditTouchesNothingElse(f *testing.F) {
+	for _, text := range []string{flowFile, blockFile, "statuses: [{id: a, base: busy}]\nusers: []", "{users: [], statuses: [{base: busy, id: a}, ], sync: {priority: []}}",
+		"? statuses\n: - ? id\n    : a\n    base: busy\nusers: []\n", "statuses:\n  -\n    id: a\n    base: busy # x\n   # y\n  # z\nusers: []\nsync: ~\n",
+		"%YAML 1.1\n---\nstatuses: [{id: \"a\\\n b\", base: busy}]\nusers: []\n...\n", "statuses:\n- {id: a,\n   base: busy,\n   name: a\n     b}\nusers: []\nsync:\n  priority:\n  - a\n"} {
+		f.Add(text, uint8(3))
+	}
+	f.Fuzz(func(t *testing.T, text string, how uint8) {
+		want, faults := ReadRules("mapping.yaml", []byte(text))
+		if len(faults.Errors()) > 0 {
+			return
+		}
+		want.Statuses = slices.Clone(want.Statuses)
+		first := &want.Statuses[0]
+		for bit, change := range []func(){
+			func() { first.Name = "x: #" },
+			func() { first.Asterisk = &presence.Image{State: presence.DND, Subtype: "'"} },
+			func() { first.Lasts = 90 * 60 * 1e9 },
+			func() { first.Labels = &presence.Labels{Tags: []string{"#", "b"}} },
+			func() { slices.Reverse(want.Statuses) },
+			func() { want.Statuses = append(want.Statuses, presence.StatusType{ID: "brand-new", Name: "ü", Base: presence.Busy, Color: "#000000"}) },
+			func() { want.Sync.Incoming, want.Sync.Enabled = presence.Default, !want.Sync.Enabled },
+			func() {
+				want.Sync.Priority = nil
+				for _, s := range want.Statuses {
+					want.Sync.Priority = append(want.Sync.Priority, s.ID)
+				}
+			},
+		} {
+			if how&(1<<bit) != 0 {
+				change()
+			}
+		}
+		got, faults := EditRules("mapping.yaml", []byte(text), proposalOf(t, &want))
+		if len(faults) > 0 {
+			return
+		}
+		after, faults := ReadRules("mapping.yaml", got.Text)
+		if c := Compare(&want, &after); len(faults.Errors()) > 0 || !c.None() {
+			t.Fatalf("%v %+v in\n%s", faults, c, got.Text)
+		}
+		if how == 0 && string(got.Text) != text {
+			t.Fatalf("nothing was to be changed in\n%s\nand it is\n%s", text, got.Text)
+		}
+	})
+}

@@ -56,6 +56,10 @@ func (h *Handler) audit(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	q.Did, q.What = r.URL.Query().Get("did"), r.URL.Query().Get("what")
+	if !storable(q.Did) || !storable(q.What) {
+		return problem(http.StatusBadRequest, "did or what is not UTF-8, or has a NUL in it; write did=status type and what=lunch, for example.")
+	}
 	ctx, cancel := h.call(r)
 	defer cancel()
 	acts, err := h.tokens.store.Audit(ctx, q)
