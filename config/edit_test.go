@@ -267,7 +267,7 @@ func TestSyncIsWrittenWhereThereIsNone(t *testing.T) {
 }
 
 func TestAProposalWithFaultsIsRefusedWithEachField(t *testing.T) {
-	const file = "statuses:\n  - {id: available, base: connected, asterisk: available, system: true}\n  - {id: away, base: absent}\nusers: []\n"
+	const file = "statuses:\n  - {id: available, base: connected, asterisk: available, system: true}\n  - {id: away, base: absent}\nsync: {priority: [away]}\nusers: []\n"
 	const available = `{"id": "available", "base": "connected", "asterisk": "available"}`
 	for _, tc := range []struct{ name, proposal, want string }{
 		{"no JSON", `{`, "the rules are not a JSON object"},
@@ -279,6 +279,7 @@ func TestAProposalWithFaultsIsRefusedWithEachField(t *testing.T) {
 		{"an id twice", `{"statuses": [` + available + `, {"id": "away", "base": "busy"}, {"id": "away", "base": "busy"}]}`, "statuses[2]: the status of another place has the same id"},
 		{"no statuses at all", `{"statuses": []}`, "statuses: there is no status"},
 		{"a priority of nobody", `{"sync": {"priority": ["away", "lunch"]}}`, `sync.priority[1]: "lunch" is no status of this mapping`},
+		{"a status that the priority has", `{"statuses": [` + available + `]}`, `sync.priority[0]: "away" stands there in the file, and is no status any more`},
 		{"a protected one that is missing", `{"statuses": [{"id": "away", "base": "absent"}]}`, "statuses: available is protected (system: true) and has to stay"},
 		{"a protected one under another id", `{"statuses": [{"id": "here", "base": "connected"}, {"id": "away", "base": "absent"}]}`, "statuses: available is protected"},
 		{"another base of a protected one", `{"statuses": [{"id": "available", "base": "busy"}]}`, "statuses[0].base: available is protected (system: true), and its base is connected"},
@@ -295,7 +296,7 @@ func TestAProposalWithFaultsIsRefusedWithEachField(t *testing.T) {
 	}
 	// What protects nothing may be changed of a protected one.
 	got, faults := EditRules("mapping.yaml", []byte(file), `{"statuses": [{"id": "away", "base": "busy"}, {"id": "available", "base": "connected", "name": "Here"}]}`)
-	want := "statuses:\n  - {id: away, base: busy}\n  - {id: available, base: connected, system: true, name: Here}\nusers: []\n"
+	want := "statuses:\n  - {id: away, base: busy}\n  - {id: available, base: connected, system: true, name: Here}\nsync: {priority: [away]}\nusers: []\n"
 	if string(got.Text) != want {
 		t.Errorf("%v %s", faults, got.Text)
 	}

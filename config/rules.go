@@ -112,9 +112,23 @@ func (r *Rules) propose(proposal string) (want Rules, faults Faults) {
 			r.protect(at, want.Statuses)
 		}
 	}
-	want.Sync = newCompiler(nil, want.Statuses).readSyncRules(top.at("sync"))
-	want.Sync.keep(&r.Sync, top.at("sync"))
+	at := top.at("sync")
+	want.Sync = newCompiler(nil, want.Statuses).readSyncRules(at)
+	want.Sync.keep(&r.Sync, at)
+	if k, _ := pair(at.node, "priority"); k == nil {
+		want.kept(at)
+	}
 	return want, doc.faults.Errors()
+}
+
+// kept finds statuses that the priority of the file has and that there shall not be.
+func (r *Rules) kept(sync value) {
+	for i, id := range r.Sync.Priority {
+		if r.find(id) == nil {
+			sync.path = fmt.Sprintf("sync.priority[%d]", i)
+			sync.fault(quote(string(id))+" stands there in the file, and is no status any more", "write the priority without it, too")
+		}
+	}
 }
 
 // keep takes what is not proposed from the rules as they are.

@@ -65,7 +65,10 @@ func (r *mappingRules) plan(ctx context.Context, c *api.RuleChange) (p planned, 
 		return p, api.ErrRulesDiffer
 	}
 	edited, faults := config.EditRules(r.path(), p.now.Text, c.Proposal)
-	if len(faults) > 0 {
+	switch {
+	case len(faults) > 0 && faults[0].File != "":
+		return p, fileFaults(faults)
+	case len(faults) > 0:
 		return p, ruleFaults(faults)
 	}
 	p.text, p.changes, p.rules = edited.Text, edited.Changes, edited.Rules
