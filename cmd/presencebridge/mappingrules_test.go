@@ -34,7 +34,11 @@ users:
   - {id: bob, extensions: ["1003"], priority: [lunch]}
 `
 
-const rulesAt = "/api/v1/mapping/rules"
+const (
+	rulesAt   = "/api/v1/mapping/rules"
+	previewAt = "/api/v1/mapping/preview"
+	undoAt    = "/api/v1/mapping/undo"
+)
 
 // file is what a file of the bridge has.
 func (r *running) file(name string) string {
@@ -70,7 +74,7 @@ func TestAPageChangesThePriorityOfARunningBridge(t *testing.T) {
 		tag, _ := r.puts(http.StatusOK, "GET", rulesAt, "", "")
 		const proposal = `{"sync": {"priority": ["lunch", "dnd", "available"]}}`
 
-		_, text := r.puts(http.StatusOK, "POST", rulesAt+"/preview", "", proposal)
+		_, text := r.puts(http.StatusOK, "POST", previewAt, "", proposal)
 		var preview api.RulePreview
 		if err := json.Unmarshal([]byte(text), &preview); err != nil || preview.Total != 1 || preview.Users != 2 || len(preview.Items) != 1 {
 			t.Fatalf("%v: %s", err, text)
@@ -92,12 +96,12 @@ func TestAPageChangesThePriorityOfARunningBridge(t *testing.T) {
 		}
 		r.puts(http.StatusPreconditionFailed, "PUT", rulesAt, tag, `{"sync": {"incoming": "latest"}}`) // of the page that was open before
 
-		r.puts(http.StatusOK, "POST", rulesAt+"/undo", next, "")
+		r.puts(http.StatusOK, "POST", undoAt, next, "")
 		r.shows("alice", "dnd")
 		if got := r.file("mapping.yaml"); got != commentedMapping {
 			t.Errorf("undone, the file is\n%s", got)
 		}
-		r.puts(http.StatusOK, "POST", rulesAt+"/undo", "", "")
+		r.puts(http.StatusOK, "POST", undoAt, "", "")
 		r.shows("alice", "lunch")
 	})
 }
@@ -110,9 +114,9 @@ func TestTheAuditLogIsTheHistoryOfAStatusType(t *testing.T) {
 	r.puts(http.StatusCreated, "PUT", dinner, "", `{"base": "absent", "asterisk": "chat"}`)
 	r.puts(http.StatusOK, "PUT", dinner, "", `{"base": "absent", "asterisk": "chat", "name": "Dinner: # late"}`)
 	r.puts(http.StatusNoContent, "DELETE", dinner, "", "")
-	r.puts(http.StatusOK, "POST", rulesAt+"/undo", "", "")
+	r.puts(http.StatusOK, "POST", undoAt, "", "")
 	var acts struct{ Items []store.Act }
-	r.get("/api/v1/audit?what=dinner&did=status%20type", &acts)
+	r.get("/api/v1/mapping/statuses/dinner/history", &acts)
 	var got []string
 	for _, a := range acts.Items {
 		if a.By != "local program as panel root" {
@@ -148,8 +152,8 @@ func TestRulesThatWouldNotBeGoodChangeNothing(t *testing.T) {
 		{"a priority of sync", "PUT", rulesAt, `{"statuses": [{"id": "available", "base": "connected"}, {"id": "lunch", "base": "absent"}]}`, http.StatusUnprocessableEntity, `{"field":"sync.priority[0]"`},
 		{"a priority of a user", "DELETE", "/api/v1/mapping/statuses/lunch", "", http.StatusUnprocessableEntity, `{"field":"users[bob].priority[0]"`},
 		{"a protected one", "DELETE", "/api/v1/mapping/statuses/available", "", http.StatusUnprocessableEntity, `available is protected (system: true) and has to stay`},
-		{"a preview", "POST", rulesAt + "/preview", `{"sync": {"incoming": "newest"}}`, http.StatusUnprocessableEntity, `did you mean latest?`},
-		{"nothing to undo", "POST", rulesAt + "/undo", "", http.StatusConflict, `nothing to undo`},
+		{"a preview", "POST", previewAt, `{"sync": {"incoming": "newest"}}`, http.StatusUnprocessableEntity, `did you mean latest?`},
+		{"nothing to undo", "POST", undoAt, "", http.StatusConflict, `nothing to undo`},
 	} {
 		_, text := r.puts(tc.code, tc.method, tc.path, "", tc.body)
 		if !strings.Contains(text, tc.want) {
@@ -172,7 +176,7 @@ func TestAFileThatSomebodyEditsByHandWins(t *testing.T) {
 	byHand := strings.Replace(r.file("mapping.yaml"), "name: Lunch ", "name: Canteen ", 1)
 	r.write("mapping.yaml", byHand)
 	r.puts(http.StatusPreconditionFailed, "PUT", rulesAt, tag, `{"sync": {"incoming": "default"}}`)
-	r.puts(http.StatusConflict, "POST", rulesAt+"/undo", "", "") // it would take the canteen away
+	r.puts(http.StatusConflict, "POST", undoAt, "", "") // it would take the canteen away
 	if got := r.file("mapping.yaml"); got != byHand {
 		t.Errorf("the file is now\n%s", got)
 	}

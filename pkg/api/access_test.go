@@ -104,7 +104,7 @@ var bodies = map[string]string{
 	"PUT /api/v1/mapping/users/{id}": `{"name":"Alice"}`,
 
 	"PUT /api/v1/mapping/rules":             `{"sync":{}}`,
-	"POST /api/v1/mapping/rules/preview":    `{"sync":{}}`,
+	"POST /api/v1/mapping/preview":          `{"sync":{}}`,
 	"PUT /api/v1/mapping/statuses/{status}": `{"base":"busy"}`,
 }
 

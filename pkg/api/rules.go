@@ -103,7 +103,8 @@ type RuleFaults []Fault
 func (f RuleFaults) Error() string {
 	lines := make([]string, len(f))
 	for i, one := range f {
-		lines[i] = one.Field + ": " + one.What + ": " + one.Do
+		parts := slices.DeleteFunc([]string{one.Field, one.What, one.Do}, func(s string) bool { return s == "" })
+		lines[i] = strings.Join(parts, ": ")
 	}
 	return strings.Join(lines, "\n")
 }
@@ -142,7 +143,7 @@ func refusedRules(err error) error {
 	switch {
 	case errors.As(err, &faults):
 		p := problem(http.StatusUnprocessableEntity, "Nothing was changed and the bridge goes on as before; correct the faults and try again.")
-		p.Faults = faults
+		p.Faults, p.Errors = faults, strings.Split(faults.Error(), "\n")
 		return p
 	case errors.Is(err, ErrRulesDiffer):
 		return problem(http.StatusPreconditionFailed, sentence(ErrRulesDiffer))
@@ -155,14 +156,18 @@ func refusedRules(err error) error {
 }
 
 func (h *Handler) ruleRoutes() map[string]methods {
-	return map[string]methods{
-		"/api/v1/mapping/rules":         {"GET": {ScopeAdmin, h.rules}, "PUT": {ScopeAdmin, h.putRules}},
-		"/api/v1/mapping/rules/preview": {"POST": {ScopeAdmin, h.previewRules}},
-		"/api/v1/mapping/rules/undo":    {"POST": {ScopeAdmin, h.undoRules}},
+	all := map[string]methods{
+		"/api/v1/mapping/rules":   {"GET": {ScopeAdmin, h.rules}, "PUT": {ScopeAdmin, h.putRules}},
+		"/api/v1/mapping/preview": {"POST": {ScopeAdmin, h.previewRules}},
+		"/api/v1/mapping/undo":    {"POST": {ScopeAdmin, h.undoRules}},
 		"/api/v1/mapping/statuses/{status}": {
 			"GET": {ScopeAdmin, h.typeOfRules}, "PUT": {ScopeAdmin, h.putType}, "DELETE": {ScopeAdmin, h.removeType},
 		},
 	}
+	if h.tokens != nil {
+		all["/api/v1/mapping/statuses/{status}/history"] = methods{"GET": {ScopeAdmin, h.typeHistory}}
+	}
+	return all
 }
 
 func (h *Handler) rules(w http.ResponseWriter, r *request) error {
@@ -277,6 +282,11 @@ func (h *Handler) typeOfRules(w http.ResponseWriter, r *request) error {
 	tagged(w, set.Tag)
 	write(w, http.StatusOK, "application/json", set.Statuses[i])
 	return nil
+}
+
+// typeHistory is what the audit log has of a status type, which may be gone.
+func (h *Handler) typeHistory(w http.ResponseWriter, r *request) error {
+	return h.answerAudit(w, r, "status type", string(typeID(r)))
 }
 
 // putType makes a status type, at the end of the list, or replaces one; with

@@ -12,9 +12,10 @@ import (
 )
 
 const (
-	rulesPath  = "/api/v1/mapping/rules"
-	typePath   = "/api/v1/mapping/statuses"
-	toPriority = `{"sync": {"incoming": "priority"}}`
+	mappingPath = "/api/v1/mapping"
+	rulesPath   = mappingPath + "/rules"
+	typePath    = mappingPath + "/statuses"
+	toPriority  = `{"sync": {"incoming": "priority"}}`
 )
 
 func handlerOfRules(r *apitest.Rules) *api.Handler {
@@ -39,12 +40,12 @@ func TestAnswersAboutRulesAreAsTheGoldenFiles(t *testing.T) {
 		{name: "rules-put-fixed", method: "PUT", path: rulesPath, body: toPriority, status: 409, schema: "Problem",
 			prepare: change(fmt.Errorf("%w, since the disk is full", api.ErrRulesFixed))},
 		{name: "rules-put-not-taken-over", method: "PUT", path: rulesPath, body: toPriority, status: 503, schema: "Problem", prepare: change(api.ErrNotTakenOver)},
-		{name: "rules-preview", method: "POST", path: rulesPath + "/preview?limit=1", body: toPriority, status: 200, schema: "RulesPreview"},
-		{name: "rules-preview-all", method: "POST", path: rulesPath + "/preview", body: toPriority, status: 200, schema: "RulesPreview"},
-		{name: "rules-preview-limit", method: "POST", path: rulesPath + "/preview?limit=0", body: toPriority, status: 422, schema: "Problem"},
-		{name: "rules-preview-faults", method: "POST", path: rulesPath + "/preview", body: toPriority, status: 422, schema: "Problem", prepare: faults},
-		{name: "rules-undo-nothing", method: "POST", path: rulesPath + "/undo", status: 409, schema: "Problem", prepare: func(r *apitest.Rules) { r.NoPast = true }},
-		{name: "rules-undo", method: "POST", path: rulesPath + "/undo", status: 200, schema: "Rules"},
+		{name: "rules-preview", method: "POST", path: mappingPath + "/preview?limit=1", body: toPriority, status: 200, schema: "RulesPreview"},
+		{name: "rules-preview-all", method: "POST", path: mappingPath + "/preview", body: toPriority, status: 200, schema: "RulesPreview"},
+		{name: "rules-preview-limit", method: "POST", path: mappingPath + "/preview?limit=0", body: toPriority, status: 422, schema: "Problem"},
+		{name: "rules-preview-faults", method: "POST", path: mappingPath + "/preview", body: toPriority, status: 422, schema: "Problem", prepare: faults},
+		{name: "rules-undo-nothing", method: "POST", path: mappingPath + "/undo", status: 409, schema: "Problem", prepare: func(r *apitest.Rules) { r.NoPast = true }},
+		{name: "rules-undo", method: "POST", path: mappingPath + "/undo", status: 200, schema: "Rules"},
 		{name: "rules-status", path: typePath + "/lunch", status: 200, schema: "MappedStatus"},
 		{name: "rules-status-unknown", path: typePath + "/lunhc", status: 404, schema: "Problem"},
 		{name: "rules-status-put", method: "PUT", path: typePath + "/lunch", body: `{"name":"Canteen","base":"absent"}`, status: 200, schema: "MappedStatus"},
@@ -102,8 +103,8 @@ func TestAChangeOfRulesMeansAVersion(t *testing.T) {
 		{"a type that is new", "PUT", typePath + "/dinner", `{"base":"absent"}`, "If-None-Match", "*", http.StatusCreated},
 		{"removed from another version", "DELETE", typePath + "/lunch", "", "If-Match", `"5"`, http.StatusPreconditionFailed},
 		{"removed", "DELETE", typePath + "/lunch", "", "If-Match", `"6"`, http.StatusNoContent},
-		{"undone of another version", "POST", rulesPath + "/undo", "", "If-Match", `"6"`, http.StatusPreconditionFailed},
-		{"undone", "POST", rulesPath + "/undo", "", "If-Match", `"7"`, http.StatusOK},
+		{"undone of another version", "POST", mappingPath + "/undo", "", "If-Match", `"6"`, http.StatusPreconditionFailed},
+		{"undone", "POST", mappingPath + "/undo", "", "If-Match", `"7"`, http.StatusOK},
 		{"there again", "GET", typePath + "/lunch", "", "", "", http.StatusOK},
 	} {
 		if w := do(h, conditional(tc.method, tc.path, tc.body, tc.header, tc.value)); w.Code != tc.want {

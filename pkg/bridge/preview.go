@@ -20,7 +20,7 @@ type PreviewChange struct {
 	Name   string          `json:"name"`
 	Before *UserStatus     `json:"before"` // nil: nothing was ever said
 	After  *UserStatus     `json:"after"`
-	Rule   presence.Rule   `json:"rule"` // by which it would be that
+	Why    presence.Rule   `json:"why"` // the rule by which it would be that
 }
 
 // previewChunk is how many users are copied in one go: the owner loop does nothing else
@@ -63,7 +63,7 @@ func (b *Bridge) Preview(ctx context.Context, m *presence.Mapping, most int) (Pr
 			if p.Total++; len(p.Items) < most {
 				c := PreviewChange{User: users[i].ID, Name: users[i].Name, Before: renderStatus(before), After: renderStatus(v.Status)}
 				if n := len(fx.History); n > 0 {
-					c.Rule = fx.History[n-1].Rule
+					c.Why = fx.History[n-1].Rule
 				}
 				p.Items = append(p.Items, c)
 			}

@@ -69,7 +69,7 @@ func TestAPreviewIsWhatTheReloadThenDoes(t *testing.T) {
 					if c.After.Removed {
 						line += " (" + c.After.Name + ", removed)"
 					}
-					got = append(got, line+", "+string(c.Rule))
+					got = append(got, line+", "+string(c.Why))
 				}
 				if !slices.Equal(got, tc.want) || p.Total != len(tc.want) {
 					t.Errorf("preview %q of %d, want %q", got, p.Total, tc.want)

@@ -104,8 +104,8 @@ func (r *Rules) Preview(_ context.Context, proposal string, most int) (api.RuleP
 	}
 	p := api.RulePreview{
 		Preview: bridge.Preview{Users: 3, Total: 2, Items: []bridge.PreviewChange{
-			{User: "alice", Name: "Alice Martin", Before: status(1, "Back at 2", ago(0), "cli"), After: status(2, "", ago(0), "extension main/1001"), Rule: presence.WonPriority},
-			{User: "bob", Name: "Bob Lee", Before: status(1, "", ago(0), "cli"), Rule: presence.WonNothing},
+			{User: "alice", Name: "Alice Martin", Before: status(1, "Back at 2", ago(0), "cli"), After: status(2, "", ago(0), "extension main/1001"), Why: presence.WonPriority},
+			{User: "bob", Name: "Bob Lee", Before: status(1, "", ago(0), "cli"), Why: presence.WonNothing},
 		}},
 		Changes:  api.RuleDiff{Created: []presence.TypeID{}, Modified: []presence.TypeID{"lunch"}, Deleted: []presence.TypeID{}, Sync: true},
 		Warnings: []api.Fault{{Field: "sync.incoming", What: "it surprises", Do: "use latest"}},
