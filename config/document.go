@@ -22,6 +22,7 @@ type document struct {
 	file      string
 	overrides map[string]override // by the path of the setting
 	checking  bool                // Overrides.Checking
+	numbered  bool                // statuses are named by their numbers, as who proposes some knows them
 	faults    Faults
 }
 

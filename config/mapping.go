@@ -47,20 +47,25 @@ func loadMapping(path string, pbxs []PBX) (*presence.Mapping, *Stored, Faults) {
 	return m, stored, doc.faults
 }
 
+// LoadMapping reads the text of a mapping.yaml as Load reads the file. file is how
+// faults name it; statuses they name by their numbers. The mapping is nil where there
+// is at least one error; its users may be elsewhere, of which Stored tells.
+func LoadMapping(file string, text []byte, pbxs []PBX) (*presence.Mapping, *Stored, Faults) {
+	doc := &document{file: file, numbered: true}
+	root := doc.parse(text)
+	if root.broken {
+		return nil, nil, doc.faults
+	}
+	m, stored := compile(root, pbxs)
+	return m, stored, doc.faults.sorted()
+}
+
 // compile returns nil where anything is wrong: there is no half of a mapping. stored
 // is nil where the users stand in the file.
 func compile(root value, pbxs []PBX) (m *presence.Mapping, stored *Stored) {
 	top := root.object("sync", "statuses", "phone", "users")
 	list := readTypes(top.at("statuses"))
-	c := &compiler{
-		pbxs:  pbxs,
-		types: presence.NewTypes(list, nil),
-		ranks: make(map[string]presence.Ranks),
-	}
-	c.forget()
-	for _, t := range list {
-		c.typeIDs = append(c.typeIDs, string(t.ID))
-	}
+	c := newCompiler(pbxs, list)
 	c.warnOfDND(top.at("statuses"), list)
 	c.warnOfQueues(top.at("statuses"), list)
 	c.global = c.readSync(top.at("sync"))
@@ -78,6 +83,19 @@ func compile(root value, pbxs []PBX) (m *presence.Mapping, stored *Stored) {
 	}
 	pack(users)
 	return &presence.Mapping{Types: c.types, Users: users}, stored
+}
+
+func newCompiler(pbxs []PBX, list []presence.StatusType) *compiler {
+	c := &compiler{
+		pbxs:  pbxs,
+		types: presence.NewTypes(list, nil),
+		ranks: make(map[string]presence.Ranks),
+	}
+	c.forget()
+	for _, t := range list {
+		c.typeIDs = append(c.typeIDs, string(t.ID))
+	}
+	return c
 }
 
 // readFrom reads what stands in place of a list of users.
@@ -98,7 +116,7 @@ func (c *compiler) forget() {
 }
 
 func (c *compiler) readSync(v value) settings {
-	o := v.object("enabled", "incoming", "outgoing", "repeats", "priority", "stale_after", "until_text")
+	o := v.object(syncKeys()...)
 	c.until = readUntilText(o.at("until_text"))
 	s := settings{
 		sync:     o.at("enabled").boolean(true),

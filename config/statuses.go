@@ -33,7 +33,7 @@ func readTypes(v value) []presence.StatusType {
 			continue
 		}
 		if line, taken := ids[t.ID]; taken {
-			item.fault(fmt.Sprintf("the status of line %d has the same id", line), "give each its own")
+			item.fault("the status of "+place(line)+" has the same id", "give each its own")
 			continue
 		}
 		ids[t.ID] = item.line
@@ -51,7 +51,7 @@ func readTypes(v value) []presence.StatusType {
 }
 
 func readType(v value) presence.StatusType {
-	o := v.object("id", "name", "base", "color", "asterisk", "lasts", "labels", "queue_pause")
+	o := v.object(typeKeys()...)
 	id := readID(o.at("id"))
 	return presence.StatusType{
 		ID:       presence.TypeID(id),
@@ -63,7 +63,17 @@ func readType(v value) presence.StatusType {
 
 		Labels:     o.at("labels").boolean(false),
 		QueuePause: o.at("queue_pause").boolean(false),
+		Tagged:     readTags(o.at("tags")),
+		System:     o.at("system").boolean(false),
 	}
+}
+
+func readTags(v value) *presence.Labels {
+	words := readWords(v)
+	if len(words) == 0 {
+		return nil
+	}
+	return &presence.Labels{Tags: words}
 }
 
 // readID reads the id of a user or a status, which has to fit a URL.

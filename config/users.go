@@ -52,7 +52,7 @@ func place(line int) string {
 	return fmt.Sprintf("line %d", line)
 }
 
-// maxLabels bounds the tags, and the groups, of a user.
+// maxLabels bounds the tags, and the groups, of a user, and the tags of a status type.
 const maxLabels = 32
 
 // readLabels returns the labels that all with the same words share, nil for none.

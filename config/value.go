@@ -160,7 +160,11 @@ func (v value) list() (items []value, ok bool) {
 	}
 	items = make([]value, len(v.node.Content))
 	for i, n := range v.node.Content {
-		items[i] = v.doc.value(n, v.path+"["+label(n, i)+"]")
+		at := label(n, i)
+		if v.doc.numbered && v.path == "statuses" {
+			at = strconv.Itoa(i)
+		}
+		items[i] = v.doc.value(n, v.path+"["+at+"]")
 	}
 	return items, true
 }

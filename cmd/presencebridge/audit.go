@@ -11,12 +11,14 @@ import (
 func (m *Main) auditCommand() *cobra.Command {
 	var o listing
 	c := m.reads(&cobra.Command{
-		Use: "audit", Short: "Show who made and revoked tokens and reloaded the mapping, newest first",
-		Long: `Audit shows who made and revoked tokens, reloaded the mapping and restored a backup,
-newest first: as long as store.history_days keeps it.` + aboutLines,
+		Use: "audit", Short: "Show who made and revoked tokens and changed the mapping, newest first",
+		Long: `Audit shows who made and revoked tokens, changed users, status types and settings of
+the mapping over the API, reloaded it and restored a backup, newest first: as long as
+store.history_days keeps it.` + aboutLines,
 		Example: `  presencebridge audit
   presencebridge audit --limit 100 --json
   presencebridge audit --by api --from 7d
+  presencebridge audit --what lunch
   presencebridge audit --format csv > audit.csv`,
 		Args:              takes(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -25,6 +27,7 @@ newest first: as long as store.history_days keeps it.` + aboutLines,
 		},
 	})
 	o.flags(c)
+	c.Flags().StringVar(&o.what, "what", "", "what was done to this `ID` of a status type or a user, or to the token of this name")
 	return c
 }
 

@@ -26,6 +26,7 @@ type daemon struct {
 	store   *store.SQL
 	tokens  *api.Tokens
 	users   *mappedUsers
+	rules   *mappingRules
 	panel   *panelTable // nil: there is none
 	desk    *desk       // nil: there is no web panel
 	servers []*api.Server
@@ -84,7 +85,8 @@ func openDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Co
 	if err != nil {
 		return nil, errors.Join(err, table.close(), st.Close(ctx, false), closeAll(servers))
 	}
-	return &daemon{bridge: b, store: st, tokens: tokens, desk: front, users: &mappedUsers{mappings: maps, bridge: b}, panel: table, servers: servers, log: log}, nil
+	users := &mappedUsers{mappings: maps, bridge: b}
+	return &daemon{bridge: b, store: st, tokens: tokens, desk: front, users: users, rules: &mappingRules{users}, panel: table, servers: servers, log: log}, nil
 }
 
 // openServers opens the listeners that are configured: the socket first, which tells
@@ -186,7 +188,7 @@ const panelStop = 5 * time.Second
 func (d *daemon) serve(ctx context.Context) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	o := api.Options{Log: d.log, Tokens: d.tokens, Mapping: d.users}
+	o := api.Options{Log: d.log, Tokens: d.tokens, Mapping: d.users, Rules: d.rules}
 	d.desk.offer(&o)
 	h := api.New(feeds{d.bridge}, o)
 	failed := make([]error, len(d.servers))
@@ -205,6 +207,9 @@ func (d *daemon) serve(ctx context.Context) error {
 
 // reload takes over the files again, and keeps who made it do so.
 func (d *daemon) reload(ctx context.Context, by string) error {
+	if by == bySavedFile && d.users.mappings.upToDate() {
+		return nil
+	}
 	err := d.bridge.Reload(ctx)
 	if ctx.Err() == nil {
 		d.tokens.NoteReload(ctx, by, err)

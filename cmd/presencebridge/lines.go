@@ -18,6 +18,7 @@ import (
 // listing is what the flags of history and audit say.
 type listing struct {
 	from, to, by, format string
+	what                 string // of audit
 	limit                int
 	all                  bool
 	limited              bool // --limit was given
@@ -48,7 +49,7 @@ func (o *listing) flags(c *cobra.Command) {
 }
 
 // selects tells whether not everything is asked for.
-func (o *listing) selects() bool { return o.from != "" || o.to != "" || o.by != "" }
+func (o *listing) selects() bool { return o.from != "" || o.to != "" || o.by != "" || o.what != "" }
 
 // most is how many lines are shown; 0: all.
 func (o *listing) most() int {
@@ -86,6 +87,9 @@ func (o *listing) query(m *Main) (url.Values, error) {
 	}
 	if o.by != "" {
 		q.Set("by", o.by)
+	}
+	if o.what != "" {
+		q.Set("what", o.what)
 	}
 	return q, nil
 }

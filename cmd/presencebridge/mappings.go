@@ -23,7 +23,8 @@ type mappings struct {
 	store *store.SQL
 	log   *zap.Logger
 
-	inStore atomic.Bool // where the users are whom the bridge has
+	inStore atomic.Bool                    // where the users are whom the bridge has
+	loaded  atomic.Pointer[config.Version] // of mapping.yaml, as again last read it; nil: it did not, or there were faults
 }
 
 // mappingWait bounds a reading of the users in the store; 100,000 take some seconds.
@@ -43,12 +44,26 @@ func (m *mappings) first(ctx context.Context) (*presence.Mapping, error) {
 
 // again reads the files and the users anew.
 func (m *mappings) again(ctx context.Context) (*presence.Mapping, error) {
+	m.loaded.Store(nil)
+	// Before it is loaded: a version that comes in between is then loaded once more, not never.
+	v, unread := config.ReadVersion(m.start.MappingPath)
 	cfg, err := readAgain(m.start, m.load, m.log)
 	if err != nil {
 		return nil, err
 	}
 	mapping, _, err := m.of(ctx, cfg, "correct it, or change the users, all at once, with presencebridge user import FILE")
+	if err == nil && unread == nil {
+		m.loaded.Store(&config.Version{Tag: v.Tag})
+	}
 	return mapping, err
+}
+
+// upToDate tells whether mapping.yaml is as it was when it was last loaded, as it is
+// when it was the bridge that has saved it.
+func (m *mappings) upToDate() bool {
+	loaded := m.loaded.Load()
+	now, err := config.ReadVersion(m.start.MappingPath)
+	return err == nil && loaded != nil && now.Tag == loaded.Tag
 }
 
 // afterWait returns the mapping as it is when a standby takes over, or as the files

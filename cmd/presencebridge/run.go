@@ -137,7 +137,7 @@ func (m *Main) attend(ctx context.Context, s service, hangUp <-chan os.Signal, m
 				m.takeOver(ctx, s, "signal", log)
 				m.Notify(systemd.SdNotifyReady)
 			case <-saved:
-				m.takeOver(ctx, s, "saved file", log)
+				m.takeOver(ctx, s, bySavedFile, log)
 			}
 		}
 	})
@@ -147,6 +147,9 @@ func (m *Main) attend(ctx context.Context, s service, hangUp <-chan os.Signal, m
 	helpers.Wait()
 	return err
 }
+
+// bySavedFile is who made the bridge reload where the mapping was saved.
+const bySavedFile = "saved file"
 
 func (m *Main) takeOver(ctx context.Context, s service, by string, log *zap.Logger) {
 	err := s.reload(ctx, by)

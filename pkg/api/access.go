@@ -18,7 +18,7 @@ const (
 	ScopeRead  Scope = "read"  // users, statuses, PBXs, history, explanations, events, metrics
 	ScopeOwn   Scope = "own"   // also to set the status, and to read and change the settings, of the one user it belongs to
 	ScopeSet   Scope = "set"   // also to set anybody's
-	ScopeAdmin Scope = "admin" // also to reload, to change the users of the mapping, to make and revoke tokens, and why the bridge is not ready
+	ScopeAdmin Scope = "admin" // also to reload, to change the users and the rules of the mapping, to make and revoke tokens, and why the bridge is not ready
 )
 
 // Scopes are all of them, from the least to the most.

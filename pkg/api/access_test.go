@@ -43,7 +43,7 @@ func newOffice(t *testing.T) *office {
 	if o.tokens, err = api.OpenTokens(t.Context(), o.store, zap.New(core), clock); err != nil {
 		t.Fatal(err)
 	}
-	o.options = api.Options{Log: zap.New(core), Tokens: o.tokens, Mapping: apitest.NewMapping(), Accounts: apitest.NewAccounts(), Now: clock}
+	o.options = api.Options{Log: zap.New(core), Tokens: o.tokens, Mapping: apitest.NewMapping(), Rules: apitest.NewRules(), Accounts: apitest.NewAccounts(), Now: clock}
 	o.api = api.New(o.bridge, o.options)
 	return o
 }
@@ -104,8 +104,11 @@ var bodies = map[string]string{
 	"POST /api/v1/mapping/users":     `{"users":[{"id":"zoe"}]}`,
 	"PUT /api/v1/mapping/users/{id}": `{"name":"Alice"}`,
 
-	"PATCH /api/v1/accounts/{account}": `{"disabled":false}`,
-	"POST /api/v1/invitations":         `{"role":"user"}`,
+	"PATCH /api/v1/accounts/{account}":      `{"disabled":false}`,
+	"POST /api/v1/invitations":              `{"role":"user"}`,
+	"PUT /api/v1/mapping/rules":             `{"sync":{}}`,
+	"POST /api/v1/mapping/preview":          `{"sync":{}}`,
+	"PUT /api/v1/mapping/statuses/{status}": `{"base":"busy"}`,
 }
 
 // ofPeople are routes that no token opens.
@@ -116,7 +119,7 @@ func TestEveryRouteNeedsATokenOfItsScope(t *testing.T) {
 	for what, need := range described(t) {
 		t.Run(what, func(t *testing.T) {
 			method, path, _ := strings.Cut(what, " ")
-			path = strings.NewReplacer("{id}", "alice", "{name}", "read", "{account}", "crm").Replace(path)
+			path = strings.NewReplacer("{id}", "alice", "{name}", "read", "{account}", "crm", "{status}", "lunch").Replace(path)
 			o := newOffice(t)
 			for _, token := range []string{"", "pbt_", "secret"} {
 				w := o.ask(token, method, path, bodies[what])

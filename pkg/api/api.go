@@ -68,6 +68,7 @@ type Options struct {
 	Mapping   Mapping          // nil: the users of the mapping can be neither read nor changed
 	Panel     Panel            // nil: the network serves the API alone
 	Accounts  Accounts         // of those who sign in to it; nil: nobody does
+	Rules     Rules            // nil: the rules of the mapping can be neither read nor changed
 	Now       func() time.Time // nil: time.Now
 	Heartbeat time.Duration    // of a silent event stream; 0: 15 s
 	Deadline  time.Duration    // of one call of the bridge; 0: 10 s
@@ -80,6 +81,7 @@ type Handler struct {
 	mapping   Mapping
 	panel     Panel
 	accounts  Accounts
+	ruleSet   Rules
 	log       *zap.Logger
 	now       func() time.Time
 	heartbeat time.Duration
@@ -96,7 +98,7 @@ type Handler struct {
 // New returns the API of b.
 func New(b Bridge, o Options) *Handler {
 	h := &Handler{
-		bridge: b, tokens: o.Tokens, mapping: o.Mapping, panel: o.Panel, accounts: o.Accounts, log: o.Log, now: o.Now, heartbeat: o.Heartbeat, deadline: o.Deadline,
+		bridge: b, tokens: o.Tokens, mapping: o.Mapping, ruleSet: o.Rules, panel: o.Panel, accounts: o.Accounts, log: o.Log, now: o.Now, heartbeat: o.Heartbeat, deadline: o.Deadline,
 		stop: make(chan struct{}),
 	}
 	if h.log == nil {
@@ -158,6 +160,9 @@ func (h *Handler) routes() map[string]methods {
 		all["/api/v1/mapping/users/{id}"] = methods{
 			"GET": {ScopeAdmin, h.mapped}, "PUT": {ScopeAdmin, h.putMapped}, "DELETE": {ScopeAdmin, h.removeMapped},
 		}
+	}
+	if h.ruleSet != nil {
+		maps.Copy(all, h.ruleRoutes())
 	}
 	return all
 }

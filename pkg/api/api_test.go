@@ -40,7 +40,7 @@ func handlerOf(b api.Bridge, m *apitest.Mapping) *api.Handler {
 	if err != nil {
 		panic(err) // a store in memory has nothing to say
 	}
-	return api.New(b, api.Options{Tokens: tokens, Mapping: m, Accounts: apitest.NewAccounts(), Now: now})
+	return api.New(b, api.Options{Tokens: tokens, Mapping: m, Rules: apitest.NewRules(), Accounts: apitest.NewAccounts(), Now: now})
 }
 
 func request(method, path, body string) *http.Request {
@@ -160,6 +160,8 @@ func TestAnswersAreAsTheGoldenFiles(t *testing.T) {
 		{name: "audit", path: "/api/v1/audit", status: 200, schema: "Audit"},
 		{name: "audit-page", path: "/api/v1/audit?limit=1", status: 200, schema: "Audit"},
 		{name: "audit-selected", path: "/api/v1/audit?by=cli&from=2026-11-22T00:00:00Z", status: 200, schema: "Audit"},
+		{name: "audit-what", path: "/api/v1/audit?what=crm&did=token", status: 200, schema: "Audit"},
+		{name: "audit-what-no-text", path: "/api/v1/audit?what=%ff", status: 400, schema: "Problem"},
 		{name: "audit-cursor", path: "/api/v1/audit?cursor=x", status: 400, schema: "Problem"},
 		{name: "healthz", path: "/healthz", status: 200, schema: "Health"},
 		{name: "readyz", path: "/readyz", status: 200, schema: "Readiness"},

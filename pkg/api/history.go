@@ -52,9 +52,18 @@ func (h *Handler) answerHistory(w http.ResponseWriter, r *request, user presence
 
 // audit is what was done to the bridge itself.
 func (h *Handler) audit(w http.ResponseWriter, r *request) error {
+	q := r.URL.Query()
+	return h.answerAudit(w, r, q.Get("did"), q.Get("what"))
+}
+
+func (h *Handler) answerAudit(w http.ResponseWriter, r *request, did, what string) error {
 	q, err := linesOf(r.URL.Query())
 	if err != nil {
 		return err
+	}
+	q.Did, q.What = did, what
+	if !storable(q.Did) || !storable(q.What) {
+		return problem(http.StatusBadRequest, "did or what is not UTF-8, or has a NUL in it; write did=status type and what=lunch, for example.")
 	}
 	ctx, cancel := h.call(r)
 	defer cancel()

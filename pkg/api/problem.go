@@ -25,6 +25,7 @@ type Problem struct {
 	Detail string   `json:"detail"`
 	Near   string   `json:"near,omitempty"`   // the name most like the unknown one
 	Errors []string `json:"errors,omitempty"` // every fault, where there are several
+	Faults []Fault  `json:"faults,omitempty"` // likewise, of the fields of a proposal
 
 	headers http.Header // to send with it; nil: none
 }

@@ -131,15 +131,21 @@ func (h *Handler) explain(w http.ResponseWriter, r *request) error {
 // statusType is a status type for those who choose one.
 type statusType struct {
 	presence.StatusType
-	Lasts      int64 `json:"lasts,omitempty"` // seconds
-	Labels     bool  `json:"labels,omitempty"`
-	QueuePause bool  `json:"queue_pause,omitempty"`
+	Lasts      int64    `json:"lasts,omitempty"` // seconds
+	Labels     bool     `json:"labels,omitempty"`
+	QueuePause bool     `json:"queue_pause,omitempty"`
+	Tags       []string `json:"tags,omitempty"`
+	System     bool     `json:"system,omitempty"`
 }
 
 func (h *Handler) statuses(w http.ResponseWriter, r *request) error {
 	var list []statusType
 	for _, t := range h.bridge.Types() {
-		list = append(list, statusType{t, int64(t.Lasts / time.Second), t.Labels, t.QueuePause})
+		one := statusType{StatusType: t, Lasts: int64(t.Lasts / time.Second), Labels: t.Labels, QueuePause: t.QueuePause, System: t.System}
+		if t.Tagged != nil {
+			one.Tags = t.Tagged.Tags
+		}
+		list = append(list, one)
 	}
 	return answerTagged(w, r, listOf(list, ""))
 }

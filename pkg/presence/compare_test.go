@@ -234,7 +234,7 @@ func pageOf(v *View) shown {
 	p := shown{n: len(v.Extensions), phone: v.Phone}
 	if v.Status != nil {
 		p.status, p.typ, p.some = *v.Status, *v.Status.Type, true
-		p.status.Type, p.typ.Lasts = nil, 0
+		p.status.Type, p.typ.Lasts, p.typ.Tagged = nil, 0, nil
 		if p.typ.Asterisk != nil {
 			p.image, p.typ.Asterisk = *p.typ.Asterisk, nil
 		}

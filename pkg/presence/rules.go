@@ -20,7 +20,7 @@ type MappedUser struct {
 	Rules  *Rules
 }
 
-// Labels are words that tell users apart for people and programs; nothing here looks
+// Labels are words that tell users, or status types, apart for people and programs; nothing here looks
 // at them. They are immutable.
 type Labels struct {
 	Tags, Groups []string
@@ -94,6 +94,16 @@ func (t *Types) WithRemoved(removed []StatusType) *Types {
 		return t
 	}
 	return NewTypes(t.list, removed)
+}
+
+// Lost lists the types that t can look up and the next table cannot.
+func (t *Types) Lost(next *Types) (lost []StatusType) {
+	for _, s := range slices.Concat(t.list, t.removed) {
+		if _, there := next.byID[s.ID]; !there {
+			lost = append(lost, s)
+		}
+	}
+	return lost
 }
 
 // List returns the types in the order of the mapping. The caller must not change it.

@@ -181,6 +181,8 @@ type StatusType struct {
 	Lasts      time.Duration `json:"-"` // after so long it ends by itself, unless who chose it says when; 0: it does not
 	Labels     bool          `json:"-"` // a choice of it may have a label
 	QueuePause bool          `json:"-"` // while it is a user's, no queue sends them calls
+	System     bool          `json:"-"` // protected: only who edits the file may take it away, or give it another base
+	Tagged     *Labels       `json:"-"` // Tags alone; nil: none
 }
 
 // Method names the way in which what a user's extensions said becomes the status.

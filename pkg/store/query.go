@@ -34,6 +34,12 @@ func (q *Query) sql(text, by string) (string, []any) {
 		// Not LIKE, which takes capitals for small letters in SQLite.
 		add(`(`+by+` = ? OR SUBSTR(`+by+`, 1, ?) IN (?, ?))`, q.By, utf8.RuneCountInString(q.By)+1, q.By+" ", q.By+"/")
 	}
+	if q.Did != "" {
+		add(`(did = ? OR SUBSTR(did, 1, ?) = ?)`, q.Did, utf8.RuneCountInString(q.Did)+1, q.Did+" ")
+	}
+	if q.What != "" {
+		add(`(what = ? OR SUBSTR(what, 1, ?) IN (?, ?))`, q.What, utf8.RuneCountInString(q.What)+1, q.What+":", q.What+",")
+	}
 	limit := q.Limit
 	if limit <= 0 {
 		limit = defaultLimit

@@ -63,6 +63,8 @@ type State struct {
 // Query selects lines of the history or of the audit log, newest first.
 type Query struct {
 	User     presence.UserID // "": everybody; the audit log has no users
+	Did      string          // of the audit log: what was done, or how that begins up to a space: status type; "": anything
+	What     string          // of the audit log: to what, up to a colon or comma: the id of a user or a status type, the name of a token; "": anything
 	By       string          // an origin, or how it begins up to a space or slash: panel, extension main; "": any
 	From, To time.Time       // from From on and before To; zero: without bound
 	Before   Place           // lines that come after this one in the list; zero: from the newest

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -100,7 +101,11 @@ func (s *Store) Uses() int {
 func (s *Store) Audit(_ context.Context, q store.Query) ([]store.Act, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	acts := slices.SortedFunc(slices.Values(s.acts), func(a, b store.Act) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.ID, a.ID)) })
+	acts := slices.DeleteFunc(slices.Clone(s.acts), func(a store.Act) bool {
+		return q.Did != "" && a.Did != q.Did && !strings.HasPrefix(a.Did, q.Did+" ") ||
+			q.What != "" && a.What != q.What && !strings.HasPrefix(a.What, q.What+":") && !strings.HasPrefix(a.What, q.What+",")
+	})
+	acts = slices.SortedFunc(slices.Values(acts), func(a, b store.Act) int { return cmp.Or(b.At.Compare(a.At), cmp.Compare(b.ID, a.ID)) })
 	return selected(slices.Values(acts), q, func(a store.Act) (presence.UserID, string, store.Place) {
 		return "", a.By, store.Place{At: a.At, ID: a.ID}
 	}), nil

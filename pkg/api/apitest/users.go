@@ -21,8 +21,8 @@ func ptr[T any](v T) *T { return &v }
 // Types are the status types.
 func Types() []presence.StatusType {
 	return []presence.StatusType{
-		{ID: "available", Name: "Available", Base: presence.Connected, Color: "#2e7d32", Asterisk: &presence.Image{State: presence.Available}},
-		{ID: "lunch", Name: "Lunch", Base: presence.Absent, Color: "#ef6c00", Asterisk: &presence.Image{State: presence.Away, Subtype: "lunch"}, Lasts: time.Hour},
+		{ID: "available", Name: "Available", Base: presence.Connected, Color: "#2e7d32", Asterisk: &presence.Image{State: presence.Available}, System: true},
+		{ID: "lunch", Name: "Lunch", Base: presence.Absent, Color: "#ef6c00", Asterisk: &presence.Image{State: presence.Away, Subtype: "lunch"}, Lasts: time.Hour, Tagged: &presence.Labels{Tags: []string{"break"}}},
 		{ID: "dnd", Name: "Do not disturb", Base: presence.Busy, Color: "#b71c1c", Asterisk: &presence.Image{State: presence.DND}},
 		{ID: "training", Name: "In training", Base: presence.Busy, Color: "#6a1b9a", Labels: true},
 		{ID: "on_call", Name: "On a call", Base: presence.InCall, Color: "#ad1457"},

@@ -135,6 +135,44 @@ func selectedActs(t *testing.T, o Opener) {
 	}
 }
 
+// actsOfThings has acts of which one asks for those that were done to one thing.
+func actsOfThings(t *testing.T, o Opener) {
+	s := open(t, o)
+	for i, a := range []store.Act{
+		{Did: "status type created", What: "lunch: name Lunch"}, {Did: "status type modified", What: "lunch: color red, base busy"},
+		{Did: "status type created", What: "lunch2: lunch:"}, {Did: "user added", What: "lunch"}, {Did: "token made", What: "lunch, scope read"},
+		{Did: "status types reordered", What: "lunch dnd"}, {Did: "status type deleted", What: "Lunch: x"}, {Did: "status type deleted", What: "é%: x"},
+	} {
+		a.At, a.By = at(i), "cli"
+		if err := s.Note(t.Context(), &a); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, tc := range []struct {
+		name string
+		q    store.Query
+		want []int
+	}{
+		{"of one thing", store.Query{What: "lunch"}, []int{4, 3, 1, 0}},
+		{"of one status type", store.Query{What: "lunch", Did: "status type"}, []int{1, 0}},
+		{"of a kind", store.Query{Did: "status type"}, []int{7, 6, 2, 1, 0}},
+		{"one that was done", store.Query{Did: "status type deleted", By: "cli"}, []int{7, 6}},
+		{"half a word", store.Query{Did: "status ty"}, nil},
+		{"signs of patterns", store.Query{What: "é%"}, []int{7}},
+		{"a page of it", store.Query{What: "lunch", Limit: 2}, []int{4, 3}},
+	} {
+		acts, err := s.Audit(t.Context(), tc.q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []int
+		for _, a := range acts {
+			got = append(got, int(a.At.Sub(at(0))/time.Second))
+		}
+		same(t, tc.name, got, tc.want)
+	}
+}
+
 // byTime has a clock that was set back, and many entries at one instant, over which
 // pages must neither stumble nor skip.
 func byTime(t *testing.T, o Opener) {

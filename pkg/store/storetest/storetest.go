@@ -48,6 +48,7 @@ func Run(t *testing.T, fresh func(*testing.T) Opener) {
 		{"history pages from the newest", pages},
 		{"history is selected by user, time and origin", selected},
 		{"acts are selected by time and origin", selectedActs},
+		{"acts are selected by what was done to what", actsOfThings},
 		{"history goes by the time, whatever was saved first", byTime},
 		{"prune takes what is older and nothing else", prune},
 		{"prune stops when it is told to", pruneCancelled},

@@ -1,0 +1,82 @@
+package bridge
+
+import (
+	"context"
+	"slices"
+
+	"github.com/presencebridge/presencebridge/pkg/presence"
+)
+
+// Preview tells whose status a mapping would change.
+type Preview struct {
+	Users int             `json:"users"` // who were looked at
+	Total int             `json:"total"` // whose status would be another
+	Items []PreviewChange `json:"items"` // the first of those, in the order of the mapping
+}
+
+// PreviewChange is what a mapping would make of one user's status.
+type PreviewChange struct {
+	User   presence.UserID `json:"user"`
+	Name   string          `json:"name"`
+	Before *UserStatus     `json:"before"` // nil: nothing was ever said
+	After  *UserStatus     `json:"after"`
+	Why    presence.Rule   `json:"why"` // the rule by which it would be that
+}
+
+// previewChunk is how many users are copied in one go: the owner loop does nothing else
+// meanwhile.
+const previewChunk = 500
+
+// Preview decides every user anew by the rules of m, as Reload does, and changes
+// nothing. At most so many users are listed. Users whom the bridge does not have yet
+// are not looked at.
+func (b *Bridge) Preview(ctx context.Context, m *presence.Mapping, most int) (Preview, error) {
+	p := Preview{Items: []PreviewChange{}}
+	b.board.mu.RLock()
+	types := m.Types.WithRemoved(b.board.types.Lost(m.Types))
+	b.board.mu.RUnlock()
+	m = withTypes(m, types)
+	var fx presence.Effects
+	for users := range slices.Chunk(m.Users, previewChunk) {
+		views, now := make([]*presence.View, len(users)), presence.Time{}
+		err := b.run(ctx, func() {
+			now = b.clock.next()
+			for i := range users {
+				if u := b.users[users[i].ID]; u != nil {
+					views[i] = u.view.Clone()
+				}
+			}
+		})
+		if err != nil {
+			return Preview{}, err
+		}
+		for i, v := range views {
+			if v == nil {
+				continue
+			}
+			p.Users++
+			before := v.Status
+			v.Step(&presence.Input{Kind: presence.Reloaded, Wall: presence.At(b.opt.Now())}, users[i].Rules, now, &fx)
+			if !another(before, v.Status) {
+				continue
+			}
+			if p.Total++; len(p.Items) < most {
+				c := PreviewChange{User: users[i].ID, Name: users[i].Name, Before: renderStatus(before), After: renderStatus(v.Status)}
+				if n := len(fx.History); n > 0 {
+					c.Why = fx.History[n-1].Rule
+				}
+				p.Items = append(p.Items, c)
+			}
+		}
+	}
+	return p, nil
+}
+
+// another tells whether people would call a status another one: not for a new name or
+// colour of its type.
+func another(a, b *presence.Status) bool {
+	if a == nil || b == nil {
+		return a != b
+	}
+	return a.Type.ID != b.Type.ID || a.Message != b.Message || a.Removed != b.Removed
+}
