@@ -29,6 +29,7 @@ type daemon struct {
 	panel   *panelTable // nil: there is none
 	desk    *desk       // nil: there is no web panel
 	servers []*api.Server
+	driver  string // of the store
 	log     *zap.Logger
 }
 
@@ -84,7 +85,7 @@ func openDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Co
 	if err != nil {
 		return nil, errors.Join(err, table.close(), st.Close(ctx, false), closeAll(servers))
 	}
-	return &daemon{bridge: b, store: st, tokens: tokens, desk: front, users: &mappedUsers{mappings: maps, bridge: b}, panel: table, servers: servers, log: log}, nil
+	return &daemon{bridge: b, store: st, tokens: tokens, desk: front, users: &mappedUsers{mappings: maps, bridge: b}, panel: table, servers: servers, driver: cfg.Daemon.Store.Driver, log: log}, nil
 }
 
 // openServers opens the listeners that are configured: the socket first, which tells
@@ -186,7 +187,7 @@ const panelStop = 5 * time.Second
 func (d *daemon) serve(ctx context.Context) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	o := api.Options{Log: d.log, Tokens: d.tokens, Mapping: d.users}
+	o := api.Options{Log: d.log, Tokens: d.tokens, Mapping: d.users, Store: d.driver, Version: thisVersion().Version}
 	d.desk.offer(&o)
 	h := api.New(feeds{d.bridge}, o)
 	failed := make([]error, len(d.servers))

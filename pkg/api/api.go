@@ -49,7 +49,10 @@ type Bridge interface {
 	Reload(ctx context.Context) error
 	NotReady() []string // the reasons; empty: ready
 	Reloads() bridge.Reloads
-	HeldBack() uint64 // changes of statuses that phones made too fast to show at once, since the start
+	Figures() bridge.Figures
+	// Drift is what extensions shall show and are not known to, the oldest of it as
+	// many as most.
+	Drift(ctx context.Context, most int) (bridge.Drift, error)
 }
 
 // Feed is a subscription to changes of users. A slow reader costs no memory: of
@@ -71,6 +74,8 @@ type Options struct {
 	Now       func() time.Time // nil: time.Now
 	Heartbeat time.Duration    // of a silent event stream; 0: 15 s
 	Deadline  time.Duration    // of one call of the bridge; 0: 10 s
+	Store     string           // which driver keeps it, such as sqlite
+	Version   string           // of the program, for whom watches it
 }
 
 // Handler serves the API as whoever may open the unix socket sees it.
@@ -84,6 +89,8 @@ type Handler struct {
 	now       func() time.Time
 	heartbeat time.Duration
 	deadline  time.Duration
+	store     string
+	version   string
 	local     http.Handler
 	streams   atomic.Int64 // that are open
 	encoded   encodings
@@ -97,6 +104,7 @@ type Handler struct {
 func New(b Bridge, o Options) *Handler {
 	h := &Handler{
 		bridge: b, tokens: o.Tokens, mapping: o.Mapping, panel: o.Panel, accounts: o.Accounts, log: o.Log, now: o.Now, heartbeat: o.Heartbeat, deadline: o.Deadline,
+		store: o.Store, version: o.Version,
 		stop: make(chan struct{}),
 	}
 	if h.log == nil {
@@ -142,6 +150,7 @@ func (h *Handler) routes() map[string]methods {
 		"/api/v1/me":                  {"GET": {ScopeRead, h.me}},
 		"/api/v1/statuses":            {"GET": {ScopeRead, h.statuses}},
 		"/api/v1/pbxs":                {"GET": {ScopeRead, h.pbxs}},
+		"/api/v1/health":              {"GET": {ScopeRead, h.condition}},
 		"/api/v1/events":              {"GET": {ScopeRead, h.events}},
 		"/api/v1/reload":              {"POST": {ScopeAdmin, h.reload}},
 		"/api/v1/openapi.json":        {"GET": {ScopeRead, h.openAPI}},

@@ -6,6 +6,7 @@ package connector
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
@@ -122,6 +123,7 @@ type Report struct {
 	DNDs        map[string]bool                // by extension number; missing means off. The sink owns it
 	DNDOf       string                         // which DND devices those are, as a template; "": the PBX has none
 	Err         error
+	Arrived     time.Duration // since the bridge started, which notes it itself
 }
 
 // Health is a connector's condition.
