@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.uber.org/zap"
 
 	"github.com/presencebridge/presencebridge/config"
@@ -187,7 +189,12 @@ const panelStop = 5 * time.Second
 func (d *daemon) serve(ctx context.Context) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	o := api.Options{Log: d.log, Tokens: d.tokens, Mapping: d.users, Store: d.driver, Version: thisVersion().Version}
+	o := api.Options{
+		Log: d.log, Tokens: d.tokens, Mapping: d.users, Store: d.driver, Version: thisVersion().Version,
+		Collectors: []prometheus.Collector{
+			collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		},
+	}
 	d.desk.offer(&o)
 	h := api.New(feeds{d.bridge}, o)
 	failed := make([]error, len(d.servers))

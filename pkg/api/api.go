@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/presencebridge/presencebridge/pkg/bridge"
@@ -75,26 +76,29 @@ type Options struct {
 	Heartbeat time.Duration    // of a silent event stream; 0: 15 s
 	Deadline  time.Duration    // of one call of the bridge; 0: 10 s
 	Store     string           // which driver keeps it, such as sqlite
-	Version   string           // of the program, for whom watches it
+	Version   string           // of the program, for /metrics
+
+	Collectors []prometheus.Collector // what /metrics tells besides; each scrape registers them anew
 }
 
 // Handler serves the API as whoever may open the unix socket sees it.
 type Handler struct {
-	bridge    Bridge
-	tokens    *Tokens
-	mapping   Mapping
-	panel     Panel
-	accounts  Accounts
-	log       *zap.Logger
-	now       func() time.Time
-	heartbeat time.Duration
-	deadline  time.Duration
-	store     string
-	version   string
-	local     http.Handler
-	streams   atomic.Int64 // that are open
-	encoded   encodings
-	buffers   sync.Pool // of *[]byte, for what streams send
+	bridge     Bridge
+	tokens     *Tokens
+	mapping    Mapping
+	panel      Panel
+	accounts   Accounts
+	log        *zap.Logger
+	now        func() time.Time
+	heartbeat  time.Duration
+	deadline   time.Duration
+	store      string
+	version    string
+	collectors []prometheus.Collector
+	local      http.Handler
+	streams    atomic.Int64 // that are open
+	encoded    encodings
+	buffers    sync.Pool // of *[]byte, for what streams send
 
 	stop     chan struct{} // closed: event streams end
 	stopOnce sync.Once
@@ -104,7 +108,7 @@ type Handler struct {
 func New(b Bridge, o Options) *Handler {
 	h := &Handler{
 		bridge: b, tokens: o.Tokens, mapping: o.Mapping, panel: o.Panel, accounts: o.Accounts, log: o.Log, now: o.Now, heartbeat: o.Heartbeat, deadline: o.Deadline,
-		store: o.Store, version: o.Version,
+		store: o.Store, version: o.Version, collectors: o.Collectors,
 		stop: make(chan struct{}),
 	}
 	if h.log == nil {

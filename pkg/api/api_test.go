@@ -40,7 +40,7 @@ func handlerOf(b api.Bridge, m *apitest.Mapping) *api.Handler {
 	if err != nil {
 		panic(err) // a store in memory has nothing to say
 	}
-	return api.New(b, api.Options{Tokens: tokens, Mapping: m, Accounts: apitest.NewAccounts(), Now: now})
+	return api.New(b, api.Options{Tokens: tokens, Mapping: m, Accounts: apitest.NewAccounts(), Now: now, Store: "sqlite", Version: "1.2.3"})
 }
 
 func request(method, path, body string) *http.Request {
@@ -162,6 +162,8 @@ func TestAnswersAreAsTheGoldenFiles(t *testing.T) {
 		{name: "audit-selected", path: "/api/v1/audit?by=cli&from=2026-11-22T00:00:00Z", status: 200, schema: "Audit"},
 		{name: "audit-cursor", path: "/api/v1/audit?cursor=x", status: 400, schema: "Problem"},
 		{name: "health", path: "/api/v1/health", status: 200, schema: "Condition"},
+		{name: "health-slow", path: "/api/v1/health", status: 503, schema: "Problem",
+			prepare: func(b *apitest.Bridge) { b.DriftErr = context.DeadlineExceeded }},
 		{name: "health-troubled", path: "/api/v1/health", status: 200, schema: "Condition", prepare: troubled},
 		{name: "healthz", path: "/healthz", status: 200, schema: "Health"},
 		{name: "readyz", path: "/readyz", status: 200, schema: "Readiness"},

@@ -60,9 +60,10 @@ type reloads struct {
 
 type pbxCondition struct {
 	bridge.PBX
-	Reconnects uint64 `json:"reconnects"` // sessions behind the first
-	Queue      int    `json:"queue"`      // orders that wait to be sent
-	Writes     writes `json:"writes"`
+	Reconnects uint64  `json:"reconnects"` // sessions behind the first
+	Snapshot   float64 `json:"snapshot"`   // how long the last one took; 0: there was none
+	Queue      int     `json:"queue"`      // orders that wait to be sent
+	Writes     writes  `json:"writes"`
 }
 
 // writes are what became of the writes to a PBX.
@@ -137,7 +138,7 @@ func (h *Handler) conditionOf(drift bridge.Drift, words bool) condition {
 }
 
 func pbxConditionOf(p bridge.PBX, f bridge.PBXFigures) pbxCondition {
-	return pbxCondition{PBX: p, Reconnects: max(p.Sessions, 1) - 1, Queue: f.Outbox, Writes: writes{f.Taken, f.Refused, f.Unsent}}
+	return pbxCondition{PBX: p, Reconnects: reconnects(&p), Snapshot: p.Snapshot.Seconds(), Queue: f.Outbox, Writes: writes{f.Taken, f.Refused, f.Unsent}}
 }
 
 func latencyOf(t *bridge.Timing) latency {

@@ -36,10 +36,11 @@ type StoreFigures struct {
 // PBXFigures are about the writes to one PBX.
 type PBXFigures struct {
 	PBX     string
-	Taken   uint64 // by the PBX
-	Refused uint64 // by it, or by its connector
-	Unsent  uint64 // their session was over
-	Outbox  int    // orders that wait to be sent
+	Taken   uint64    // by the PBX
+	Refused uint64    // by it, or by its connector
+	Unsent  uint64    // their session was over
+	Outbox  int       // orders that wait to be sent
+	Canary  time.Time // when its canary was seen last; zero: not yet
 }
 
 // counted is what Figures are made of. The owner loop counts.
@@ -59,6 +60,8 @@ type countedStore struct {
 
 type countedPBX struct {
 	taken, refused, unsent atomic.Uint64
+
+	canary atomic.Int64 // when it was seen last, in microseconds since 1970; 0: not yet
 }
 
 // lately is when the owner loop last looked at the clock, since the start.
@@ -70,6 +73,8 @@ func (b *Bridge) count(p *pbx, r *connector.Report) {
 	case connector.Changed, connector.PhoneChanged, connector.DNDChanged:
 		at := b.lately()
 		b.counted.arrived.observe(at, at-r.Arrived)
+	case connector.Alive:
+		p.counted.canary.Store(p.known.Heard.UnixMicro())
 	case connector.Acked:
 		p.counted.taken.Add(1)
 	case connector.Refused:
@@ -96,9 +101,13 @@ func (b *Bridge) Figures() Figures {
 	}
 	for _, configured := range b.opt.PBXs {
 		p := b.pbxs[configured.Name]
-		f.PBXs = append(f.PBXs, PBXFigures{
+		figures := PBXFigures{
 			PBX: p.name, Taken: p.counted.taken.Load(), Refused: p.counted.refused.Load(), Unsent: p.counted.unsent.Load(), Outbox: p.outbox.depth(),
-		})
+		}
+		if at := p.counted.canary.Load(); at != 0 {
+			figures.Canary = time.UnixMicro(at)
+		}
+		f.PBXs = append(f.PBXs, figures)
 	}
 	return f
 }

@@ -134,7 +134,7 @@ func TestFiguresTellWhatBecameOfEventsAndWrites(t *testing.T) {
 		if f.Decided != want || f.Changes != 2 {
 			t.Errorf("decided %v, want %v; %d changes", f.Decided, want, f.Changes)
 		}
-		if p := f.PBXs[0]; p != (PBXFigures{PBX: "main", Taken: 2}) || f.PBXs[1].PBX != "branch" {
+		if p := f.PBXs[0]; p.Canary.IsZero() || p != (PBXFigures{PBX: "main", Taken: 2, Canary: p.Canary}) || f.PBXs[1].PBX != "branch" {
 			t.Errorf("PBXs = %+v", f.PBXs)
 		}
 		if f.Arrived.Count != 5 || f.Lag.Count == 0 || f.Store.Commit.Count == 0 || f.Store.Failed+uint64(f.Store.Waiting)+uint64(f.Inbox) != 0 {

@@ -116,10 +116,10 @@ var inputs = map[connector.Kind]presence.InputKind{
 func (b *Bridge) report(r *connector.Report) {
 	p := b.pbxs[r.PBX]
 	now := b.clock.next()
-	b.count(p, r)
 	if fromPBX(r.Kind) {
 		p.known.Heard = now.Time()
 	}
+	b.count(p, r)
 	switch r.Kind {
 	case connector.Alive:
 		p.dirty = true

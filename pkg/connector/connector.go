@@ -136,4 +136,6 @@ type Health struct {
 	Reason    string `json:"reason"`    // why it is not ready, or what is wrong although it is, and what to do; one sentence, "" if nothing is
 	Malformed uint64 `json:"malformed"` // frames refused since the start
 	Sessions  uint64 `json:"sessions"`  // sessions that were open since the start
+
+	Snapshot time.Duration `json:"-"` // how long the last one took; 0: there was none
 }

@@ -27,6 +27,7 @@ type Bridge struct {
 	Reloaded     bridge.Reloads
 	Counted      bridge.Figures
 	Drifts       bridge.Drift
+	DriftErr     error
 	ChooseErr    error
 	ReloadErr    error
 	ExplainErr   error
@@ -289,7 +290,7 @@ func (b *Bridge) Figures() bridge.Figures { return b.Counted }
 func (b *Bridge) Drift(_ context.Context, most int) (bridge.Drift, error) {
 	d := b.Drifts
 	d.Items = d.Items[:min(most, len(d.Items))]
-	return d, nil
+	return d, b.DriftErr
 }
 
 // NotReady are the Reasons.

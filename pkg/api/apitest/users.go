@@ -74,7 +74,7 @@ func Users() []bridge.User {
 // PBXs are one that is well and one that is away.
 func PBXs() []bridge.PBX {
 	return []bridge.PBX{
-		{Health: connector.Health{PBX: "main", Connected: true, Ready: true, Transport: "ami", Version: "22.5.2", Malformed: 1, Sessions: 3}, Extensions: 5, Pending: 1},
+		{Health: connector.Health{PBX: "main", Connected: true, Ready: true, Transport: "ami", Version: "22.5.2", Malformed: 1, Sessions: 3, Snapshot: 40 * time.Millisecond}, Extensions: 5, Pending: 1},
 		{Health: connector.Health{PBX: "branch", Reason: "connection refused by 192.0.2.7:5038: start Asterisk there", Sessions: 1}, Extensions: 1},
 	}
 }
@@ -92,7 +92,7 @@ func Figures() bridge.Figures {
 		Arrived: timing(600 * time.Microsecond), Lag: timing(800 * time.Microsecond),
 		Store: bridge.StoreFigures{Commit: timing(500 * time.Microsecond), Failed: 1, Waiting: 3},
 		PBXs: []bridge.PBXFigures{
-			{PBX: "main", Taken: 4, Refused: 2, Unsent: 1, Outbox: 1},
+			{PBX: "main", Taken: 4, Refused: 2, Unsent: 1, Outbox: 1, Canary: ago(20 * time.Second)},
 			{PBX: "branch"},
 		},
 	}
