@@ -103,6 +103,23 @@ func TestDriftOfManyIsGatheredInPages(t *testing.T) {
 	})
 }
 
+// Where somebody leaves between two pages, the last of the list comes into the next one.
+func TestWhoIsSeenTwiceDriftsOnce(t *testing.T) {
+	us := make([]*user, 3)
+	for i := range us {
+		us[i] = &user{mapped: &presence.MappedUser{ID: presence.UserID(fmt.Sprint("user", i))}}
+		us[i].view.Extensions = []presence.Extension{{ID: ext(fmt.Sprint(i)), Wish: &presence.Wish{Presence: dnd, Since: presence.At(time.Unix(100, 0))}}}
+	}
+	var d Drift
+	for _, i := range []int{2, 1, 2, 0, 1} {
+		d.add(us[i], 2)
+	}
+	d.trim(2)
+	if len(d.Items) != 2 || d.Items[0].User != "user0" || d.Items[1].User != "user1" {
+		t.Errorf("drift = %+v", d.Items)
+	}
+}
+
 func TestDriftersAreForgottenInAnyOrder(t *testing.T) {
 	var d drifters
 	us := make([]*user, 5)
