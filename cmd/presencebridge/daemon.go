@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"go.uber.org/zap"
 
 	"github.com/presencebridge/presencebridge/config"
@@ -30,6 +32,7 @@ type daemon struct {
 	panel   *panelTable // nil: there is none
 	desk    *desk       // nil: there is no web panel
 	servers []*api.Server
+	driver  string // of the store
 	log     *zap.Logger
 }
 
@@ -86,7 +89,9 @@ func openDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Co
 		return nil, errors.Join(err, table.close(), st.Close(ctx, false), closeAll(servers))
 	}
 	users := &mappedUsers{mappings: maps, bridge: b}
-	return &daemon{bridge: b, store: st, tokens: tokens, desk: front, users: users, rules: &mappingRules{users}, panel: table, servers: servers, log: log}, nil
+	return &daemon{
+		bridge: b, store: st, tokens: tokens, desk: front, users: users, rules: &mappingRules{users}, panel: table, servers: servers, driver: cfg.Daemon.Store.Driver, log: log,
+	}, nil
 }
 
 // openServers opens the listeners that are configured: the socket first, which tells
@@ -188,7 +193,12 @@ const panelStop = 5 * time.Second
 func (d *daemon) serve(ctx context.Context) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
-	o := api.Options{Log: d.log, Tokens: d.tokens, Mapping: d.users, Rules: d.rules}
+	o := api.Options{
+		Log: d.log, Tokens: d.tokens, Mapping: d.users, Rules: d.rules, Store: d.driver, Version: thisVersion().Version,
+		Collectors: []prometheus.Collector{
+			collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		},
+	}
 	d.desk.offer(&o)
 	h := api.New(feeds{d.bridge}, o)
 	failed := make([]error, len(d.servers))

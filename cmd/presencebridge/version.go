@@ -24,8 +24,7 @@ func (m *Main) versionCommand() *cobra.Command {
 		Args:              takes(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(*cobra.Command, []string) error {
-			info, _ := debug.ReadBuildInfo() // nil only in a binary made without modules
-			v := versionOf(info)
+			v := thisVersion()
 			if m.json {
 				return m.printJSON(v)
 			}
@@ -33,6 +32,11 @@ func (m *Main) versionCommand() *cobra.Command {
 			return nil
 		},
 	})
+}
+
+func thisVersion() version {
+	info, _ := debug.ReadBuildInfo() // nil only in a binary made without modules
+	return versionOf(info)
 }
 
 func versionOf(info *debug.BuildInfo) version {

@@ -15,6 +15,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/presencebridge/presencebridge/pkg/bridge"
@@ -49,7 +50,10 @@ type Bridge interface {
 	Reload(ctx context.Context) error
 	NotReady() []string // the reasons; empty: ready
 	Reloads() bridge.Reloads
-	HeldBack() uint64 // changes of statuses that phones made too fast to show at once, since the start
+	Figures() bridge.Figures
+	// Drift is what extensions shall show and are not known to, the oldest of it as
+	// many as most.
+	Drift(ctx context.Context, most int) (bridge.Drift, error)
 }
 
 // Feed is a subscription to changes of users. A slow reader costs no memory: of
@@ -72,24 +76,31 @@ type Options struct {
 	Now       func() time.Time // nil: time.Now
 	Heartbeat time.Duration    // of a silent event stream; 0: 15 s
 	Deadline  time.Duration    // of one call of the bridge; 0: 10 s
+	Store     string           // which driver keeps it, such as sqlite
+	Version   string           // of the program, for /metrics
+
+	Collectors []prometheus.Collector // what /metrics tells besides; each scrape registers them anew
 }
 
 // Handler serves the API as whoever may open the unix socket sees it.
 type Handler struct {
-	bridge    Bridge
-	tokens    *Tokens
-	mapping   Mapping
-	panel     Panel
-	accounts  Accounts
-	ruleSet   Rules
-	log       *zap.Logger
-	now       func() time.Time
-	heartbeat time.Duration
-	deadline  time.Duration
-	local     http.Handler
-	streams   atomic.Int64 // that are open
-	encoded   encodings
-	buffers   sync.Pool // of *[]byte, for what streams send
+	bridge     Bridge
+	tokens     *Tokens
+	mapping    Mapping
+	ruleSet    Rules
+	panel      Panel
+	accounts   Accounts
+	log        *zap.Logger
+	now        func() time.Time
+	heartbeat  time.Duration
+	deadline   time.Duration
+	store      string
+	version    string
+	collectors []prometheus.Collector
+	local      http.Handler
+	streams    atomic.Int64 // that are open
+	encoded    encodings
+	buffers    sync.Pool // of *[]byte, for what streams send
 
 	stop     chan struct{} // closed: event streams end
 	stopOnce sync.Once
@@ -99,6 +110,7 @@ type Handler struct {
 func New(b Bridge, o Options) *Handler {
 	h := &Handler{
 		bridge: b, tokens: o.Tokens, mapping: o.Mapping, ruleSet: o.Rules, panel: o.Panel, accounts: o.Accounts, log: o.Log, now: o.Now, heartbeat: o.Heartbeat, deadline: o.Deadline,
+		store: o.Store, version: o.Version, collectors: o.Collectors,
 		stop: make(chan struct{}),
 	}
 	if h.log == nil {
@@ -144,6 +156,7 @@ func (h *Handler) routes() map[string]methods {
 		"/api/v1/me":                  {"GET": {ScopeRead, h.me}},
 		"/api/v1/statuses":            {"GET": {ScopeRead, h.statuses}},
 		"/api/v1/pbxs":                {"GET": {ScopeRead, h.pbxs}},
+		"/api/v1/health":              {"GET": {ScopeRead, h.condition}},
 		"/api/v1/events":              {"GET": {ScopeRead, h.events}},
 		"/api/v1/reload":              {"POST": {ScopeAdmin, h.reload}},
 		"/api/v1/openapi.json":        {"GET": {ScopeRead, h.openAPI}},

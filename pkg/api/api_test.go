@@ -40,7 +40,7 @@ func handlerOf(b api.Bridge, m *apitest.Mapping) *api.Handler {
 	if err != nil {
 		panic(err) // a store in memory has nothing to say
 	}
-	return api.New(b, api.Options{Tokens: tokens, Mapping: m, Rules: apitest.NewRules(), Accounts: apitest.NewAccounts(), Now: now})
+	return api.New(b, api.Options{Tokens: tokens, Mapping: m, Rules: apitest.NewRules(), Accounts: apitest.NewAccounts(), Now: now, Store: "sqlite", Version: "1.2.3"})
 }
 
 func request(method, path, body string) *http.Request {
@@ -163,6 +163,10 @@ func TestAnswersAreAsTheGoldenFiles(t *testing.T) {
 		{name: "audit-what", path: "/api/v1/audit?what=crm&did=token", status: 200, schema: "Audit"},
 		{name: "audit-what-no-text", path: "/api/v1/audit?what=%ff", status: 400, schema: "Problem"},
 		{name: "audit-cursor", path: "/api/v1/audit?cursor=x", status: 400, schema: "Problem"},
+		{name: "health", path: "/api/v1/health", status: 200, schema: "Condition"},
+		{name: "health-slow", path: "/api/v1/health", status: 503, schema: "Problem",
+			prepare: func(b *apitest.Bridge) { b.DriftErr = context.DeadlineExceeded }},
+		{name: "health-troubled", path: "/api/v1/health", status: 200, schema: "Condition", prepare: troubled},
 		{name: "healthz", path: "/healthz", status: 200, schema: "Health"},
 		{name: "readyz", path: "/readyz", status: 200, schema: "Readiness"},
 		{name: "readyz-not", path: "/readyz", status: 503, schema: "Readiness", prepare: func(b *apitest.Bridge) { b.Reasons = []string{"branch: no snapshot yet"} }},
@@ -187,6 +191,29 @@ func TestAnswersAreAsTheGoldenFiles(t *testing.T) {
 			}
 			compare(t, tc.name, w.Body.Bytes())
 		})
+	}
+}
+
+// troubled makes b a bridge whose every part is in trouble.
+func troubled(b *apitest.Bridge) {
+	fault := errors.New("disk full on /var/lib/presencebridge")
+	b.Reasons = []string{"PBX branch: connection refused", "store: " + fault.Error()}
+	b.Counted.Store.Err = fault
+	b.Reloaded = bridge.Reloads{Failed: 1, Fault: errors.New("mapping.yaml:3: users: a fault: mend it\nmapping.yaml:9: another"), At: apitest.Now}
+	b.Drifts = bridge.Drift{}
+}
+
+func TestTheWordsOfErrorsAreForAdministrators(t *testing.T) {
+	o := newOffice(t)
+	troubled(o.bridge)
+	reader := o.of(api.ScopeRead)
+	w := o.ask(reader, "GET", "/api/v1/health", "")
+	conforms(t, "Condition", w.Body.Bytes())
+	compare(t, "health-for-readers", w.Body.Bytes())
+	for _, secret := range []string{"/var/lib", "mapping.yaml"} {
+		if strings.Contains(w.Body.String(), secret) {
+			t.Errorf("a reader is told of %s", secret)
+		}
 	}
 }
 

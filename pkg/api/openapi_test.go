@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"math"
 	"net/http"
 	"os"
 	"slices"
@@ -115,7 +116,7 @@ func (s schemas) check(at string, schema map[string]any, v any) (faults []string
 	if enum, ok := schema["enum"].([]any); ok && !slices.Contains(enum, v) {
 		faults = append(faults, fmt.Sprintf("%s: %v is none of %v", at, v, enum))
 	}
-	if want := schema["type"]; want != kind(v) {
+	if want := schema["type"]; want != kind(v) && (want != "number" || kind(v) != "integer") {
 		if list, ok := want.([]any); !ok || !slices.Contains(list, any(kind(v))) {
 			return append(faults, fmt.Sprintf("%s: %v is no %v", at, v, want))
 		}
@@ -145,12 +146,15 @@ func (s schemas) check(at string, schema map[string]any, v any) (faults []string
 }
 
 func kind(v any) string {
-	switch v.(type) {
+	switch v := v.(type) {
 	case nil:
 		return "null"
 	case bool:
 		return "boolean"
 	case float64:
+		if v != math.Trunc(v) {
+			return "number"
+		}
 		return "integer"
 	case string:
 		return "string"

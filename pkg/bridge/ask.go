@@ -248,6 +248,6 @@ func (b *Bridge) Reloads() Reloads {
 
 // HeldBack is how often since the start a status changed faster than a person could
 // change it, so that it showed later.
-func (b *Bridge) HeldBack() uint64 { return b.heldBack.Load() }
+func (b *Bridge) HeldBack() uint64 { return b.counted.heldBack.Load() }
 
 func quote(s string) string { return strconv.Quote(s) }

@@ -3,6 +3,7 @@ package bridge
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -55,7 +56,7 @@ func BenchmarkInboxPut(b *testing.B) {
 			for i := range 2000 {
 				events = append(events, changed(fmt.Sprint(i%1000), []presence.Presence{away, dnd}[i/1000]))
 			}
-			in, spare := newInbox(), []connector.Report(nil)
+			in, spare := newInbox(time.Now()), []connector.Report(nil)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				in.put(events[i%len(events)])

@@ -11,7 +11,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -83,6 +82,7 @@ type Bridge struct {
 	do    chan func()   // runs in the owner loop
 	load  sync.Mutex    // held while the mapping is loaded and applied
 	ended chan struct{} // closed when the owner loop takes no more commands
+	epoch time.Time     // from which arrivals and timings count
 
 	// Owner loop only, from here on.
 	clock    clock
@@ -95,7 +95,8 @@ type Bridge struct {
 	due      dueHeap
 	saver    *saver
 	fx       presence.Effects
-	heldBack atomic.Uint64  // any goroutine
+	drifters drifters
+	counted  counted        // any goroutine
 	in       presence.Input // of report; here because an event needs no memory then
 	started  presence.Time
 	unlit    bool          // lamps were not set because the bridge might not act
@@ -116,6 +117,7 @@ type user struct {
 	index  int32                // its place in the heap
 	dirty  bool                 // waits to be saved
 	asking bool                 // the inbox has been told of unanswered writes
+	wishes uint8                // of its extensions that are not fulfilled, for drifters
 	lit    uint8                // what its lamps were told to show: 1 + the place in presence.Bases; 0: they are left alone
 	pauses *presence.StatusType // what members of queues were told to be paused for; nil: not to be
 	shown  *shown               // of the board: under its mutex; nil: not shown
@@ -134,8 +136,9 @@ type pbx struct {
 	outbox    *outbox
 	owners    owners
 	known     store.PBX
-	dirty     bool // known waits to be saved
-	synced    bool // a snapshot has come since the bridge started
+	dirty     bool       // known waits to be saved
+	synced    bool       // a snapshot has come since the bridge started
+	counted   countedPBX // any goroutine
 }
 
 // Open loads the store and makes every user's view fit the mapping. The result
@@ -146,10 +149,12 @@ func Open(ctx context.Context, opt Options) (*Bridge, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the store: %w", err)
 	}
+	epoch := time.Now()
 	b := &Bridge{
 		opt:     opt,
 		log:     opt.Log,
-		inbox:   newInbox(),
+		epoch:   epoch,
+		inbox:   newInbox(epoch),
 		board:   newBoard(uint64(opt.Now().UnixMicro())),
 		pages:   newPages(),
 		do:      make(chan func()),
@@ -160,7 +165,7 @@ func Open(ctx context.Context, opt Options) (*Bridge, error) {
 		own:     map[presence.UserID]*own{},
 		pbxs:    map[string]*pbx{},
 		waiting: map[*user][]waiter{},
-		saver:   newSaver(opt.Store, opt.SaveTimeout),
+		saver:   newSaver(opt.Store, opt.SaveTimeout, epoch),
 	}
 	for _, p := range opt.PBXs {
 		b.pbxs[p.Name] = &pbx{name: p.Name, connector: p.Connector, outbox: newOutbox(), owners: owners{numbers: connector.NewNumbers(nil)}, known: store.PBX{Name: p.Name}}

@@ -3,6 +3,7 @@ package bridge
 import (
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/presencebridge/presencebridge/pkg/connector"
 	"github.com/presencebridge/presencebridge/pkg/presence"
@@ -23,7 +24,8 @@ const maxKept = 64
 // the order of everything else. Of a phone only what it did last counts; of a DND
 // device also whether it said the opposite in between, which answers a write.
 type inbox struct {
-	wake chan struct{} // holds one token while something waits
+	wake  chan struct{} // holds one token while something waits
+	epoch time.Time     // from which arrivals count
 
 	mu    sync.Mutex
 	queue []connector.Report
@@ -35,9 +37,10 @@ type inbox struct {
 	asked map[presence.ExtensionID][]presence.Ask
 }
 
-func newInbox() *inbox {
+func newInbox(epoch time.Time) *inbox {
 	return &inbox{
 		wake:  make(chan struct{}, 1),
+		epoch: epoch,
 		last:  map[presence.ExtensionID]int{},
 		rang:  map[presence.ExtensionID]int{},
 		dnds:  map[presence.ExtensionID]int{},
@@ -48,6 +51,7 @@ func newInbox() *inbox {
 
 // put adds a report. It does not block.
 func (in *inbox) put(r connector.Report) {
+	r.Arrived = time.Since(in.epoch)
 	in.mu.Lock()
 	if len(in.queue) < mergeAbove || !in.merge(&r) {
 		in.queue = append(in.queue, r)
@@ -145,6 +149,13 @@ func (in *inbox) take(spare []connector.Report) []connector.Report {
 	clear(in.dnds)
 	clear(in.kept)
 	return waiting
+}
+
+// depth is how many reports wait.
+func (in *inbox) depth() int {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return len(in.queue) - in.dead
 }
 
 // expect tells the inbox which writes of an extension are unanswered.

@@ -19,7 +19,7 @@ func changed(number string, p presence.Presence) connector.Report {
 
 // fullInbox is one whose loop is so far behind that it merges.
 func fullInbox() *inbox {
-	in := newInbox()
+	in := newInbox(time.Now())
 	for range mergeAbove {
 		in.put(connector.Report{Kind: connector.Alive})
 	}
@@ -68,7 +68,7 @@ func TestTheInboxMergesWhatIsAllowed(t *testing.T) {
 }
 
 func TestAShortInboxMergesNothing(t *testing.T) {
-	in := newInbox()
+	in := newInbox(time.Now())
 	for range 100 {
 		in.put(changed("1", away))
 	}
@@ -80,7 +80,7 @@ func TestAShortInboxMergesNothing(t *testing.T) {
 // I8. Catches: an inbox that grows with events (return false at once in merge, or
 // take maxKept away).
 func TestTheInboxIsBoundedUnderAMillionEvents(t *testing.T) {
-	in := newInbox()
+	in := newInbox(time.Now())
 	in.expect(ext("0"), []presence.Ask{{ID: 1, Presence: away}})
 	values := []presence.Presence{away, dnd, lunch}
 	var events []connector.Report

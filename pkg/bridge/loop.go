@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"math"
 	"slices"
 	"time"
 
@@ -118,6 +119,7 @@ func (b *Bridge) report(r *connector.Report) {
 	if fromPBX(r.Kind) {
 		p.known.Heard = now.Time()
 	}
+	b.count(p, r)
 	switch r.Kind {
 	case connector.Alive:
 		p.dirty = true
@@ -218,29 +220,40 @@ func (b *Bridge) step(u *user, in *presence.Input, now presence.Time) {
 	}
 	u.view.Step(in, u.mapped.Rules, now, fx)
 	if fx.Durable {
-		b.saver.touch(u)
+		b.saver.touch(u, b.lately())
+	}
+	if in.Kind == presence.Event {
+		b.counted.decided[fx.Heard].Add(1)
 	}
 	for i := range fx.History {
 		b.tell(u, &fx.History[i])
 	}
 	if fx.HeldBack {
-		b.heldBack.Add(1)
+		b.counted.heldBack.Add(1)
 	}
 	if fx.Changed {
 		b.board.put(u)
 		b.light(u, false)
 		b.pause(u, false)
 	}
-	b.expect(u) // before anything is sent: its event may come at once
+	b.waits(u) // before anything is sent: its event may come at once
 	if len(fx.Orders) > 0 {
 		b.order(u, slices.Clone(fx.Orders), now)
 	}
 	b.due.schedule(u, u.view.Due)
 }
 
-// expect keeps the inbox informed of what the user's extensions are asked.
-func (b *Bridge) expect(u *user) {
-	asking := slices.ContainsFunc(u.view.Extensions, func(x presence.Extension) bool { return len(x.Asked) > 0 })
+// waits notes what the user's extensions are asked, for the inbox, and wished.
+func (b *Bridge) waits(u *user) {
+	asking, wishes := false, 0
+	for i := range u.view.Extensions {
+		x := &u.view.Extensions[i]
+		asking = asking || len(x.Asked) > 0
+		if x.Wish != nil {
+			wishes++
+		}
+	}
+	b.drifters.note(u, uint8(min(wishes, math.MaxUint8)))
 	if !asking && !u.asking {
 		return
 	}
@@ -263,6 +276,7 @@ func (b *Bridge) order(u *user, orders []presence.Order, now presence.Time) {
 
 // tell writes a line of the history.
 func (b *Bridge) tell(u *user, c *presence.Change) {
+	b.counted.changes.Add(1)
 	u.last = &LastChange{At: c.At, By: c.By, Rule: c.Rule}
 	b.saver.remember(line{u.mapped.ID, u.view.Version, *c})
 	if line := b.log.Check(zap.DebugLevel, "status changed"); line != nil {

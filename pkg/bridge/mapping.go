@@ -50,7 +50,7 @@ func (b *Bridge) wake(state store.State) error {
 		u.mapped, u.view, u.saved = m, v, v.Version
 		if !state.Clean {
 			u.view.Version = max(v.Version+crashGap, b.floor)
-			b.saver.touch(u) // so that the next start knows, too
+			b.saver.touch(u, 0) // so that the next start knows, too
 		}
 		b.parked[row.ID] = u
 		b.clock.seen(newest(&v))
@@ -158,6 +158,7 @@ func (b *Bridge) dismiss(u *user, now presence.Time) {
 		b.step(u, &presence.Input{Kind: presence.Down, PBX: pbx}, now)
 	}
 	b.due.schedule(u, presence.Time{})
+	b.drifters.note(u, 0)
 	u.detach()
 }
 

@@ -83,6 +83,13 @@ func (o *outbox) empty() []connector.Order {
 	return unsent
 }
 
+// depth is how many orders wait.
+func (o *outbox) depth() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.queue)
+}
+
 // drop takes out what waits for an extension that has left its user.
 func (o *outbox) drop(id presence.ExtensionID) {
 	o.mu.Lock()

@@ -28,19 +28,29 @@ const (
 type saver struct {
 	store   Store
 	timeout time.Duration
+	epoch   time.Time
 	work    chan job   // to the goroutine
 	done    chan error // its answer
 
 	busy    *store.Batch // under way; nil: none
-	saving  []*user      // whose rows busy.Users are, in the same order
+	saving  []change     // whose rows busy.Users are, in the same order
 	writing []line       // what busy.History is made of
-	dirty   []*user      // to be saved, in the order in which they changed
+	dirty   []change     // to be saved, in the order in which they changed
 	history []line
 	own     []presence.UserID // whose own settings are to be saved
 	dropped int               // history lines given up
 	failing error             // of the last commit; nil: it went well
 	retry   presence.Time     // no commit before; zero: at once
 	wait    time.Duration
+
+	counted countedStore // any goroutine
+}
+
+// change is a user who has to be saved, and when that was decided first since it was
+// last handed over. Times count from the start of the bridge.
+type change struct {
+	*user
+	at time.Duration
 }
 
 // job is a batch whose views have still to be encoded, which is worth doing
@@ -66,8 +76,8 @@ func (l *line) entry() store.Entry {
 	}
 }
 
-func newSaver(st Store, timeout time.Duration) *saver {
-	return &saver{store: st, timeout: timeout, work: make(chan job), done: make(chan error, 1)}
+func newSaver(st Store, timeout time.Duration, epoch time.Time) *saver {
+	return &saver{store: st, timeout: timeout, epoch: epoch, work: make(chan job), done: make(chan error, 1)}
 }
 
 // run commits what comes until work is closed. ctx ends when nobody waits for a
@@ -84,14 +94,22 @@ func (s *saver) save(ctx context.Context, j job) error {
 	}
 	limited, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
-	return s.store.Save(limited, j.batch)
+	began := time.Since(s.epoch)
+	err := s.store.Save(limited, j.batch)
+	if err != nil {
+		s.counted.failed.Add(1)
+		return err
+	}
+	ended := time.Since(s.epoch)
+	s.counted.commit.observe(ended, ended-began)
+	return nil
 }
 
-// touch notes that u has to be saved.
-func (s *saver) touch(u *user) {
+// touch notes that u has to be saved since at.
+func (s *saver) touch(u *user, at time.Duration) {
 	if !u.dirty {
 		u.dirty = true
-		s.dirty = append(s.dirty, u)
+		s.dirty = append(s.dirty, change{u, at})
 	}
 }
 
@@ -106,6 +124,7 @@ func (s *saver) remember(l line) {
 // commit hands the next batch over if there is one and nothing is under way.
 func (b *Bridge) commit(now presence.Time) {
 	s := b.saver
+	s.counted.waiting.Store(int64(len(s.dirty) + len(s.saving)))
 	if s.busy != nil || now.Before(s.retry) {
 		return
 	}
@@ -166,8 +185,10 @@ func (b *Bridge) committed(err error, now presence.Time) {
 	s.failing, s.retry, s.wait, s.dropped = nil, presence.Time{}, 0, 0
 	b.relight()   // a commit shows that it may
 	b.commit(now) // the store goes on while those of this one are told
+	at := b.lately()
 	for i, u := range saving {
-		b.saved(u, batch.Users[i].Version)
+		s.counted.lag.observe(at, at-u.at)
+		b.saved(u.user, batch.Users[i].Version)
 	}
 }
 
@@ -191,11 +212,9 @@ func (b *Bridge) saved(u *user, version uint64) {
 	}
 }
 
-func (b *Bridge) uncommitted(batch *store.Batch, saving []*user, err error, now presence.Time) {
+func (b *Bridge) uncommitted(batch *store.Batch, saving []change, err error, now presence.Time) {
 	s := b.saver
-	for _, u := range saving {
-		s.touch(u)
-	}
+	s.again(saving)
 	late := s.history
 	s.history = nil
 	for _, l := range append(s.writing, late...) {
@@ -214,6 +233,19 @@ func (b *Bridge) uncommitted(batch *store.Batch, saving []*user, err error, now 
 	s.wait = min(max(2*s.wait, retryFirst), retryMost)
 	s.retry = now.Add(s.wait)
 	b.board.storeError(err)
+}
+
+// again puts those whose commit failed before those who have changed since: they have
+// waited longer.
+func (s *saver) again(saving []change) {
+	later := s.dirty
+	s.dirty = nil
+	for _, u := range later {
+		u.dirty = false
+	}
+	for _, u := range slices.Concat(saving, later) {
+		s.touch(u.user, u.at)
+	}
 }
 
 // accept tells those whose choice is in the store by now.

@@ -137,7 +137,7 @@ func (b *Bridge) left() error {
 }
 
 // named lists a few users.
-func named(users []*user) string {
+func named(users []change) string {
 	const few = 5
 	var ids []string
 	seen := map[presence.UserID]bool{}

@@ -6,6 +6,7 @@ package connector
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
@@ -122,6 +123,7 @@ type Report struct {
 	DNDs        map[string]bool                // by extension number; missing means off. The sink owns it
 	DNDOf       string                         // which DND devices those are, as a template; "": the PBX has none
 	Err         error
+	Arrived     time.Duration // since the bridge started, which notes it itself
 }
 
 // Health is a connector's condition.
@@ -134,4 +136,6 @@ type Health struct {
 	Reason    string `json:"reason"`    // why it is not ready, or what is wrong although it is, and what to do; one sentence, "" if nothing is
 	Malformed uint64 `json:"malformed"` // frames refused since the start
 	Sessions  uint64 `json:"sessions"`  // sessions that were open since the start
+
+	Snapshot time.Duration `json:"-"` // how long the last one took; 0: there was none
 }

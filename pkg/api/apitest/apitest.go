@@ -25,6 +25,9 @@ type Bridge struct {
 	Conditions   []bridge.PBX
 	Reasons      []string // why it is not ready
 	Reloaded     bridge.Reloads
+	Counted      bridge.Figures
+	Drifts       bridge.Drift
+	DriftErr     error
 	ChooseErr    error
 	ReloadErr    error
 	ExplainErr   error
@@ -49,7 +52,7 @@ type Bridge struct {
 // New returns a bridge with the users of this package and the clock at Now.
 func New() *Bridge {
 	b := &Bridge{
-		Entries: History(), StatusTypes: Types(), Conditions: PBXs(), Explanations: Explanations(),
+		Entries: History(), StatusTypes: Types(), Conditions: PBXs(), Explanations: Explanations(), Counted: Figures(), Drifts: Drift(),
 		now: Now, ids: map[presence.UserID]uint64{}, gone: map[presence.UserID]uint64{}, set: map[presence.UserID]bridge.Settings{}, pages: map[presence.UserID]int{}, changed: make(chan struct{}),
 	}
 	for _, u := range Users() {
@@ -280,8 +283,15 @@ func (b *Bridge) PBXs() []bridge.PBX { return b.Conditions }
 // Reloads are what is set.
 func (b *Bridge) Reloads() bridge.Reloads { return b.Reloaded }
 
-// HeldBack is how many changes phones made too fast.
-func (b *Bridge) HeldBack() uint64 { return 7 }
+// Figures are what is Counted.
+func (b *Bridge) Figures() bridge.Figures { return b.Counted }
+
+// Drift is what Drifts.
+func (b *Bridge) Drift(_ context.Context, most int) (bridge.Drift, error) {
+	d := b.Drifts
+	d.Items = d.Items[:min(most, len(d.Items))]
+	return d, b.DriftErr
+}
 
 // NotReady are the Reasons.
 func (b *Bridge) NotReady() []string { return b.Reasons }

@@ -74,9 +74,37 @@ func Users() []bridge.User {
 // PBXs are one that is well and one that is away.
 func PBXs() []bridge.PBX {
 	return []bridge.PBX{
-		{Health: connector.Health{PBX: "main", Connected: true, Ready: true, Transport: "ami", Version: "22.5.2", Malformed: 1, Sessions: 3}, Extensions: 5, Pending: 1},
+		{Health: connector.Health{PBX: "main", Connected: true, Ready: true, Transport: "ami", Version: "22.5.2", Malformed: 1, Sessions: 3, Snapshot: 40 * time.Millisecond}, Extensions: 5, Pending: 1},
 		{Health: connector.Health{PBX: "branch", Reason: "connection refused by 192.0.2.7:5038: start Asterisk there", Sessions: 1}, Extensions: 1},
 	}
+}
+
+// Figures are those of a bridge that has worked for a while.
+func Figures() bridge.Figures {
+	timing := func(took time.Duration) bridge.Timing {
+		t := bridge.Timing{Count: 12, Sum: 12 * took, P50: took, P99: 4 * took, Last: 2 * took}
+		t.Counts[4], t.Counts[6] = 11, 1
+		return t
+	}
+	return bridge.Figures{
+		Decided: bridge.Decided{presence.Echo: 4, presence.Repeat: 3, presence.Accepted: 5},
+		Changes: 9, HeldBack: 7, Drift: 1, Inbox: 2,
+		Arrived: timing(600 * time.Microsecond), Lag: timing(800 * time.Microsecond),
+		Store: bridge.StoreFigures{Commit: timing(500 * time.Microsecond), Failed: 1, Waiting: 3},
+		PBXs: []bridge.PBXFigures{
+			{PBX: "main", Taken: 4, Refused: 2, Unsent: 1, Outbox: 1, Canary: ago(20 * time.Second)},
+			{PBX: "branch"},
+		},
+	}
+}
+
+// Drift is of the one extension that waits.
+func Drift() bridge.Drift {
+	since := presence.At(ago(90 * time.Second))
+	return bridge.Drift{Count: 1, Oldest: since, Items: []bridge.Drifting{{
+		User: "alice", PBX: "main", Extension: "1002", Presence: presence.Presence{State: presence.Away, Subtype: "lunch", Message: "Back at 2"},
+		Since: since, Reachable: true, Sent: true, Refusals: 2,
+	}}}
 }
 
 // History has three entries of alice and one of a user that is gone.

@@ -108,13 +108,14 @@ type Connector struct {
 
 	mu       sync.Mutex // never held while the sink or the network is called
 	ami, ari side
-	version  string // of the PBX
-	sessions uint64 // ever open
-	refused  uint64 // frames and messages
-	entries  int    // of the last snapshot
-	damaged  bool   // the last list was
-	unheard  string // why phones are not followed; "": they are, or shall not be
-	unpaused string // why members of queues are not paused; "": they are, or shall not be
+	version  string        // of the PBX
+	sessions uint64        // ever open
+	refused  uint64        // frames and messages
+	entries  int           // of the last snapshot
+	took     time.Duration // it did
+	damaged  bool          // the last list was
+	unheard  string        // why phones are not followed; "": they are, or shall not be
+	unpaused string        // why members of queues are not paused; "": they are, or shall not be
 }
 
 var (

@@ -2,6 +2,7 @@ package asterisk
 
 import (
 	"strings"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -34,7 +35,7 @@ func (c *Connector) Health() connector.Health {
 	defer c.mu.Unlock()
 	h := connector.Health{
 		PBX: c.cfg.Name, Connected: c.ami.connected || c.ari.connected, Ready: open != "", Transport: open,
-		Version: c.version, Malformed: c.refused, Sessions: c.sessions,
+		Version: c.version, Malformed: c.refused, Sessions: c.sessions, Snapshot: c.took,
 	}
 	var all []string
 	note := func(before, why string) {
@@ -137,6 +138,13 @@ func (s *side) closed(why error) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	s.connected, s.reason = false, reason(why)
+}
+
+// snapshotTook notes how long one took that was complete.
+func (c *Connector) snapshotTook(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.took = d
 }
 
 // malformed counts a frame or message that was refused.

@@ -71,6 +71,7 @@ func (s *session) follow(ctx context.Context, tasks *sync.WaitGroup) error {
 			s.c.ami.complain("no snapshot", s.c.unanswered(err))
 			s.relist()
 		default:
+			s.c.snapshotTook(time.Since(began))
 			s.followPhones(ctx)
 			s.followQueues(ctx)
 		}

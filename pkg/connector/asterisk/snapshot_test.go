@@ -46,6 +46,21 @@ func TestChangesDuringTheFirstSnapshotArePartOfIt(t *testing.T) {
 	})
 }
 
+func TestHowLongASnapshotTookIsKnown(t *testing.T) {
+	inBubble(t, pbxsim.Config{}, func(t *testing.T, b *bubble) {
+		b.behindList(1, func() { time.Sleep(2 * time.Second) })
+		c, w := b.connect()
+		if took := c.Health().Snapshot; took != 0 {
+			t.Errorf("none has come and took %v", took)
+		}
+		w.Ready()
+		synctest.Wait()
+		if took := c.Health().Snapshot; took < 2*time.Second || took >= 3*time.Second {
+			t.Errorf("it took %v", took)
+		}
+	})
+}
+
 func TestNothingIsDeliveredBeforeTheFence(t *testing.T) {
 	inBubble(t, pbxsim.Config{}, func(t *testing.T, b *bubble) {
 		b.sim.HoldEvents()

@@ -159,7 +159,7 @@ func (s *standIn) due() time.Time {
 // readAll reads all extensions, of which the mapping may have others now. Orders
 // do not wait for it.
 func (s *standIn) readAll(ctx context.Context) error {
-	f := s.c.follows.Load()
+	began, f := time.Now(), s.c.follows.Load()
 	s.follows = f
 	maps.DeleteFunc(s.shows, func(number string, _ presence.Presence) bool { return !f.Has(number) })
 	s.numbers, s.next = f.List(), 0
@@ -174,6 +174,7 @@ func (s *standIn) readAll(ctx context.Context) error {
 			break
 		}
 	}
+	s.c.snapshotTook(time.Since(began))
 	s.schedule(len(s.numbers))
 	return nil
 }
