@@ -102,7 +102,7 @@ func newTab(t *testing.T, parent context.Context, base string, options ...chrome
 			}
 			if m.Type == chromedp.ConsoleError || m.Type == chromedp.ConsoleException {
 				p.mu.Lock()
-				p.problems = append(p.problems, m.String())
+				p.problems = append(p.problems, m.String()+" "+m.URL)
 				p.mu.Unlock()
 			}
 		}

@@ -93,6 +93,7 @@ type view struct {
 	Assets    string // the address of what pages are made of, with a slash at its end
 	Messages  string // the address of the messages for scripts; "": English, which needs none
 	Name      string // of the template
+	Script    string // of the page
 	Title     string // in English
 	Nav       []link // to where this person may go
 	Who       *signin.Person
@@ -113,6 +114,10 @@ func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, v vie
 		v.Chosen = chosen(v.Who)
 	}
 	v.Assets = p.assets.prefix
+	v.Script = v.Name + ".js"
+	if _, ok := p.assets.files[v.Script]; !ok {
+		v.Script = "plain.js"
+	}
 	if v.Lang != "en" {
 		v.Messages = p.assets.prefix + "messages/" + v.Lang + ".json"
 	}

@@ -2,7 +2,7 @@
 // that 10,000 of them stay quick; the browser lays out only those that are in sight.
 import { call, get } from "./api.js";
 import { feed, open } from "./page.js";
-import { paint, put } from "./show.js";
+import { called, paint, put } from "./show.js";
 import { ago, count, full, phoneName, t, when } from "./text.js";
 
 const list = document.getElementById("people");
@@ -30,10 +30,11 @@ function fill(row, user) {
 	const { parts, li } = row, s = user.status;
 	const before = row.user?.status;
 	row.user = user;
-	row.text = [user.id, user.name, s?.name, s?.message, ...user.extensions.map((x) => x.extension)].join("\n").toLowerCase();
+	row.text = [user.id, user.name, s?.name, s?.label, s?.message, ...user.extensions.map((x) => x.extension)].join("\n").toLowerCase();
 	paint(parts.dot, s);
 	put(parts.name, user.name);
-	put(parts.status, s ? s.name : "–");
+	put(parts.status, s ? called(s) : "–");
+	parts.status.title = s?.label ? s.name : "";
 	put(parts.message, s?.message ?? "");
 	parts.message.title = s?.message ?? "";
 	age(row);
@@ -42,7 +43,7 @@ function fill(row, user) {
 	put(parts.reach, away === 0 ? "" : away === user.extensions.length ? t("unreachable") : t("partly unreachable"));
 	parts.reach.title = away ? t("A PBX of this user cannot be reached; the status is what was last known.") : "";
 	li.classList.toggle("unsaved", !user.saved);
-	if (before && s && (before.type !== s.type || before.message !== s.message)) {
+	if (before && s && (before.type !== s.type || before.message !== s.message || before.label !== s.label)) {
 		li.classList.remove("changed");
 		requestAnimationFrame(() => li.classList.add("changed"));
 	}

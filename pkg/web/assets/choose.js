@@ -1,13 +1,14 @@
 // My status: in the bar, and in the dialog that sets it.
 import { call, get, userPath } from "./api.js";
 import { feed } from "./feed.js";
-import { dot, fail, make, paint } from "./show.js";
+import { called, dot, fail, make, paint } from "./show.js";
 import { t } from "./text.js";
 
 const dialog = document.getElementById("choose");
 const form = dialog?.querySelector("form");
 const trouble = dialog?.querySelector("[role=alert]");
 let whose; // id of the user whose status the dialog sets
+let types = []; // that there are
 
 /** offerMine shows the status of user me in the bar, and lets them choose there. */
 export function offerMine(me) {
@@ -16,31 +17,36 @@ export function offerMine(me) {
 		const u = feed.users.get(me);
 		if (!u) return;
 		paint(button.querySelector(".dot"), u.status);
-		button.querySelector(".status").textContent = u.status ? u.status.name : t("no status");
+		button.querySelector(".status").textContent = called(u.status);
 	});
 	button.addEventListener("click", () => choose(me));
-	form.until.addEventListener("change", showTime);
-	form.querySelector("[value=cancel]").addEventListener("click", () => dialog.close());
-	form.addEventListener("submit", (e) => { e.preventDefault(); submit(); });
 }
+
+form?.until.addEventListener("change", showTime);
+form?.querySelector(".types").addEventListener("change", showLabel);
+form?.querySelector("[value=cancel]").addEventListener("click", () => dialog.close());
+form?.addEventListener("submit", (e) => { e.preventDefault(); submit(); });
 
 /** choose opens the dialog for a user's status. */
 export async function choose(user) {
 	whose = user;
 	fail(trouble, null);
+	const mine = user === document.documentElement.dataset.user;
+	document.getElementById("choose-title").textContent = mine ? t("My status") : t("Status of {name}", { name: feed.users.get(user)?.name ?? user });
 	try {
 		const { items } = await get("/statuses");
-		offer(items);
+		types = items;
+		offer();
 		dialog.showModal();
 		form.querySelector("[name=type]:checked")?.focus();
-		await offerRecent(user, items);
+		await offerRecent(user);
 	} catch (e) {
 		fail(trouble, e);
 		if (!dialog.open) dialog.showModal();
 	}
 }
 
-function offer(types) {
+function offer() {
 	const now = (feed.users.get(whose)?.under ?? feed.users.get(whose)?.status)?.type;
 	const box = form.querySelector(".types");
 	box.replaceChildren(box.querySelector("legend"), ...types.map((type) => {
@@ -50,11 +56,20 @@ function offer(types) {
 		label.append(radio, dot(type), type.name);
 		return label;
 	}));
+	form.label.value = "";
 	showTime();
+	showLabel();
+}
+
+const picked = () => form.querySelector("[name=type]:checked")?.value;
+
+/** showLabel asks for a name of the user's own where the type takes one. */
+function showLabel() {
+	form.label.parentElement.hidden = !types.find((x) => x.id === picked())?.labels;
 }
 
 /** offerRecent offers what the user chose of late; nothing where that cannot be read. */
-async function offerRecent(user, types) {
+async function offerRecent(user) {
 	const box = form.querySelector(".recent");
 	box.hidden = true;
 	const { items } = await get(userPath(user, "/history?limit=50")).catch(() => ({ items: [] }));
@@ -70,6 +85,7 @@ async function offerRecent(user, types) {
 		button.addEventListener("click", () => {
 			form.querySelector(`[name=type][value="${CSS.escape(type.id)}"]`).checked = true;
 			form.message.value = message;
+			showLabel();
 			form.message.focus();
 		});
 		const li = make("li");
@@ -90,15 +106,15 @@ function showTime() {
 
 /** until is the return time as the API takes it. */
 function until() {
-	const picked = form.until.value;
-	if (picked === "") return null;
-	if (picked === "never") return picked;
-	if (picked === "at") return form.at.value ? new Date(form.at.value).toISOString() : null;
-	return new Date(Date.now() + picked * 60_000).toISOString();
+	const wish = form.until.value;
+	if (wish === "") return null;
+	if (wish === "never") return wish;
+	if (wish === "at") return form.at.value ? new Date(form.at.value).toISOString() : null;
+	return new Date(Date.now() + wish * 60_000).toISOString();
 }
 
 async function submit() {
-	const type = form.querySelector("[name=type]:checked")?.value;
+	const type = picked();
 	if (!type) {
 		fail(trouble, new Error(t("Choose a status first.")));
 		form.querySelector("[name=type]")?.focus();
@@ -107,7 +123,7 @@ async function submit() {
 	const button = form.querySelector("[type=submit]");
 	button.disabled = true;
 	try {
-		const { value } = await call("PUT", userPath(whose, "/status"), { type, message: form.message.value, until: until() });
+		const { value } = await call("PUT", userPath(whose, "/status"), { type, message: form.message.value, until: until(), ...(form.label.parentElement.hidden ? {} : { label: form.label.value }) });
 		form.message.value = form.until.value = "";
 		dialog.close();
 		if (value.notice) tell(value.notice);

@@ -26,11 +26,11 @@ function condition(p) {
 	return box;
 }
 
-const pbxRow = (p) => row(p.pbx, condition(p), [p.transport.toUpperCase(), p.version && "Asterisk " + p.version].filter(Boolean).join(", "), String(p.extensions), String(p.pending), String(p.sessions), String(p.malformed));
+const pbxRow = (p) => row(p.pbx, condition(p), [p.transport.toUpperCase(), p.version && "Asterisk " + p.version].filter(Boolean).join(", "), String(p.extensions), String(p.pending), String(p.reconnects), String(p.malformed));
 
 /** seconds is a length of time as one reads it; "–" where nothing was measured. */
 function seconds(s) {
-	if (s === null || s === undefined) return "–";
+	if (!s) return "–";
 	if (s < 1) return `${(s * 1000).toPrecision(2)} ms`;
 	return s < 120 ? `${s.toPrecision(2)} s` : `${Math.round(s / 60)} min`;
 }
@@ -41,8 +41,8 @@ function figures(h) {
 	const list = [
 		[t("Store"), h.store.error ? h.store.error : h.store.driver],
 		[t("A commit takes"), span(h.store.latency)],
-		[t("From an event to its decision"), span(h.lag?.decided)],
-		[t("From an event to the disk"), span(h.lag?.saved)],
+		[t("From an event to its decision"), span(h.lag.decided)],
+		[t("From an event to the disk"), span(h.lag.committed)],
 		[t("Echoes of our own writes suppressed"), String(h.echoes)],
 		[t("Changes that phones made too fast to show"), String(h.held_back)],
 		[t("Pages and programs that follow live"), String(h.streams)],
@@ -54,7 +54,7 @@ function figures(h) {
 function driftRow(d) {
 	const a = make("a", "", d.user);
 	a.href = "/users/" + encodeURIComponent(d.user);
-	return row(a, d.extension.pbx + "/" + d.extension.extension, presenceText(d.presence), time(d.since), d.refusals ? String(d.refusals) : "");
+	return row(a, d.pbx + "/" + d.extension, presenceText(d.presence), time(d.since), d.refusals ? String(d.refusals) : "");
 }
 
 function show(h) {
@@ -62,7 +62,7 @@ function show(h) {
 	$("reasons").replaceChildren(...[...h.reasons, ...h.warnings].map((text) => make("li", "", text)));
 	$("pbxs").tBodies[0].replaceChildren(...h.pbxs.map(pbxRow));
 	$("figures").replaceChildren(...figures(h));
-	const { count: n, items } = h.drift;
+	const { count: n, items } = h.drift; // at most a hundred of them
 	put($("drift"), n ? count(n, "{n} extension does not show what it shall.", "{n} extensions do not show what they shall.") : t("Every extension shows what it shall."));
 	$("drifted").hidden = n === 0;
 	$("drifted").tBodies[0].replaceChildren(...items.map(driftRow));

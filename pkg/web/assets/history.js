@@ -10,7 +10,7 @@ export function showHistory(id, list, older) {
 	const colors = get("/statuses").then(({ items }) => new Map(items.map((x) => [x.id, x.color])), () => new Map());
 	const line = (known) => (h) => {
 		const li = make("li");
-		li.append(clock(h.at), dot(h.type ? { base: h.base, color: known.get(h.type) ?? "gray" } : null), make("span", "status", h.name || t("no status")), make("span", "message", h.message),
+		li.append(clock(h.at), dot(h.type ? { base: h.base, color: known.get(h.type) ?? "gray" } : null), make("span", "status", h.label || h.name || t("no status")), make("span", "message", h.message),
 			make("span", "by", t("by {who}: {rule}", { who: byName(h.by), rule: t(h.rule) })));
 		return li;
 	};

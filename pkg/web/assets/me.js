@@ -3,7 +3,7 @@ import { call, get, userPath } from "./api.js";
 import { choose } from "./choose.js";
 import { showHistory } from "./history.js";
 import { feed, open } from "./page.js";
-import { clock, fail, make, paint, presenceText, put } from "./show.js";
+import { called, clock, fail, make, paint, presenceText, put } from "./show.js";
 import { byName, full, t, when } from "./text.js";
 
 const page = document.getElementById("me");
@@ -30,11 +30,11 @@ function followMe(id) {
 	function showStatus(u) {
 		const s = u.status;
 		paint($(".now .dot"), s);
-		put($(".now .status"), s ? s.name : t("no status"));
+		put($(".now .status"), called(s));
 		put($(".now .message"), s?.message ?? "");
 		const facts = s ? [t("since {time}", { time: full(s.since) }), t("set by {who}", { who: byName(s.by) })] : [];
 		if (s?.until) facts.push(t("until {time}", { time: when(s.until) }));
-		if (u.under) facts.push(t("under it: {status}", { status: u.under.name }));
+		if (u.under) facts.push(t("under it: {status}", { status: called(u.under) }));
 		put($(".facts"), facts.join(" · "));
 	}
 

@@ -50,16 +50,13 @@ export class Draft {
 const find = (rules, id) => rules.statuses.find((s) => s.id === id);
 
 /** imageOf is the presence of a status as {state, subtype}; null: it is not mapped. */
-export function imageOf(status) {
-	if (!status.asterisk) return null;
-	return typeof status.asterisk === "string" ? { state: status.asterisk, subtype: "" } : { subtype: "", ...status.asterisk };
-}
+export const imageOf = ({ asterisk }) => asterisk && { subtype: "", ...asterisk };
 
 const states = ["dnd", "xa", "away", "chat", "unavailable", "available"]; // Asterisk's own order
 
 /** ranked is every mapped status as the method priority ranks it: those that are listed, then by Asterisk's order. */
 export function ranked(rules) {
-	const listed = (rules.sync.priority ?? []).map((id) => find(rules, id)).filter(Boolean);
+	const listed = rules.sync.priority.map((id) => find(rules, id)).filter(Boolean);
 	const rest = rules.statuses.filter((s) => imageOf(s) && !listed.includes(s));
 	rest.sort((a, b) => states.indexOf(imageOf(a).state) - states.indexOf(imageOf(b).state));
 	return [...listed, ...rest];

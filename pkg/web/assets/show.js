@@ -22,6 +22,9 @@ export function dot(status) {
 	return e;
 }
 
+/** called is what a status is called: by its user, else by its type; null: there is none. */
+export const called = (status) => (status ? status.label || status.name : t("no status"));
+
 /** time is a time, as ago; the exact one is its title. */
 export function time(at, text = ago(at)) {
 	const e = make("time", "", text);

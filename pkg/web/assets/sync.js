@@ -31,6 +31,8 @@ function show() {
 	showPriority();
 	showTypes();
 	showPending();
+	$("undo").hidden = !draft.base.undo;
+	$("warnings").replaceChildren(...draft.base.warnings.map((w) => make("li", "", `${w.field}: ${w.what}: ${w.do}`)));
 	form.removeAttribute("aria-busy");
 }
 
@@ -40,7 +42,7 @@ function showPriority() {
 }
 
 function showTypes() {
-	const tags = [...new Set(draft.want.statuses.flatMap((s) => s.tags ?? []))].sort();
+	const tags = [...new Set(draft.want.statuses.flatMap((s) => s.tags))].sort();
 	const chosen = form.tag.value;
 	form.tag.length = 1;
 	for (const tag of tags) form.tag.add(new Option(tag));
@@ -51,8 +53,8 @@ function showTypes() {
 
 function matches(s) {
 	const words = form.find.value.toLowerCase();
-	const text = [s.id, s.name, ...(s.tags ?? [])].join("\n").toLowerCase();
-	return text.includes(words) && (!form.tag.value || s.tags?.includes(form.tag.value));
+	const text = [s.id, s.name, ...s.tags].join("\n").toLowerCase();
+	return text.includes(words) && (!form.tag.value || s.tags.includes(form.tag.value));
 }
 
 function typeRow(s) {
@@ -67,7 +69,7 @@ function typeRow(s) {
 		button(t("Delete"), s.name, () => remove(s), s.system),
 		button(t("History"), s.name, () => past(s)),
 	);
-	tr.append(name, make("td", "", baseName(s.base)), make("td", "", image ? image.state + (image.subtype ? ", " + image.subtype : "") : t("not synchronised")), make("td", "", (s.tags ?? []).join(", ")), actions);
+	tr.append(name, make("td", "", baseName(s.base)), make("td", "", image ? image.state + (image.subtype ? ", " + image.subtype : "") : t("not synchronised")), make("td", "", s.tags.join(", ")), actions);
 	return tr;
 }
 
@@ -88,7 +90,7 @@ async function edit(type, fresh = false) {
 	const list = draft.want.statuses, at = list.findIndex((s) => s.id === type.id);
 	if (fresh) list.push(edited);
 	else list[at] = edited;
-	if (!fresh && edited.id !== type.id && draft.want.sync.priority) {
+	if (!fresh && edited.id !== type.id) {
 		draft.want.sync.priority = draft.want.sync.priority.map((id) => (id === type.id ? edited.id : id));
 	}
 	show();
@@ -96,7 +98,7 @@ async function edit(type, fresh = false) {
 
 function remove(type) {
 	draft.want.statuses = draft.want.statuses.filter((s) => s.id !== type.id);
-	if (draft.want.sync.priority) draft.want.sync.priority = draft.want.sync.priority.filter((id) => id !== type.id);
+	draft.want.sync.priority = draft.want.sync.priority.filter((id) => id !== type.id);
 	show();
 	$("new").focus();
 }
@@ -176,7 +178,7 @@ form.addEventListener("change", ({ target: { name, value, checked } }) => {
 });
 form.addEventListener("input", ({ target: { name } }) => { if (name === "find" || name === "tag") showTypes(); });
 form.addEventListener("submit", (e) => e.preventDefault());
-$("new").addEventListener("click", () => edit({ id: "", name: "", base: "absent", color: "#757575", asterisk: null }, true));
+$("new").addEventListener("click", () => edit({ id: "", name: "", base: "absent", color: "#757575", asterisk: null, lasts: null, labels: false, queue_pause: false, tags: [], system: false }, true));
 $("preview").addEventListener("click", ({ target }) => busy(target, preview));
 $("save").addEventListener("click", ({ target }) => busy(target, save));
 $("discard").addEventListener("click", () => { draft = new Draft(draft.base, draft.tag); show(); });

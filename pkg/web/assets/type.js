@@ -18,8 +18,9 @@ export function editType(type, { fresh, taken }) {
 	form.state.value = image?.state ?? "";
 	form.subtype.value = image?.subtype ?? "";
 	form.lasts.value = type.lasts ?? "";
-	form.tags.value = (type.tags ?? []).join(", ");
-	form.queue_pause.checked = type.queue_pause ?? false;
+	form.tags.value = type.tags.join(", ");
+	form.queue_pause.checked = type.queue_pause;
+	form.labels.checked = type.labels;
 	form.id.readOnly = form.base.disabled = Boolean(type.system);
 	form.querySelector(".system").hidden = !type.system;
 	fail(trouble, null);
@@ -65,13 +66,7 @@ function check(taken) {
 function read(type) {
 	const value = { ...type, id: form.id.value.trim(), name: form.name.value.trim(), base: form.base.value, color: form.color.value };
 	const state = form.state.value, subtype = form.subtype.value.trim();
-	value.asterisk = !state ? null : subtype ? { state, subtype } : state;
+	value.asterisk = !state ? null : subtype ? { state, subtype } : { state };
 	const tags = form.tags.value.split(",").map((x) => x.trim()).filter(Boolean);
-	const optional = { lasts: form.lasts.value.trim(), tags: tags.length ? tags : "", queue_pause: form.queue_pause.checked };
-	for (const [key, v] of Object.entries(optional)) {
-		if (v) value[key] = v;
-		else delete value[key];
-	}
-	if (!value.asterisk) delete value.asterisk;
-	return value;
+	return { ...value, lasts: form.lasts.value.trim() || null, tags, labels: form.labels.checked, queue_pause: form.queue_pause.checked };
 }

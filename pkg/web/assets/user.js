@@ -1,6 +1,7 @@
 // Why is somebody's status what it is?
 import { get, userPath } from "./api.js";
-import { feed, open } from "./page.js";
+import { choose } from "./choose.js";
+import { feed, me, open } from "./page.js";
 import { showHistory } from "./history.js";
 import { clock, dot, fail, make, paint, presenceText, put, time } from "./show.js";
 import { byName, full, phoneName, t, when } from "./text.js";
@@ -13,10 +14,11 @@ const number = ({ pbx, extension }) => pbx + "/" + extension;
 
 function showNow(e, user) {
 	put($("h1"), user.name);
+	$("#change").hidden = id !== me && !("others" in document.documentElement.dataset);
 	document.title = `${user.name} – Presence Bridge`;
 	const s = e.status;
 	paint($(".now .dot"), s && s.type);
-	put($(".now .status"), s ? s.type.name : t("no status"));
+	put($(".now .status"), s ? s.label || s.type.name : t("no status"));
 	put($(".now .message"), s?.message ?? "");
 	const facts = [];
 	if (s) facts.push(t("since {time}", { time: full(s.since) }), t("set by {who}", { who: byName(s.by) }));
@@ -122,6 +124,7 @@ async function show() {
 	}
 }
 
+$("#change").addEventListener("click", () => choose(id));
 const history = showHistory(id, $(".history"), document.getElementById("older"));
 feed.addEventListener("users", ({ detail: { changed, all } }) => {
 	if (!all && !changed.some((u) => u.id === id)) return;
