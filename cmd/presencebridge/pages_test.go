@@ -169,3 +169,113 @@ func TestTenTabsOfOnePersonAreAllLive(t *testing.T) {
 		}
 	}
 }
+
+// bob goes by priority, and both his phones have said something.
+const byPriority = `# Whoever edits this keeps the comments.
+sync: {incoming: priority, outgoing: default, priority: [meeting, away, dnd]} # the order of importance` + statuses + `
+users:
+  - {id: alice, extensions: ["1001", "1002"]}
+  - {id: bob, extensions: ["1003", "1004"]}
+`
+
+func TestAPriorityThatIsDraggedChangesTheDecision(t *testing.T) {
+	inTheBrowser(t, byPriority, func(h *house, p phone) {
+		p.set("1003", "away", "", "")
+		p.set("1004", "dnd", "", "")
+		root := h.enter("root", "--role", "administrator", "--user", "alice")
+		root.sees("Away, which stands above DND", rowShows("bob", "status", "Away"))
+		root.visit("/sync")
+		root.sees("the order", `document.querySelectorAll("#priority li").length > 3`)
+		root.do(chromedp.DragAndDrop(chromedp.CSS(`#priority [data-id=dnd]`), chromedp.CSS(`#priority [data-id=meeting]`)))
+		root.sees("DND where it was dragged to", `[...document.querySelectorAll("#priority li")].findIndex((li) => li.dataset.id === "dnd") < 2`)
+		root.sees("what is not saved", `document.querySelector("#pending p").textContent === "1 change is not saved"`)
+		root.do(chromedp.Click(chromedp.CSS("#preview")))
+		root.sees("whose status would change", `document.querySelector("#previewed li")?.textContent.startsWith("bob: Away → Do not disturb")`)
+		root.do(chromedp.Click(chromedp.CSS("#previewed button")), chromedp.Click(chromedp.CSS("#save")))
+		root.sees("that it is saved", `document.getElementById("done").textContent === "Saved, and in force."`)
+		if s := h.user("bob").Status; s == nil || s.Type != "dnd" {
+			t := h.running.t
+			t.Errorf("bob is %+v", s)
+		}
+		text, err := os.ReadFile(filepath.Join(h.dir, "mapping.yaml"))
+		if err != nil || !strings.HasPrefix(string(text), "# Whoever edits this keeps the comments.\n") || !strings.Contains(string(text), "# the order of importance") {
+			h.running.t.Errorf("the file is now:\n%s", text)
+		}
+
+		// With the keyboard alone, back again.
+		root.tabTo("#priority [data-id=dnd] button")
+		for range 6 {
+			root.do(chromedp.KeyEvent(kb.ArrowDown, chromedp.KeyModifiers(1))) // Alt
+		}
+		root.sees("DND at the end", `document.querySelector("#priority li:last-child").dataset.id === "dnd"`)
+		root.sees("that a screen reader is told", `document.getElementById("moved").textContent.startsWith("Do not disturb is now")`)
+		root.do(chromedp.Click(chromedp.CSS("#save")))
+		root.sees("that it is saved", `document.getElementById("pending").hidden`)
+		root.do(chromedp.Click(chromedp.CSS("#undo")))
+		root.sees("what was before", `[...document.querySelectorAll("#priority li")].findIndex((li) => li.dataset.id === "dnd") < 2`)
+	})
+}
+
+func TestAStatusTypeIsMadeOnThePageAndNothingTypedIsLost(t *testing.T) {
+	browserPath(t)
+	pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
+	h := startHouse(t, threeMethods, pbx)
+	root := h.enter("root", "--role", "administrator", "--user", "alice")
+	root.visit("/sync")
+	root.sees("the types", `document.querySelectorAll("#types tbody tr").length === 6`)
+	root.do(chromedp.Click(chromedp.CSS("#new")), chromedp.SendKeys(chromedp.CSS("#edit [name=name]"), "Homeoffice – Büro"), chromedp.Click(chromedp.CSS("#edit [type=submit]")))
+	root.sees("the new one", `document.querySelector("#types tbody tr:last-child").textContent.includes("homeoffice-buro")`)
+	root.do(chromedp.Click(chromedp.CSS("#types tbody tr:last-child button")), chromedp.SendKeys(chromedp.CSS("#edit [name=lasts]"), "soon"), chromedp.Click(chromedp.CSS("#edit [type=submit]")), chromedp.Click(chromedp.CSS("#save")))
+	root.sees("what is wrong", `document.getElementById("trouble").textContent.includes("lasts")`)
+	root.sees("what was typed", `document.querySelector("#types tbody tr:last-child").textContent.includes("Büro") && !document.getElementById("pending").hidden`)
+	root.expect("422")
+
+	// Somebody edits the file meanwhile: both changes are kept.
+	text, err := os.ReadFile(filepath.Join(h.dir, "mapping.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.write("mapping.yaml", strings.Replace(string(text), "name: Away,      base", "name: Out, base", 1))
+	root.do(chromedp.Click(chromedp.CSS("#types tbody tr:last-child button")), chromedp.SetValue(chromedp.CSS("#edit [name=lasts]"), ""), chromedp.Click(chromedp.CSS("#edit [type=submit]")), chromedp.Click(chromedp.CSS("#save")))
+	root.sees("that the file has changed", `document.getElementById("trouble").textContent.includes("changed meanwhile")`)
+	root.expect("412")
+	root.sees("both changes", `document.getElementById("types").textContent.includes("Out") && document.getElementById("types").textContent.includes("Büro")`)
+	root.do(chromedp.Click(chromedp.CSS("#save")))
+	root.sees("that it is saved", `document.getElementById("done").textContent === "Saved, and in force."`)
+	if text, err = os.ReadFile(filepath.Join(h.dir, "mapping.yaml")); err != nil || !strings.Contains(string(text), "Homeoffice – Büro") || !strings.Contains(string(text), "name: Out") {
+		t.Errorf("the file is now:\n%s", text)
+	}
+	root.do(chromedp.Click(chromedp.CSS("#types tbody tr:last-child button:last-child")))
+	root.sees("who made it", `document.querySelector("#past li")?.textContent.includes("panel root")`)
+}
+
+func TestOnesOwnSettingsAreMadeOnThePage(t *testing.T) {
+	browserPath(t)
+	pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
+	h := startHouse(t, threeMethods, pbx)
+	alice := h.enter("alice", "--user", "alice")
+	alice.visit("/me")
+	alice.sees("the extensions", `document.querySelectorAll("#settings tbody tr").length === 2`)
+	alice.do(chromedp.Click(chromedp.CSS(`#settings [value="main/1002"]`)))
+	alice.sees("that it is saved", `document.querySelector("#settings .done").textContent === "Saved." && document.querySelector("#settings .mapping").textContent.includes("main/1001")`)
+	alice.do(chromedp.Click(chromedp.CSS(`#settings [name=sync]`)))
+	pbxtest.Eventually(t, patience, "the bridge has both", func() bool {
+		var s struct {
+			Default struct{ Extension string } `json:"default_extension"`
+			Sync    *bool
+		}
+		h.get("/api/v1/users/alice/settings", &s)
+		return s.Default.Extension == "1002" && s.Sync != nil && !*s.Sync
+	})
+	alice.do(chromedp.SetValue(chromedp.CSS("#account [name=language]"), "de"))
+	eval[bool](alice, `document.querySelector("#account [name=language]").dispatchEvent(new Event("change", {bubbles: true}))`)
+	alice.sees("German", `document.documentElement.lang === "de" && document.querySelector("h2").textContent === "Meine Nebenstellen"`)
+	alice.visit("/")
+	alice.sees("the board", `document.querySelectorAll("#people li").length === 4`)
+	alice.do(chromedp.Click(chromedp.CSS(`#people li:nth-child(3) .star`)))
+	alice.sees("the favourite first", `document.querySelector("#people li .star").getAttribute("aria-pressed") === "true"`)
+	alice.visit("/")
+	alice.sees("the favourite first, still", `document.querySelector("#people li .star")?.getAttribute("aria-pressed") === "true"`)
+	alice.do(chromedp.Click(chromedp.CSS("header form button")))
+	alice.sees("the sign-in", `location.pathname === "/sign-in"`)
+}

@@ -45,7 +45,7 @@ export function editType(type, { fresh, taken }) {
 	return promise;
 }
 
-const idOf = (name) => name.normalize("NFD").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "");
+const idOf = (name) => name.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-+|-+$/g, "");
 
 /** check tells what is missing; the bridge checks the rest. */
 function check(taken) {
