@@ -252,7 +252,7 @@ func diffOf(c *config.RuleChanges) *api.RuleDiff {
 		}
 		return all
 	}
-	return &api.RuleDiff{Created: ids(c.Created), Modified: ids(c.Modified), Deleted: ids(c.Deleted), Reordered: c.Reordered, Sync: c.Sync != ""}
+	return &api.RuleDiff{Created: ids(c.Created), Modified: ids(c.Modified), Deleted: ids(c.Deleted), Reordered: c.Reordered, Sync: c.Sync != "" && !c.Follows}
 }
 
 // ruleSet is rules as the API has them.
