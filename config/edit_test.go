@@ -465,3 +465,18 @@ func FuzzAnEditTouchesNothingElse(f *testing.F) {
 		}
 	})
 }
+
+func TestEverySettingIsCompared(t *testing.T) {
+	keys := func(entries []entry) (all []string) {
+		for _, e := range entries {
+			all = append(all, e.key)
+		}
+		return all
+	}
+	if got := keys(typeEntries(&presence.StatusType{})); !slices.Equal(got, typeKeys()) {
+		t.Errorf("of a status %v, and the file has %v", got, typeKeys())
+	}
+	if got := keys(new(SyncRules).entries()); !slices.Equal(got, syncKeys()) {
+		t.Errorf("of sync %v, and the file has %v", got, syncKeys())
+	}
+}

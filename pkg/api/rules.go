@@ -115,7 +115,7 @@ var (
 	ErrRulesDiffer = errors.New("somebody has changed mapping.yaml meanwhile: read the rules again, and repeat the change if it is still wanted")
 	ErrNothingPast = errors.New("there is nothing to undo: mapping.yaml is not as the last change over the API left it")
 	// ErrRulesFixed says that the file cannot be changed from here. Whoever returns it says why.
-	ErrRulesFixed = errors.New("mapping.yaml was not changed")
+	ErrRulesFixed = errors.New("the file mapping.yaml was not changed")
 )
 
 // Matches tells whether a version is one that Match wants to change.
