@@ -138,6 +138,7 @@ status type created dinner: name dinner, base absent, color "#757575", asterisk 
 	if out := r.must("audit", "--what", "dinner"); strings.Count(out, "status type") != 4 {
 		t.Errorf("audit says\n%s", out)
 	}
+	pbxtest.Eventually(t, patience, "the file is noticed", func() bool { return strings.Contains(r.log.String(), "files taken over") })
 	if out := r.must("audit"); strings.Count(out, "mapping put back") != 1 || strings.Contains(out, "taken over") {
 		t.Errorf("what the bridge saved itself was taken for somebody's file:\n%s", out)
 	}
