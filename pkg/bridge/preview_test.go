@@ -109,7 +109,7 @@ func TestAPreviewHeedsWhatUsersHaveSetForThemselves(t *testing.T) {
 		}
 		m := mappingOf(statuses(), users...)
 		for _, u := range m.Users {
-			u.Rules.Policy.Incoming = presence.Default
+			u.Rules.Incoming = presence.Default
 		}
 		p, err := w.b.Preview(t.Context(), m, 10)
 		if err != nil || p.Total != 1 || p.Items[0].User != "bob" || p.Items[0].After.Type != "away" {
