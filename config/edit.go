@@ -23,6 +23,7 @@ type RuleChanges struct {
 	Modified  []TypeChange
 	Deleted   []TypeChange
 	Sync      string // "incoming latest -> priority"; "": nothing
+	Follows   bool   // Sync is no more than that the priority loses what is deleted
 	Reordered bool   // the statuses that stay have another order
 }
 
@@ -81,6 +82,9 @@ func Compare(now, want *Rules) (c RuleChanges) {
 			c.Deleted = append(c.Deleted, TypeChange{t.ID, description(t)})
 		}
 	}
+	follows := now.Sync
+	follows.Priority = slices.DeleteFunc(slices.Clone(now.Sync.Priority), func(id presence.TypeID) bool { return want.find(id) == nil })
+	c.Follows = c.Sync != "" && differences(follows.entries(), want.Sync.entries()) == ""
 	stay := func(a, b *Rules) (ids []presence.TypeID) {
 		for _, t := range a.Statuses {
 			if b.find(t.ID) != nil {

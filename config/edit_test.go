@@ -245,6 +245,28 @@ func TestTheSampleIsEditedInPlace(t *testing.T) {
 	}
 }
 
+func TestAPriorityThatOnlyLosesWhatIsDeletedFollows(t *testing.T) {
+	now, _ := ReadRules("mapping.yaml", []byte(flowFile))
+	for _, tc := range []struct {
+		name   string
+		change func(*Rules)
+		want   bool
+	}{
+		{"nothing", func(*Rules) {}, false},
+		{"deleted", remove("dnd"), true},
+		{"deleted, and another setting", func(r *Rules) { remove("dnd")(r); r.Sync.Enabled = false }, false},
+		{"deleted, and all of the priority", func(r *Rules) { remove("dnd")(r); priority()(r) }, false},
+		{"another order", priority("away", "dnd"), false},
+	} {
+		want := now
+		want.Statuses, want.Sync.Priority = slices.Clone(now.Statuses), slices.Clone(now.Sync.Priority)
+		tc.change(&want)
+		if got := Compare(&now, &want); got.Follows != tc.want {
+			t.Errorf("%s: %+v", tc.name, got)
+		}
+	}
+}
+
 func TestSyncIsWrittenWhereThereIsNone(t *testing.T) {
 	rest := "statuses: [{id: a, base: busy}, {id: b, base: busy, asterisk: dnd}]\nusers: []\n"
 	change := func(r *Rules) { r.Sync.Incoming, r.Sync.Priority = presence.Priority, []presence.TypeID{"b"} }
@@ -442,4 +464,19 @@ func FuzzAnEditTouchesNothingElse(f *testing.F) {
 			t.Fatalf("nothing was to be changed in\n%s\nand it is\n%s", text, got.Text)
 		}
 	})
+}
+
+func TestEverySettingIsCompared(t *testing.T) {
+	keys := func(entries []entry) (all []string) {
+		for _, e := range entries {
+			all = append(all, e.key)
+		}
+		return all
+	}
+	if got := keys(typeEntries(&presence.StatusType{})); !slices.Equal(got, typeKeys()) {
+		t.Errorf("of a status %v, and the file has %v", got, typeKeys())
+	}
+	if got := keys(new(SyncRules).entries()); !slices.Equal(got, syncKeys()) {
+		t.Errorf("of sync %v, and the file has %v", got, syncKeys())
+	}
 }

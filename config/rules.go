@@ -101,7 +101,7 @@ func (r *Rules) propose(proposal string) (want Rules, faults Faults) {
 	if err != nil || node.Kind != yaml.MappingNode {
 		return want, Faults{{What: "the rules are not a JSON object", Do: `write something like {"sync": {"incoming": "latest"}}`}}
 	}
-	top := doc.value(node, "").object("sync", "statuses")
+	top := doc.value(node, "").object("sync", "statuses", "undo", "warnings") // the last two are what the API tells beside them
 	want.Statuses = r.Statuses
 	if at := top.at("statuses"); at.node != nil {
 		want.Statuses = readTypes(at)

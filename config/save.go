@@ -66,8 +66,8 @@ var tagPattern = regexp.MustCompile(`^[0-9a-f]{24}$`)
 // Save puts a text in the place of a file that still is this version, whole or not at
 // all, whatever happens meanwhile: ErrChanged if it is another. What it had is kept
 // beside it for Before, in place of what was kept earlier. A link stays, and what it
-// leads to is replaced. Mode, owner and group are those of the file; what else a file
-// may carry is lost.
+// leads to is replaced. Mode, owner and group are those of the file, but one of root's
+// becomes the bridge's where it may not give it back; what else a file may carry is lost.
 func (v Version) Save(path string, text []byte) (Version, error) {
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -135,9 +135,15 @@ func fill(f *os.File, text []byte, like os.FileInfo) error {
 	}
 	want, ok := like.Sys().(*syscall.Stat_t)
 	is, known := now.Sys().(*syscall.Stat_t)
-	if ok && known && (want.Uid != is.Uid || want.Gid != is.Gid) {
-		if err := f.Chown(int(want.Uid), int(want.Gid)); err != nil {
-			return fmt.Errorf("keep the owner and group of %s: %w", filepath.Base(f.Name()), err)
+	if ok && known && want.Gid != is.Gid {
+		if err := f.Chown(-1, int(want.Gid)); err != nil {
+			return fmt.Errorf("keep the group of the file: %w", err)
+		}
+	}
+	if ok && known && want.Uid != is.Uid {
+		// root may do with the file what it likes, whoever owns it; anybody else might be locked out.
+		if err := f.Chown(int(want.Uid), -1); err != nil && want.Uid != 0 {
+			return fmt.Errorf("keep the owner of the file: %w", err)
 		}
 	}
 	if err := f.Chmod(like.Mode().Perm()); err != nil {

@@ -189,8 +189,7 @@ func (r *mappingRules) save(p *planned) (config.Version, error) {
 		return next, api.ErrRulesDiffer
 	case err != nil:
 		r.users.mappings.log.Error("the mapping was not changed", zap.String("mapping", r.path()), zap.Error(err))
-		return next, fmt.Errorf("%w, since the bridge cannot replace it (%w): give it a folder where the bridge may make files, name it there under mapping in presencebridge.yaml and restart, "+
-			"or edit it by hand", api.ErrRulesFixed, reasonOf(err))
+		return next, fmt.Errorf("%w, since the bridge cannot replace it (%w): let the bridge make files in its folder, as config/README.md says under Status sync, or edit the file by hand", api.ErrRulesFixed, reasonOf(err))
 	}
 	return next, nil
 }
@@ -252,7 +251,7 @@ func diffOf(c *config.RuleChanges) *api.RuleDiff {
 		}
 		return all
 	}
-	return &api.RuleDiff{Created: ids(c.Created), Modified: ids(c.Modified), Deleted: ids(c.Deleted), Reordered: c.Reordered, Sync: c.Sync != ""}
+	return &api.RuleDiff{Created: ids(c.Created), Modified: ids(c.Modified), Deleted: ids(c.Deleted), Reordered: c.Reordered, Sync: c.Sync != "" && !c.Follows}
 }
 
 // ruleSet is rules as the API has them.

@@ -2,12 +2,16 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/presencebridge/presencebridge/config"
 	"github.com/presencebridge/presencebridge/pkg/api"
 	"github.com/presencebridge/presencebridge/pkg/pbxsim/pbxtest"
 	"github.com/presencebridge/presencebridge/pkg/store"
@@ -134,6 +138,7 @@ status type created dinner: name dinner, base absent, color "#757575", asterisk 
 	if out := r.must("audit", "--what", "dinner"); strings.Count(out, "status type") != 4 {
 		t.Errorf("audit says\n%s", out)
 	}
+	pbxtest.Eventually(t, patience, "the file is noticed", func() bool { return strings.Contains(r.log.String(), "files taken over") })
 	if out := r.must("audit"); strings.Count(out, "mapping put back") != 1 || strings.Contains(out, "taken over") {
 		t.Errorf("what the bridge saved itself was taken for somebody's file:\n%s", out)
 	}
@@ -209,4 +214,53 @@ func TestUsersOfTheStoreHaveToGoWithTheRules(t *testing.T) {
 	}
 	r.must("user", "remove", "zoe")
 	r.puts(http.StatusNoContent, "DELETE", "/api/v1/mapping/statuses/lunch", "", "")
+}
+
+// The API, its description and the file have one list of settings.
+func TestRulesThatWereReadAreAProposalThatChangesNothing(t *testing.T) {
+	const text = `sync: {enabled: false, incoming: default, outgoing: default, repeats: count, priority: [b], stale_after: 5m, until_text: "until {time}"}
+statuses:
+  - {id: a, base: busy}
+  - {id: b, name: B, base: absent, color: "#112233", asterisk: {state: xa, subtype: b}, lasts: 90s, queue_pause: true, tags: [x], system: true}
+users: []
+`
+	rules, faults := config.ReadRules("mapping.yaml", []byte(text))
+	if len(faults.Errors()) > 0 {
+		t.Fatal(faults)
+	}
+	set := ruleSet(&rules, "1", true, faults)
+	proposal, err := json.Marshal(set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, faults := config.EditRules("mapping.yaml", []byte(text), string(proposal))
+	if len(faults) > 0 || !got.Changes.None() || string(got.Text) != text {
+		t.Errorf("%v %+v\n%s", faults, got.Changes, got.Text)
+	}
+	data, err := os.ReadFile("../../pkg/api/openapi.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type schema struct{ Properties map[string]any }
+	var described struct {
+		Components struct {
+			Schemas struct{ Sync, SyncProposal, MappedStatus, StatusProposal schema }
+		}
+	}
+	var sent struct {
+		Sync     map[string]any
+		Statuses []map[string]any
+	}
+	if err := errors.Join(json.Unmarshal(data, &described), json.Unmarshal(proposal, &sent)); err != nil {
+		t.Fatal(err)
+	}
+	s := described.Components.Schemas
+	for name, pair := range map[string][2]map[string]any{
+		"Sync": {sent.Sync, s.Sync.Properties}, "SyncProposal": {sent.Sync, s.SyncProposal.Properties},
+		"MappedStatus": {sent.Statuses[1], s.MappedStatus.Properties}, "StatusProposal": {sent.Statuses[1], s.StatusProposal.Properties},
+	} {
+		if got, want := slices.Sorted(maps.Keys(pair[0])), slices.Sorted(maps.Keys(pair[1])); !slices.Equal(got, want) {
+			t.Errorf("%s: described %v, sent %v", name, want, got)
+		}
+	}
 }

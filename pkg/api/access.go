@@ -36,6 +36,7 @@ type caller struct {
 	person  bool            // it is somebody who has signed in to the panel
 	account string          // of a person
 	others  bool            // a person who may set the status of others
+	types   TypeRights      // a person's
 	expires time.Time       // when the right to ask ends; zero: never
 	revoked <-chan struct{} // closed when it was taken away; nil: it cannot be
 
@@ -85,6 +86,27 @@ func (c *caller) may(need Scope) error {
 		how = "--scope own --user USER, or --scope set"
 	}
 	return problem(http.StatusForbidden, fmt.Sprintf("The token is of the scope %q, and this takes one of the scope %q: have it made with presencebridge token new NAME %s.", c.scope, need, how))
+}
+
+// mayChange refuses a change of the rules that is more than a person may do.
+func (c *caller) mayChange(d *RuleDiff) error {
+	if c.scope.covers(ScopeAdmin) {
+		return nil
+	}
+	for _, part := range []struct {
+		done, may bool
+		what      string
+	}{
+		{d.Sync, false, "change how statuses are synchronised"},
+		{len(d.Created) > 0, c.types.Create, "create status types"},
+		{len(d.Modified) > 0 || d.Reordered, c.types.Modify, "modify status types"},
+		{len(d.Deleted) > 0, c.types.Delete, "delete status types"},
+	} {
+		if part.done && !part.may {
+			return problem(http.StatusForbidden, "You may not "+part.what+", so nothing was changed: leave that out, or ask an administrator of the panel.")
+		}
+	}
+	return nil
 }
 
 // mayChooseFor refuses a caller who may act for another user only.

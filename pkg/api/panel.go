@@ -27,9 +27,13 @@ type Session struct {
 	Scope   Scope           // ScopeOwn at least
 	User    presence.UserID // who that is in the mapping; "": nobody
 	Others  bool            // may set the status of others, too
+	Types   TypeRights      // beyond those of the scope
 	Expires time.Time       // when the session ends by itself
 	Ended   <-chan struct{} // closed when it was ended otherwise
 }
+
+// TypeRights say what somebody may do to status types who is no administrator.
+type TypeRights struct{ Create, Modify, Delete bool }
 
 // csrf refuses what a page of another site makes a browser send.
 var csrf http.CrossOriginProtection
@@ -56,7 +60,7 @@ func (h *Handler) tokenOrSession(r *http.Request) (caller, error) {
 		return caller{}, tooManyAtOnce(fmt.Sprintf("You, or all together, have too many answers under way that nobody takes; take them, and ask for %d at a time at most.", mostAnswers), time.Second)
 	}
 	return caller{
-		by: "panel " + s.Name, scope: s.Scope, user: s.User, person: true, account: s.Name, others: s.Others, expires: s.Expires, revoked: s.Ended,
+		by: "panel " + s.Name, scope: s.Scope, user: s.User, person: true, account: s.Name, others: s.Others, types: s.Types, expires: s.Expires, revoked: s.Ended,
 		end: end, stream: func() func() { end(); return h.tokens.under.stream(by) },
 	}, nil
 }

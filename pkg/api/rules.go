@@ -70,12 +70,12 @@ type RuleChange struct {
 	Proposal string
 	Match    []string // the values of If-Match; nil: whatever is there
 	By       string
-	// Allow is asked before anything is written whether this may be done. nil: all of it.
+	// Allow is asked before anything is written whether this may be done. nil: it may.
 	Allow func(*RuleDiff) error
 }
 
 // RuleDiff is what a change does to which status types, and whether it does anything
-// to sync.
+// to sync but take from the priority what is deleted.
 type RuleDiff struct {
 	Created   []presence.TypeID `json:"created"`
 	Modified  []presence.TypeID `json:"modified"`
@@ -115,7 +115,7 @@ var (
 	ErrRulesDiffer = errors.New("somebody has changed mapping.yaml meanwhile: read the rules again, and repeat the change if it is still wanted")
 	ErrNothingPast = errors.New("there is nothing to undo: mapping.yaml is not as the last change over the API left it")
 	// ErrRulesFixed says that the file cannot be changed from here. Whoever returns it says why.
-	ErrRulesFixed = errors.New("mapping.yaml was not changed")
+	ErrRulesFixed = errors.New("the file mapping.yaml was not changed")
 )
 
 // Matches tells whether a version is one that Match wants to change.
@@ -156,19 +156,36 @@ func refusedRules(err error) error {
 	return err
 }
 
+const (
+	atRules       = "/api/v1/mapping/rules"
+	atPreview     = "/api/v1/mapping/preview"
+	atUndo        = "/api/v1/mapping/undo"
+	atType        = "/api/v1/mapping/statuses/{status}"
+	atTypeHistory = atType + "/history"
+)
+
+// forEditors tells which addresses are not only for administrators, but also for people
+// who may do something to status types.
+func forEditors(at string) bool {
+	return slices.Contains([]string{atRules, atPreview, atUndo, atType, atTypeHistory}, at)
+}
+
 func (h *Handler) ruleRoutes() map[string]methods {
 	all := map[string]methods{
-		"/api/v1/mapping/rules":   {"GET": {ScopeAdmin, h.rules}, "PUT": {ScopeAdmin, h.putRules}},
-		"/api/v1/mapping/preview": {"POST": {ScopeAdmin, h.previewRules}},
-		"/api/v1/mapping/undo":    {"POST": {ScopeAdmin, h.undoRules}},
-		"/api/v1/mapping/statuses/{status}": {
-			"GET": {ScopeAdmin, h.typeOfRules}, "PUT": {ScopeAdmin, h.putType}, "DELETE": {ScopeAdmin, h.removeType},
-		},
+		atRules:   {"GET": {ScopeAdmin, h.rules}, "PUT": {ScopeAdmin, h.putRules}},
+		atPreview: {"POST": {ScopeAdmin, h.previewRules}},
+		atUndo:    {"POST": {ScopeAdmin, h.undoRules}},
+		atType:    {"GET": {ScopeAdmin, h.typeOfRules}, "PUT": {ScopeAdmin, h.putType}, "DELETE": {ScopeAdmin, h.removeType}},
 	}
 	if h.tokens != nil {
-		all["/api/v1/mapping/statuses/{status}/history"] = methods{"GET": {ScopeAdmin, h.typeHistory}}
+		all[atTypeHistory] = methods{"GET": {ScopeAdmin, h.typeHistory}}
 	}
 	return all
+}
+
+// change is a change of rules by who asks for it, as far as that one may.
+func (r *request) change(proposal string, match []string) *RuleChange {
+	return &RuleChange{Proposal: proposal, Match: match, By: r.from.actor(), Allow: r.from.mayChange}
 }
 
 func (h *Handler) rules(w http.ResponseWriter, r *request) error {
@@ -209,7 +226,7 @@ func (h *Handler) putRules(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	set, err := h.changeRules(r, &RuleChange{Proposal: text, Match: r.Header.Values("If-Match"), By: r.from.actor()})
+	set, err := h.changeRules(r, r.change(text, r.Header.Values("If-Match")))
 	if err != nil {
 		return refusedRules(err)
 	}
@@ -243,7 +260,7 @@ func (h *Handler) previewRules(w http.ResponseWriter, r *request) error {
 func (h *Handler) undoRules(w http.ResponseWriter, r *request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), changeDeadline)
 	defer cancel()
-	set, err := h.ruleSet.Undo(ctx, &RuleChange{Match: r.Header.Values("If-Match"), By: r.from.actor()})
+	set, err := h.ruleSet.Undo(ctx, r.change("", r.Header.Values("If-Match")))
 	if err != nil {
 		return refusedRules(err)
 	}
@@ -363,7 +380,7 @@ const changes = 3
 // changeType changes one status type: propose makes of the rules those that shall be,
 // and says which of the statuses is meant, -1 for none.
 func (h *Handler) changeType(r *request, propose func(*RuleSet) (proposal any, at int, err error)) (set RuleSet, err error) {
-	c := &RuleChange{Match: r.Header.Values("If-Match"), By: r.from.actor()}
+	c := r.change("", r.Header.Values("If-Match"))
 	wants := c.Match != nil
 	for try := 1; ; try++ {
 		now, err := h.ruleSet.Read(r.Context())
@@ -377,7 +394,7 @@ func (h *Handler) changeType(r *request, propose func(*RuleSet) (proposal any, a
 		if err != nil {
 			return set, err
 		}
-		set, err := h.changeRules(r, &RuleChange{Proposal: string(encode(rules)), Match: []string{quoted(now.Tag)}, By: c.By})
+		set, err := h.changeRules(r, r.change(string(encode(rules)), []string{quoted(now.Tag)}))
 		if errors.Is(err, ErrRulesDiffer) && !wants && try < changes {
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/presencebridge/presencebridge/pkg/api"
 	"github.com/presencebridge/presencebridge/pkg/api/apitest"
+	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
 const (
@@ -147,5 +148,56 @@ func TestWithoutRulesThereIsNothingAtTheirAddress(t *testing.T) {
 	rules.Err = errors.New("an odd thing")
 	if w := do(handlerOfRules(rules), request("GET", rulesPath, "")); w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "odd") {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+func TestPeopleDoToStatusTypesWhatTheyMay(t *testing.T) {
+	const nothing = `{"sync":{}}`
+	for _, tc := range []struct {
+		name string
+		may  api.TypeRights
+		does api.RuleDiff
+		want int
+	}{
+		{"no rights", api.TypeRights{}, api.RuleDiff{}, http.StatusForbidden},
+		{"create", api.TypeRights{Create: true}, api.RuleDiff{Created: []presence.TypeID{"x"}}, http.StatusOK},
+		{"create and modify", api.TypeRights{Create: true}, api.RuleDiff{Created: []presence.TypeID{"x"}, Modified: []presence.TypeID{"lunch"}}, http.StatusForbidden},
+		{"modify", api.TypeRights{Modify: true}, api.RuleDiff{Modified: []presence.TypeID{"lunch"}, Reordered: true}, http.StatusOK},
+		{"another order", api.TypeRights{Create: true, Delete: true}, api.RuleDiff{Reordered: true}, http.StatusForbidden},
+		{"delete", api.TypeRights{Delete: true}, api.RuleDiff{Deleted: []presence.TypeID{"lunch"}}, http.StatusOK},
+		{"delete without the right", api.TypeRights{Create: true, Modify: true}, api.RuleDiff{Deleted: []presence.TypeID{"lunch"}}, http.StatusForbidden},
+		{"sync with all of them", api.TypeRights{Create: true, Modify: true, Delete: true}, api.RuleDiff{Sync: true}, http.StatusForbidden},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			o := newOffice(t)
+			rules := apitest.NewRules()
+			rules.Diff, o.options.Rules = &tc.does, rules
+			o.open(desk{
+				"erin": {Name: "erin", Scope: api.ScopeOwn, User: "alice", Types: tc.may, Ended: make(chan struct{})},
+				"root": {Name: "root", Scope: api.ScopeAdmin},
+			})
+			if w := o.by("erin", "PUT", rulesPath, nothing); w.Code != tc.want {
+				t.Errorf("PUT: %d %s", w.Code, w.Body)
+			}
+			if w := o.by("root", "PUT", rulesPath, nothing); w.Code != http.StatusOK {
+				t.Errorf("an administrator: %d %s", w.Code, w.Body)
+			}
+			if tc.may == (api.TypeRights{}) {
+				return
+			}
+			for _, path := range []string{rulesPath, typePath + "/lunch", typePath + "/lunch/history"} {
+				if w := o.by("erin", "GET", path, ""); w.Code != http.StatusOK {
+					t.Errorf("GET %s: %d %s", path, w.Code, w.Body)
+				}
+			}
+			for _, path := range []string{"/api/v1/mapping/users", "/api/v1/audit", "/api/v1/tokens"} {
+				if w := o.by("erin", "GET", path, ""); w.Code != http.StatusForbidden {
+					t.Errorf("GET %s: %d %s", path, w.Code, w.Body)
+				}
+			}
+			if got := rules.Changes()[0].By; got != "panel erin" {
+				t.Errorf("by %q", got)
+			}
+		})
 	}
 }

@@ -38,12 +38,17 @@ func (b *Bridge) Preview(ctx context.Context, m *presence.Mapping, most int) (Pr
 	m = withTypes(m, types)
 	var fx presence.Effects
 	for users := range slices.Chunk(m.Users, previewChunk) {
-		views, now := make([]*presence.View, len(users)), presence.Time{}
+		views, rules, now := make([]*presence.View, len(users)), make([]*presence.Rules, len(users)), presence.Time{}
 		err := b.run(ctx, func() {
 			now = b.clock.next()
 			for i := range users {
-				if u := b.users[users[i].ID]; u != nil {
-					views[i] = u.view.Clone()
+				u := b.users[users[i].ID]
+				if u == nil {
+					continue
+				}
+				views[i], rules[i] = u.view.Clone(), users[i].Rules
+				if o := b.own[users[i].ID]; o != nil {
+					rules[i] = o.Apply(rules[i])
 				}
 			}
 		})
@@ -56,7 +61,7 @@ func (b *Bridge) Preview(ctx context.Context, m *presence.Mapping, most int) (Pr
 			}
 			p.Users++
 			before := v.Status
-			v.Step(&presence.Input{Kind: presence.Reloaded, Wall: presence.At(b.opt.Now())}, users[i].Rules, now, &fx)
+			v.Step(&presence.Input{Kind: presence.Reloaded, Wall: presence.At(b.opt.Now())}, rules[i], now, &fx)
 			if !another(before, v.Status) {
 				continue
 			}

@@ -93,6 +93,34 @@ func TestAPreviewIsWhatTheReloadThenDoes(t *testing.T) {
 	}
 }
 
+// Catches: a preview by the rules of the mapping alone.
+func TestAPreviewHeedsWhatUsersHaveSetForThemselves(t *testing.T) {
+	users := []string{"alice 1001 1002", "bob 1003 1004"}
+	inWorld(t, users, func(t *testing.T, w *world) {
+		for _, first := range []string{"1001", "1003"} {
+			w.press(first, away)
+		}
+		for _, second := range []string{"1002", "1004"} {
+			w.press(second, dnd)
+		}
+		x := ext("1002")
+		if _, err := w.b.Set(t.Context(), "alice", SettingsChange{SetDefault: true, Default: &x, By: "panel alice"}); err != nil {
+			t.Fatal(err)
+		}
+		m := mappingOf(statuses(), users...)
+		for _, u := range m.Users {
+			u.Rules.Incoming = presence.Default
+		}
+		p, err := w.b.Preview(t.Context(), m, 10)
+		if err != nil || p.Total != 1 || p.Items[0].User != "bob" || p.Items[0].After.Type != "away" {
+			t.Errorf("%v %+v", err, p)
+		}
+		w.reload(m)
+		w.want("alice", "dnd")
+		w.want("bob", "away")
+	})
+}
+
 func versions(users []User) (all []uint64) {
 	for _, u := range users {
 		all = append(all, u.Version)

@@ -196,7 +196,7 @@ func (d *Desk) Session(r *http.Request) (api.Session, error) {
 	if p.Role == Administrator {
 		scope = api.ScopeAdmin
 	}
-	return api.Session{Name: p.Account, Scope: scope, User: p.User, Others: p.Others, Expires: s.expires, Ended: s.ended}, nil
+	return api.Session{Name: p.Account, Scope: scope, User: p.User, Others: p.Others, Types: api.TypeRights(p.Rights), Expires: s.expires, Ended: s.ended}, nil
 }
 
 // Who tells who has signed in with the browser that sent r. ok is false where nobody has.

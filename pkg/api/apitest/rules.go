@@ -18,8 +18,9 @@ import (
 type Rules struct {
 	Err       error // of everything
 	ChangeErr error
-	Raced     int  // so many changes find that somebody else was faster
-	NoPast    bool // there is nothing to undo
+	Raced     int           // so many changes find that somebody else was faster
+	Diff      *api.RuleDiff // what changes do; nil: nobody is asked whether they may
+	NoPast    bool          // there is nothing to undo
 
 	mu      sync.Mutex
 	set     api.RuleSet
@@ -71,6 +72,11 @@ func (r *Rules) Change(_ context.Context, c *api.RuleChange) (api.RuleSet, error
 	}
 	if !c.Matches(r.set.Tag) {
 		return api.RuleSet{}, api.ErrRulesDiffer
+	}
+	if c.Allow != nil && r.Diff != nil {
+		if err := c.Allow(r.Diff); err != nil {
+			return api.RuleSet{}, err
+		}
 	}
 	before, next := r.now(), r.now()
 	next.Statuses = nil // else what is proposed would be mixed with what there is
