@@ -105,7 +105,7 @@ func localPath(next string) string {
 }
 
 func (h *handler) show(w http.ResponseWriter, r *http.Request, p SignInPage) {
-	p.Local = h.Desk.local
+	p.Local = h.local
 	p.Next = localPath(p.Next)
 	p.Providers = h.links(p.Next)
 	h.pages.SignIn(w, r, p)
@@ -134,7 +134,7 @@ func (h *handler) signIn(w http.ResponseWriter, r *http.Request) {
 	if !h.form(w, r) {
 		return
 	}
-	if !h.Desk.local {
+	if !h.local {
 		h.pages.Problem(w, r, http.StatusForbidden, noLocal())
 		return
 	}
@@ -221,7 +221,7 @@ func (h *handler) signOut(w http.ResponseWriter, r *http.Request) {
 	}
 	if p, ok := h.Who(r); ok {
 		if r.PostForm.Get("everywhere") != "" {
-			n := h.sessions.endAll(r.Context(), p.Account, "")
+			n := h.sessions.endAll(r.Context(), p.Account)
 			h.log.Info("signed out everywhere", zap.String("account", p.Account), zap.Int("sessions", n))
 		}
 	}

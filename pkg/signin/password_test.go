@@ -166,7 +166,7 @@ func TestABridgeThatIsCutOffBelievesNoSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.LookWhetherCutOff()
-	r := httptest.NewRequest("GET", "/", nil)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	if _, err := d.Session(r); !errors.Is(err, api.ErrSignedOut) {
 		t.Errorf("at once: %v", err)
 	}

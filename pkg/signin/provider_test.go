@@ -480,7 +480,7 @@ func TestNothingIsAskedInClear(t *testing.T) {
 	}
 	server := httptest.NewServer(http.RedirectHandler("http://192.0.2.1/", http.StatusFound))
 	defer server.Close()
-	r, err := http.NewRequestWithContext(t.Context(), "GET", server.URL, nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

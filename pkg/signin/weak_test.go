@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -87,12 +88,12 @@ func TestPasswordsAreLookedAtAFewAtATime(t *testing.T) {
 	}
 	for len(h.queue) < cap(h.queue) {
 	}
-	if _, err := h.begin(t.Context()); err != errBusy {
+	if _, err := h.begin(t.Context()); !errors.Is(err, errBusy) {
 		t.Errorf("one more: %v", err)
 	}
 	cancel()
 	for range argonsWaiting {
-		if err := <-waited; err != context.Canceled {
+		if err := <-waited; !errors.Is(err, context.Canceled) {
 			t.Errorf("one that went away: %v", err)
 		}
 	}
