@@ -149,7 +149,7 @@ func (h *handler) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	who := admitted{account: a.Name, did: "signed in", how: "with a password"}
-	if !current(a.Hash) { // made when a password cost less, or more
+	if !h.hasher.current(a.Hash) { // made when a password cost less, or more
 		if hash, err := h.hasher.hash(r.Context(), password); err == nil {
 			who.change = func(now *store.Account) error { return replaceHash(now, a.Hash, hash) }
 		}

@@ -194,3 +194,38 @@ func TestPreferencesAreOnesOwn(t *testing.T) {
 		t.Errorf("%+v", p)
 	}
 }
+
+// TestAHashOfAnotherCostIsMadeAnew has a password that was chosen when it cost something else.
+func TestAHashOfAnotherCostIsMadeAnew(t *testing.T) {
+	o := newOffice(t, nil)
+	o.has("alice", "user")
+	o.again()
+	before := o.hash("alice")
+	o.Dear()
+	b := o.browser("192.0.2.1")
+	if b.signIn("alice", good); b.is() != "alice" {
+		t.Fatal("the old hash is not good")
+	}
+	after := o.hash("alice")
+	if after == before || !strings.Contains(after, "m=19456,t=2,p=1") {
+		t.Errorf("the hash is %s, and was %s", after, before)
+	}
+	if b.signIn("alice", good); o.hash("alice") != after {
+		t.Error("it is made anew each time")
+	}
+}
+
+// hash is what the store has of a password.
+func (o *office) hash(name string) string {
+	o.Helper()
+	list, err := o.store.Accounts(o.Context())
+	if err != nil {
+		o.Fatal(err)
+	}
+	for _, a := range list {
+		if a.Name == name {
+			return a.Hash
+		}
+	}
+	return ""
+}

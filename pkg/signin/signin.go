@@ -112,7 +112,7 @@ func Open(ctx context.Context, o Options) (*Desk, error) {
 	d := &Desk{
 		store: o.Store, people: o.People, log: o.Log, now: o.Now, mayAct: o.MayAct,
 		url: o.Config.URL, local: o.Config.Local, operatorsMaySet: o.Config.OperatorsMaySet, proxies: o.Config.TrustedProxies,
-		hasher: newHasher(), accounts: map[string]*store.Account{}, invitations: map[string]*store.Invitation{},
+		hasher: newHasher(standardCost), accounts: map[string]*store.Account{}, invitations: map[string]*store.Invitation{},
 		failed: counters[attempt]{}, networks: counters[netip.Prefix]{},
 	}
 	if d.log == nil {

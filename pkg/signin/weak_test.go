@@ -34,9 +34,9 @@ func TestPasswordsThatEverybodyTriesAreRefused(t *testing.T) {
 }
 
 func TestAHashSaysWhatItCost(t *testing.T) {
-	h := newHasher()
+	h := newHasher(standardCost)
 	hash, err := h.hash(t.Context(), "four wooden ladders")
-	if err != nil || !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") || !current(hash) {
+	if err != nil || !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") || !h.current(hash) {
 		t.Fatalf("%s, %v", hash, err)
 	}
 	if again, err := h.hash(t.Context(), "four wooden ladders"); err != nil || again == hash {
@@ -55,7 +55,7 @@ func TestAHashSaysWhatItCost(t *testing.T) {
 			t.Errorf("%q of %s: %v, %v", tc.password, tc.hash, got, err)
 		}
 	}
-	if current(old) {
+	if h.current(old) {
 		t.Error("a hash of another cost counts as today's")
 	}
 	for _, text := range []string{
@@ -72,7 +72,7 @@ func TestAHashSaysWhatItCost(t *testing.T) {
 
 // TestPasswordsAreLookedAtAFewAtATime fills what may wait.
 func TestPasswordsAreLookedAtAFewAtATime(t *testing.T) {
-	h := newHasher()
+	h := newHasher(standardCost)
 	var ends []func()
 	for range argonsAtOnce {
 		end, err := h.begin(t.Context())
