@@ -215,10 +215,18 @@ func (d *Desk) who(r *http.Request) (Person, view, bool) {
 		return Person{}, view{}, false
 	}
 	a := d.account(s.Account)
-	if a == nil || a.Disabled || a.Provider == "" && !d.local {
+	if a == nil || a.Disabled || !d.lets(a) {
 		return Person{}, view{}, false
 	}
 	return d.person(a, s.Began), s, true
+}
+
+// lets tells whether there still is what an account signs in with.
+func (d *Desk) lets(a *store.Account) bool {
+	if a.Provider == "" {
+		return d.local
+	}
+	return d.provider(a.Provider) != nil
 }
 
 // account finds an account; nil: there is none.
