@@ -64,15 +64,13 @@ func TestSomebodySignsInToTheRunningBridge(t *testing.T) {
 		t.Fatalf("the link is %q", link)
 	}
 	browser := newBrowser(t)
-	if got := send(t, browser, "POST", link, url.Values{"password": {goodPassword}, "again": {goodPassword}}); !strings.Contains(got, "signed in as administrator") {
-		t.Fatalf("the page is %s", got)
-	}
+	send(t, browser, "POST", link, url.Values{"password": {goodPassword}, "again": {goodPassword}})
 	if got := send(t, browser, "GET", at+"/api/v1/me", nil); !strings.Contains(got, `"by":"panel root","scope":"admin","user":"alice"`) {
 		t.Errorf("it is %s", got)
 	}
 	r.says(0, "admin list", "root", "administrator", "alice", "password")
 	r.says(1, "admin disable root", "last administrator")
-	if got := send(t, browser, "POST", at+"/sign-out", url.Values{}); !strings.Contains(got, "<h1>Sign in</h1>") {
+	if got := send(t, browser, "POST", at+"/sign-out", url.Values{}); !strings.Contains(got, `name="password"`) {
 		t.Errorf("signed out: %s", got)
 	}
 	if got := send(t, browser, "GET", at+"/api/v1/me", nil); !strings.Contains(got, "Sign in to the panel") {
@@ -96,9 +94,7 @@ func TestASessionSurvivesATakeover(t *testing.T) {
 		second.standsBy()
 		browser := newBrowser(t)
 		link := first.invites("admin", "invite", "--role", "administrator", "--user", "alice", "root")
-		if got := send(t, browser, "POST", link, url.Values{"password": {goodPassword}, "again": {goodPassword}}); !strings.Contains(got, "signed in as administrator") {
-			t.Fatalf("the page is %s", got)
-		}
+		send(t, browser, "POST", link, url.Values{"password": {goodPassword}, "again": {goodPassword}})
 		first.kill()
 		second.ready()
 		if got := send(t, browser, "GET", panel+"/api/v1/me", nil); !strings.Contains(got, `"by":"panel root"`) { // a cookie goes to every port of a host
