@@ -14,13 +14,12 @@ import (
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
-// accountWish is the body of POST /invitations, and of PATCH /accounts/NAME.
+// accountWish is the body of POST /invitations.
 type accountWish struct {
-	Name     *string          `json:"name,omitempty"`
-	Role     string           `json:"role,omitempty"`
-	User     *presence.UserID `json:"user,omitempty"`
-	Rights   []string         `json:"rights,omitempty"`
-	Disabled *bool            `json:"disabled,omitempty"`
+	Name   *string          `json:"name,omitempty"`
+	Role   string           `json:"role,omitempty"`
+	User   *presence.UserID `json:"user,omitempty"`
+	Rights []string         `json:"rights,omitempty"`
 }
 
 func (m *Main) adminCommand() *cobra.Command {
@@ -173,15 +172,34 @@ func (m *Main) invitationRow(i *api.Invitation) []cell {
 }
 
 func (m *Main) adminRoleCommand() *cobra.Command {
-	return &cobra.Command{
+	var user string
+	var rights []string
+	c := &cobra.Command{
 		Use: "role NAME ROLE", Short: "Give somebody another role: user, operator or administrator",
-		Example:           `  presencebridge admin role alice operator`,
+		Long: `Role gives somebody another role, at once also where they have the panel open. Where
+a provider's groups give roles (roles: in the configuration), those count again at
+the next sign-in.`,
+		Example: `  presencebridge admin role alice operator
+  presencebridge admin role erin user --rights create,modify
+  presencebridge admin role root administrator --user ""`,
 		Args:              takes(2, 2),
 		ValidArgsFunction: m.completeAccount,
 		RunE: func(c *cobra.Command, args []string) error {
-			return m.adminChange(c.Context(), args[0], accountWish{Role: args[1]}, "has the role "+plain(args[1]))
+			change := map[string]any{"role": args[1]}
+			if c.Flags().Changed("user") {
+				if change["user"] = nil; user != "" {
+					change["user"] = user
+				}
+			}
+			if c.Flags().Changed("rights") {
+				change["rights"] = append([]string{}, rights...)
+			}
+			return m.adminChange(c.Context(), args[0], change, "has the role "+plain(args[1]))
 		},
 	}
+	c.Flags().StringVar(&user, "user", "", "also whose status they set: a `USER` of the mapping, \"\" for nobody's")
+	c.Flags().StringSliceVar(&rights, "rights", nil, "also what they may do to statuses: `RIGHTS` of create, modify and delete, \"\" for none")
+	return c
 }
 
 func (m *Main) adminSwitchCommand(name string, disabled bool, short string) *cobra.Command {
@@ -191,17 +209,17 @@ func (m *Main) adminSwitchCommand(name string, disabled bool, short string) *cob
 		Args:              takes(1, 1),
 		ValidArgsFunction: m.completeAccount,
 		RunE: func(c *cobra.Command, args []string) error {
-			return m.adminChange(c.Context(), args[0], accountWish{Disabled: &disabled}, "is "+name+"d")
+			return m.adminChange(c.Context(), args[0], map[string]any{"disabled": disabled}, "is "+name+"d")
 		},
 	}
 }
 
-func (m *Main) adminChange(ctx context.Context, name string, wish accountWish, done string) error {
+func (m *Main) adminChange(ctx context.Context, name string, change map[string]any, done string) error {
 	c, err := m.client()
 	if err != nil {
 		return err
 	}
-	if err := c.do(ctx, http.MethodPatch, "/api/v1/accounts/"+url.PathEscape(name), wish, nil); err != nil {
+	if err := c.do(ctx, http.MethodPatch, "/api/v1/accounts/"+url.PathEscape(name), change, nil); err != nil {
 		return m.noPanel(err)
 	}
 	m.printf("The account %s %s.\n", plain(name), done)

@@ -235,6 +235,7 @@ func TestCommandsPrintWhatTheGoldenFilesSay(t *testing.T) {
 		{name: "admin-list", args: "admin list"},
 		{name: "admin-list-json", args: "admin list --json"},
 		{name: "admin-role", args: "admin role crm user"},
+		{name: "admin-role-more", args: "admin role crm user --user bob --rights create,delete"},
 		{name: "admin-disable", args: "admin disable crm"},
 		{name: "admin-enable", args: "admin enable crm"},
 		{name: "admin-reset", args: "admin reset crm"},

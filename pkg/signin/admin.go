@@ -117,7 +117,7 @@ func (d *Desk) replace(ctx context.Context, a *store.Account, act *store.Act) er
 	less := a.Disabled
 	if less {
 		d.set(a)
-		d.sessions.endAll(ctx, a.Name, "")
+		d.sessions.endAll(ctx, a.Name)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeWait)
 	defer cancel()
@@ -201,7 +201,7 @@ func (d *Desk) RemoveAccount(ctx context.Context, name, by string) error {
 	delete(d.accounts, a.Name)
 	maps.DeleteFunc(d.invitations, func(_ string, i *store.Invitation) bool { return i.Name == a.Name })
 	d.mu.Unlock()
-	d.sessions.endAll(ctx, a.Name, "")
+	d.sessions.endAll(ctx, a.Name)
 	return nil
 }
 
@@ -227,7 +227,7 @@ func (d *Desk) ResetAccount(ctx context.Context, name, by string) (api.Invitatio
 		return made, err
 	}
 	d.set(&after)
-	d.sessions.endAll(ctx, before.Name, "")
+	d.sessions.endAll(ctx, before.Name)
 	return made, nil
 }
 

@@ -105,7 +105,7 @@ func localPath(next string) string {
 }
 
 func (h *handler) show(w http.ResponseWriter, r *http.Request, p SignInPage) {
-	p.Local = h.Desk.local
+	p.Local = h.local
 	p.Next = localPath(p.Next)
 	p.Providers = h.links(p.Next)
 	h.pages.SignIn(w, r, p)
@@ -134,7 +134,7 @@ func (h *handler) signIn(w http.ResponseWriter, r *http.Request) {
 	if !h.form(w, r) {
 		return
 	}
-	if !h.Desk.local {
+	if !h.local {
 		h.pages.Problem(w, r, http.StatusForbidden, noLocal())
 		return
 	}
@@ -149,7 +149,7 @@ func (h *handler) signIn(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	who := admitted{account: a.Name, did: "signed in", how: "with a password"}
-	if !current(a.Hash) { // made when a password cost less, or more
+	if !h.hasher.current(a.Hash) { // made when a password cost less, or more
 		if hash, err := h.hasher.hash(r.Context(), password); err == nil {
 			who.change = func(now *store.Account) error { return replaceHash(now, a.Hash, hash) }
 		}
@@ -167,8 +167,8 @@ func (h *handler) check(w http.ResponseWriter, r *http.Request, name, password s
 	refuse := func(status int, m Message) (*store.Account, int, *Message) { return nil, status, &m }
 	from := attempt{account: clip(name), network: networkOf(h.peer(r))}
 	if wait := h.try(from, h.now()); wait > 0 {
-		w.Header().Set("Retry-After", strconv.Itoa(int(wait/time.Second)+1))
-		return refuse(http.StatusTooManyRequests, tooOften(strconv.Itoa(int(math.Ceil(wait.Minutes())))))
+		w.Header().Set("Retry-After", retryAfter(wait))
+		return refuse(http.StatusTooManyRequests, tooOften(minutes(wait)))
 	}
 	hash := ""
 	if a = h.account(name); a != nil {
@@ -206,6 +206,11 @@ func replaceHash(a *store.Account, old, hash string) error {
 	return nil
 }
 
+// retryAfter and minutes are a wait as a header and a person read it.
+func retryAfter(wait time.Duration) string { return strconv.Itoa(int(wait/time.Second) + 1) }
+
+func minutes(wait time.Duration) string { return strconv.Itoa(int(math.Ceil(wait.Minutes()))) }
+
 // clip keeps what somebody typed short.
 func clip(text string) string {
 	const most = 64
@@ -221,7 +226,7 @@ func (h *handler) signOut(w http.ResponseWriter, r *http.Request) {
 	}
 	if p, ok := h.Who(r); ok {
 		if r.PostForm.Get("everywhere") != "" {
-			n := h.sessions.endAll(r.Context(), p.Account, "")
+			n := h.sessions.endAll(r.Context(), p.Account)
 			h.log.Info("signed out everywhere", zap.String("account", p.Account), zap.Int("sessions", n))
 		}
 	}
@@ -235,7 +240,6 @@ func (d *Desk) end(w http.ResponseWriter, r *http.Request) {
 		_ = d.sessions.DeleteCtx(r.Context(), token) // never fails
 	}
 	d.cookies.WriteSessionCookie(r.Context(), w, "", time.Time{})
-	w.Header().Set("Clear-Site-Data", `"cache"`)
 }
 
 // token is what the cookie of a session holds; "": there is none.

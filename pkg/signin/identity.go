@@ -23,7 +23,7 @@ import (
 
 // identity is who a provider says somebody is.
 type identity struct {
-	subject string
+	subject string // unique at the issuer
 	claims  map[string]json.RawMessage
 }
 
@@ -45,6 +45,12 @@ func (h *handler) fromProvider(w http.ResponseWriter, r *http.Request) {
 	fail := func(status int, m Message, err error) { h.fromProviderFailed(w, r, p, status, m, one.Next, err) }
 	if code := query.Get("error"); code != "" {
 		fail(http.StatusForbidden, providerRefused(title), fmt.Errorf("the provider says %s: %s", oneLine(code), oneLine(query.Get("error_description"))))
+		return
+	}
+	network := networkOf(h.peer(r))
+	if wait := h.tryCode(network, h.now()); wait > 0 {
+		w.Header().Set("Retry-After", retryAfter(wait))
+		fail(http.StatusTooManyRequests, tooOften(minutes(wait)), errors.New("too many sign-ins from there have failed"))
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), 2*providerWait)
@@ -73,6 +79,7 @@ func (h *handler) fromProvider(w http.ResponseWriter, r *http.Request) {
 	case err != nil:
 		fail(http.StatusServiceUnavailable, unsaved(), err)
 	default:
+		h.succeededCode(network)
 		http.Redirect(w, r, one.Next, http.StatusSeeOther)
 	}
 }
@@ -246,7 +253,7 @@ func (p *provider) role(who *identity) (role Role, ok bool) {
 func (d *Desk) accountOf(ctx context.Context, p *provider, who identity) (name string, m *Message, err error) {
 	d.changing.Lock()
 	defer d.changing.Unlock()
-	if a := d.accountBy(p.Name, who.subject); a != nil {
+	if a := d.accountBy(p.Name, p.keep(who.subject)); a != nil {
 		return a.Name, nil, nil
 	}
 	role, _ := p.role(&who)
@@ -259,7 +266,7 @@ func (d *Desk) accountOf(ctx context.Context, p *provider, who identity) (name s
 	now := d.now().UTC().Truncate(time.Microsecond)
 	a := store.Account{
 		Name: d.freeName(p, &who), Role: string(User), Made: now, MadeBy: "provider " + p.Name,
-		Provider: p.Name, Subject: who.subject, Preferences: noPreferences,
+		Provider: p.Name, Subject: p.keep(who.subject), Preferences: noPreferences,
 	}
 	d.refresh(&a, p, who)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeWait)
@@ -272,6 +279,9 @@ func (d *Desk) accountOf(ctx context.Context, p *provider, who identity) (name s
 	d.log.Info("account made", zap.String("account", a.Name), zap.String("provider", p.Name), zap.String("user", string(a.User)), zap.String("role", a.Role))
 	return a.Name, nil, nil
 }
+
+// keep is what is kept of a subject: another issuer under the same name speaks of others.
+func (p *provider) keep(subject string) string { return hashOf(p.Issuer + " " + subject) }
 
 // accountBy finds the account of a subject of a provider; nil: there is none.
 func (d *Desk) accountBy(provider, subject string) *store.Account {

@@ -58,6 +58,10 @@ func (h *handler) takeUp(w http.ResponseWriter, r *http.Request) {
 		h.pages.Problem(w, r, http.StatusNotFound, invitationGone())
 		return
 	}
+	if !h.local {
+		h.pages.Problem(w, r, http.StatusForbidden, noLocal())
+		return
+	}
 	if !h.form(w, r) {
 		return
 	}

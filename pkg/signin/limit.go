@@ -92,6 +92,23 @@ func (d *Desk) try(a attempt, now time.Time) (wait time.Duration) {
 	return wait
 }
 
+// tryCode is try for who comes back from a provider, which is asked then.
+func (d *Desk) tryCode(network netip.Prefix, now time.Time) (wait time.Duration) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if wait = d.networks.wait(network, now, networkPace); wait == 0 {
+		d.networks.count(network, now, networkPace)
+	}
+	return wait
+}
+
+// succeededCode takes back what tryCode has counted.
+func (d *Desk) succeededCode(network netip.Prefix) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.networks.forgive(network, networkPace)
+}
+
 // succeeded takes back what try has counted.
 func (d *Desk) succeeded(a attempt) {
 	d.mu.Lock()
@@ -109,7 +126,11 @@ func (d *Desk) peer(r *http.Request) netip.Addr {
 	addr := at.Addr().Unmap().WithZone("")
 	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
 	for i := len(hops) - 1; i >= 0 && d.trusted(addr); i-- {
-		next, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		hop := strings.TrimSpace(hops[i])
+		next, err := netip.ParseAddr(hop)
+		if at, portErr := netip.ParseAddrPort(hop); portErr == nil { // as some proxies write it
+			next, err = at.Addr(), nil
+		}
 		if err != nil { // whatever else stands there, the proxy has seen it
 			break
 		}

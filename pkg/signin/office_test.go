@@ -34,7 +34,8 @@ type office struct {
 	panel api.Panel
 	store *moody
 	logs  *observer.ObservedLogs
-	ahead *atomic.Int64 // of the clock, in nanoseconds
+	start time.Time     // where the clock stands
+	ahead *atomic.Int64 // of it, in nanoseconds
 	file  string
 	by    signin.Config
 }
@@ -113,7 +114,7 @@ func newOffice(t *testing.T, change func(*signin.Config)) *office {
 	if change != nil {
 		change(&c)
 	}
-	o := &office{T: t, ahead: new(atomic.Int64), file: filepath.Join(t.TempDir(), "x.db"), by: c}
+	o := &office{T: t, start: time.Now(), ahead: new(atomic.Int64), file: filepath.Join(t.TempDir(), "x.db"), by: c}
 	o.open()
 	t.Cleanup(func() { _ = o.store.Close(context.Background(), true) })
 	return o
@@ -131,11 +132,12 @@ func (o *office) open() {
 	o.Desk, err = signin.Open(o.Context(), signin.Options{
 		Config: o.by, Store: o.store, Log: zap.New(core),
 		People: mapping{"alice": "alice@example.com", "bob": "bob@example.com"},
-		Now:    func() time.Time { return time.Now().Add(time.Duration(o.ahead.Load())) },
+		Now:    func() time.Time { return o.start.Add(time.Duration(o.ahead.Load())) },
 	})
 	if err != nil {
 		o.Fatal(err)
 	}
+	o.Cheap()
 	o.panel = o.Panel(pages{}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = fmt.Fprint(w, "the panel at ", r.URL.Path) }))
 }
 

@@ -38,6 +38,8 @@ func (m Message) Fill(text string) string {
 
 // SignInPage is the page at which people sign in. Its form is a POST to /sign-in with
 // name, password and next.
+//
+//nolint:revive // there are other pages, and Page would be any of them
 type SignInPage struct {
 	Status    int      // of HTTP
 	Error     *Message // why the last try did not; nil: there was none

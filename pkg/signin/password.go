@@ -12,14 +12,19 @@ import (
 	"golang.org/x/crypto/argon2"
 )
 
-// The cost of a password, as OWASP's cheat sheet of 2025 has it for argon2id: 19 MiB
-// and two passes, some 40 ms of one core.
+// cost is what it takes to try a password.
+type cost struct {
+	time, memory uint32 // passes; KiB
+	threads      uint8
+}
+
+// standardCost is that of OWASP's cheat sheet of 2025 for argon2id: 19 MiB and two
+// passes, some 40 ms of one core.
+var standardCost = cost{time: 2, memory: 19 << 10, threads: 1}
+
 const (
-	argonTime    = 2
-	argonMemory  = 19 << 10 // KiB
-	argonThreads = 1
-	argonKey     = 32 // bytes
-	argonSalt    = 16
+	argonKey  = 32 // bytes
+	argonSalt = 16
 
 	// argonsAtOnce bounds the memory, and leaves a core of two to the bridge's own work
 	// most of the time; argonsWaiting bounds how many wait for that.
@@ -37,16 +42,17 @@ var errBusy = errors.New("too many sign-ins at once")
 
 // hasher looks at passwords, a few at a time.
 type hasher struct {
+	cost   cost
 	queue  chan struct{} // one item who waits or works
 	work   chan struct{} // one item who works
 	nobody string        // a hash that no password has, for accounts that are not there
 }
 
-func newHasher() *hasher {
-	h := &hasher{queue: make(chan struct{}, argonsAtOnce+argonsWaiting), work: make(chan struct{}, argonsAtOnce)}
+func newHasher(c cost) *hasher {
+	h := &hasher{cost: c, queue: make(chan struct{}, argonsAtOnce+argonsWaiting), work: make(chan struct{}, argonsAtOnce)}
 	secret := make([]byte, argonKey)
 	_, _ = rand.Read(secret) // never fails (crypto/rand)
-	h.nobody = encodeHash(argonTime, argonMemory, argonThreads, secret[:argonSalt], secret)
+	h.nobody = encodeHash(c, secret[:argonSalt], secret)
 	return h
 }
 
@@ -75,7 +81,7 @@ func (h *hasher) hash(ctx context.Context, password string) (string, error) {
 	defer end()
 	salt := make([]byte, argonSalt)
 	_, _ = rand.Read(salt) // never fails (crypto/rand)
-	return encodeHash(argonTime, argonMemory, argonThreads, salt, argon2.IDKey([]byte(password), salt, argonTime, argonMemory, argonThreads, argonKey)), nil
+	return encodeHash(h.cost, salt, argon2.IDKey([]byte(password), salt, h.cost.time, h.cost.memory, h.cost.threads, argonKey)), nil
 }
 
 // matches tells whether a password is the one that was hashed. An empty hash is nobody's,
@@ -99,15 +105,14 @@ func (h *hasher) matches(ctx context.Context, hash, password string) (bool, erro
 }
 
 type argonHash struct {
-	time, memory uint32
-	threads      uint8
-	salt, key    []byte
+	cost
+	salt, key []byte
 }
 
 // encodeHash writes a hash as the reference implementation does (PHC string format).
-func encodeHash(time, memory uint32, threads uint8, salt, key []byte) string {
+func encodeHash(c cost, salt, key []byte) string {
 	b64 := base64.RawStdEncoding
-	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, memory, time, threads, b64.EncodeToString(salt), b64.EncodeToString(key))
+	return fmt.Sprintf("$argon2id$v=%d$m=%d,t=%d,p=%d$%s$%s", argon2.Version, c.memory, c.time, c.threads, b64.EncodeToString(salt), b64.EncodeToString(key))
 }
 
 func decodeHash(text string) (p argonHash, err error) {
@@ -134,7 +139,7 @@ func decodeHash(text string) (p argonHash, err error) {
 
 // current tells whether a hash has today's cost. One that has not is made anew when its
 // password is next seen.
-func current(hash string) bool {
+func (h *hasher) current(hash string) bool {
 	p, err := decodeHash(hash)
-	return err == nil && p.time == argonTime && p.memory == argonMemory && p.threads == argonThreads && len(p.key) == argonKey
+	return err == nil && p.cost == h.cost && len(p.key) == argonKey
 }

@@ -57,6 +57,7 @@ func TestWhoseAddressCounts(t *testing.T) {
 		{"127.0.0.1", "203.0.113.9, 198.51.100.1", "198.51.100.1"}, // what stands before comes from there
 		{"127.0.0.1", "203.0.113.9, 198.51.100.1, 10.1.1.1", "198.51.100.1"},
 		{"127.0.0.1", "10.2.2.2", "10.2.2.2"},
+		{"127.0.0.1", "198.51.100.1:4321", "198.51.100.1"},
 		{"127.0.0.1", "rubbish", "127.0.0.1"},
 		{"127.0.0.1", "", "127.0.0.1"},
 		{"[::ffff:127.0.0.1]", "2001:db8::1", "2001:db8::1"},
@@ -166,7 +167,7 @@ func TestABridgeThatIsCutOffBelievesNoSession(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.LookWhetherCutOff()
-	r := httptest.NewRequest("GET", "/", nil)
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	if _, err := d.Session(r); !errors.Is(err, api.ErrSignedOut) {
 		t.Errorf("at once: %v", err)
 	}
@@ -193,4 +194,39 @@ func TestPreferencesAreOnesOwn(t *testing.T) {
 	if p.Language != "pt-BR" || string(p.Preferences) != `{"language":"pt-BR","x":[1]}` || p.Name != "Name of alice" {
 		t.Errorf("%+v", p)
 	}
+}
+
+// TestAHashOfAnotherCostIsMadeAnew has a password that was chosen when it cost something else.
+func TestAHashOfAnotherCostIsMadeAnew(t *testing.T) {
+	o := newOffice(t, nil)
+	o.has("alice", "user")
+	o.again()
+	before := o.hash("alice")
+	o.Dear()
+	b := o.browser("192.0.2.1")
+	if b.signIn("alice", good); b.is() != "alice" {
+		t.Fatal("the old hash is not good")
+	}
+	after := o.hash("alice")
+	if after == before || !strings.Contains(after, "m=19456,t=2,p=1") {
+		t.Errorf("the hash is %s, and was %s", after, before)
+	}
+	if b.signIn("alice", good); o.hash("alice") != after {
+		t.Error("it is made anew each time")
+	}
+}
+
+// hash is what the store has of a password.
+func (o *office) hash(name string) string {
+	o.Helper()
+	list, err := o.store.Accounts(o.Context())
+	if err != nil {
+		o.Fatal(err)
+	}
+	for _, a := range list {
+		if a.Name == name {
+			return a.Hash
+		}
+	}
+	return ""
 }

@@ -404,6 +404,47 @@ func TestALocalAccountIsNobodyElses(t *testing.T) {
 	}
 }
 
+func TestAnotherIssuerOrNoneSpeaksOfOthers(t *testing.T) {
+	o, p := withProvider(t, nil)
+	p.says(alice)
+	b := o.browser("192.0.2.1")
+	b.through(p)
+	other := newIDP(t) // under the same name, with the same subject
+	other.says(map[string]any{"email": "bob@example.com", "email_verified": true})
+	o.by.Providers[0].Issuer = other.URL
+	o.again()
+	bob := o.browser("192.0.2.2")
+	if bob.through(other); bob.is() != "bob@example.com" || len(o.Accounts()) != 2 {
+		t.Errorf("%q is in, of %d accounts", bob.is(), len(o.Accounts()))
+	}
+	link := o.link("root", "user")
+	o.by.Providers, o.by.Local = nil, false
+	o.again()
+	if b.is() != "" || bob.is() != "" {
+		t.Error("who has signed in with a provider that is gone is still in")
+	}
+	b.saw(b.post(link, url.Values{"password": {good}, "again": {good}}), http.StatusForbidden, "signin.no_passwords")
+}
+
+func TestCodesThatAreNotGoodAreBounded(t *testing.T) {
+	o, p := withProvider(t, nil)
+	b := o.browser("198.51.100.7")
+	var last *httptest.ResponseRecorder
+	for range 61 {
+		at, err := url.Parse(b.get("/sign-in/idp").Header().Get("Location"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = b.get("/sign-in/idp/callback?code=x&state=" + at.Query().Get("state"))
+	}
+	b.saw(last, http.StatusTooManyRequests, "signin.too_often")
+	p.says(alice)
+	other := o.browser("192.0.2.1")
+	if other.through(p); other.is() != "alice@example.com" {
+		t.Error("others are kept out")
+	}
+}
+
 func TestWhatTheTokenDoesNotSayIsAskedFor(t *testing.T) {
 	o, p := withProvider(t, nil)
 	p.mu.Lock()
@@ -480,7 +521,7 @@ func TestNothingIsAskedInClear(t *testing.T) {
 	}
 	server := httptest.NewServer(http.RedirectHandler("http://192.0.2.1/", http.StatusFound))
 	defer server.Close()
-	r, err := http.NewRequestWithContext(t.Context(), "GET", server.URL, nil)
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, server.URL, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -246,15 +246,11 @@ func (s *sessions) DeleteCtx(ctx context.Context, token string) error {
 	return nil
 }
 
-// endAll ends the sessions of an account but the one of a token, "" for none.
-func (s *sessions) endAll(ctx context.Context, account, but string) (n int) {
-	keep := ""
-	if but != "" {
-		keep = hashOf(but)
-	}
+// endAll ends the sessions of an account.
+func (s *sessions) endAll(ctx context.Context, account string) (n int) {
 	s.mu.Lock()
 	for hash, one := range s.byHash {
-		if one.Account == account && hash != keep {
+		if one.Account == account {
 			s.end(hash)
 			n++
 		}

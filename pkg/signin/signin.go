@@ -112,7 +112,7 @@ func Open(ctx context.Context, o Options) (*Desk, error) {
 	d := &Desk{
 		store: o.Store, people: o.People, log: o.Log, now: o.Now, mayAct: o.MayAct,
 		url: o.Config.URL, local: o.Config.Local, operatorsMaySet: o.Config.OperatorsMaySet, proxies: o.Config.TrustedProxies,
-		hasher: newHasher(), accounts: map[string]*store.Account{}, invitations: map[string]*store.Invitation{},
+		hasher: newHasher(standardCost), accounts: map[string]*store.Account{}, invitations: map[string]*store.Invitation{},
 		failed: counters[attempt]{}, networks: counters[netip.Prefix]{},
 	}
 	if d.log == nil {
@@ -215,10 +215,18 @@ func (d *Desk) who(r *http.Request) (Person, view, bool) {
 		return Person{}, view{}, false
 	}
 	a := d.account(s.Account)
-	if a == nil || a.Disabled || a.Provider == "" && !d.local {
+	if a == nil || a.Disabled || !d.lets(a) {
 		return Person{}, view{}, false
 	}
 	return d.person(a, s.Began), s, true
+}
+
+// lets tells whether there still is what an account signs in with.
+func (d *Desk) lets(a *store.Account) bool {
+	if a.Provider == "" {
+		return d.local
+	}
+	return d.provider(a.Provider) != nil
 }
 
 // account finds an account; nil: there is none.

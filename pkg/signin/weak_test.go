@@ -2,6 +2,7 @@ package signin
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -33,9 +34,9 @@ func TestPasswordsThatEverybodyTriesAreRefused(t *testing.T) {
 }
 
 func TestAHashSaysWhatItCost(t *testing.T) {
-	h := newHasher()
+	h := newHasher(standardCost)
 	hash, err := h.hash(t.Context(), "four wooden ladders")
-	if err != nil || !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") || !current(hash) {
+	if err != nil || !strings.HasPrefix(hash, "$argon2id$v=19$m=19456,t=2,p=1$") || !h.current(hash) {
 		t.Fatalf("%s, %v", hash, err)
 	}
 	if again, err := h.hash(t.Context(), "four wooden ladders"); err != nil || again == hash {
@@ -54,7 +55,7 @@ func TestAHashSaysWhatItCost(t *testing.T) {
 			t.Errorf("%q of %s: %v, %v", tc.password, tc.hash, got, err)
 		}
 	}
-	if current(old) {
+	if h.current(old) {
 		t.Error("a hash of another cost counts as today's")
 	}
 	for _, text := range []string{
@@ -71,7 +72,7 @@ func TestAHashSaysWhatItCost(t *testing.T) {
 
 // TestPasswordsAreLookedAtAFewAtATime fills what may wait.
 func TestPasswordsAreLookedAtAFewAtATime(t *testing.T) {
-	h := newHasher()
+	h := newHasher(standardCost)
 	var ends []func()
 	for range argonsAtOnce {
 		end, err := h.begin(t.Context())
@@ -87,12 +88,12 @@ func TestPasswordsAreLookedAtAFewAtATime(t *testing.T) {
 	}
 	for len(h.queue) < cap(h.queue) {
 	}
-	if _, err := h.begin(t.Context()); err != errBusy {
+	if _, err := h.begin(t.Context()); !errors.Is(err, errBusy) {
 		t.Errorf("one more: %v", err)
 	}
 	cancel()
 	for range argonsWaiting {
-		if err := <-waited; err != context.Canceled {
+		if err := <-waited; !errors.Is(err, context.Canceled) {
 			t.Errorf("one that went away: %v", err)
 		}
 	}
