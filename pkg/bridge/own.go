@@ -132,7 +132,7 @@ func (b *Bridge) set(u *user, c *SettingsChange) error {
 	u.mapped = b.described(mapped)
 	at := b.clock.next()
 	b.step(u, &presence.Input{Kind: presence.Reloaded, By: c.By}, at)
-	if rule := now.Differs(before); rule != "" {
+	for _, rule := range now.Differs(before) {
 		b.saver.remember(line{mapped.ID, u.view.Version, presence.Change{Status: statusNow(&u.view), At: at, By: c.By, Rule: rule}})
 	}
 	b.light(u, true)
