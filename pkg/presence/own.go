@@ -52,9 +52,9 @@ const (
 
 // Differs tells what is set anew, for the history; none where both are the same.
 func (o Own) Differs(before Own) (rules []Rule) {
-	switch {
-	case o.Default == before.Default:
-	case o.Default == ExtensionID{}:
+	switch o.Default {
+	case before.Default:
+	case ExtensionID{}:
 		rules = append(rules, OwnNoDefault)
 	default:
 		rules = append(rules, OwnDefault)
