@@ -24,13 +24,21 @@ func (b *Bridge) described(mapped *presence.MappedUser) *presence.MappedUser {
 		return mapped
 	}
 	o.mapped = mapped
-	rules := o.Apply(mapped.Rules)
+	rules := b.ownRules(mapped)
 	if rules == mapped.Rules {
 		return mapped
 	}
 	m := *mapped
 	m.Rules = rules
 	return &m
+}
+
+// ownRules are the rules of a user of a mapping, with their own settings.
+func (b *Bridge) ownRules(mapped *presence.MappedUser) *presence.Rules {
+	if o := b.own[mapped.ID]; o != nil {
+		return o.Apply(mapped.Rules)
+	}
+	return mapped.Rules
 }
 
 // byMapping is u as the mapping alone describes them, and what they have set for themself.
@@ -132,7 +140,7 @@ func (b *Bridge) set(u *user, c *SettingsChange) error {
 	u.mapped = b.described(mapped)
 	at := b.clock.next()
 	b.step(u, &presence.Input{Kind: presence.Reloaded, By: c.By}, at)
-	if rule := now.Differs(before); rule != "" {
+	for _, rule := range now.Differs(before) {
 		b.saver.remember(line{mapped.ID, u.view.Version, presence.Change{Status: statusNow(&u.view), At: at, By: c.By, Rule: rule}})
 	}
 	b.light(u, true)

@@ -131,14 +131,18 @@ func (b *Bridge) leave(now presence.Time) {
 // meet tells the core of a user who has just come under this mapping, or whose time to
 // come back is over, whether they have a page open.
 func (b *Bridge) meet(id presence.UserID) {
-	p := b.pages
-	_, leaving := p.leaving[id]
 	switch {
-	case p.isOpen(id):
+	case b.pages.isOpen(id):
 		b.signed(id, presence.Input{Kind: presence.SignedIn})
-	case p.opens.IsZero() && !leaving:
+	case b.isOut(id):
 		b.signed(id, presence.Input{Kind: presence.SignedOut})
 	}
+}
+
+// isOut tells whether it counts by now that a user has no page open.
+func (b *Bridge) isOut(id presence.UserID) bool {
+	_, leaving := b.pages.leaving[id]
+	return b.pages.opens.IsZero() && !leaving && !b.pages.isOpen(id)
 }
 
 // signed tells the core of a user, if there is one and it is news that matters.

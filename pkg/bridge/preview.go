@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
@@ -23,6 +24,28 @@ type PreviewChange struct {
 	Why    presence.Rule   `json:"why"` // the rule by which it would be that
 }
 
+// previewed is a copy of a user, and what there is beside the mapping.
+type previewed struct {
+	view  *presence.View
+	rules *presence.Rules // with their own settings
+	out   bool            // they have no page open
+}
+
+// decide does what a reload does, and returns the last rule by which the status changed.
+func (p *previewed) decide(wall, now presence.Time, fx *presence.Effects) (why presence.Rule) {
+	inputs := []presence.Input{{Kind: presence.Reloaded, Wall: wall}}
+	if p.out && p.rules.Phones.AsksForPages() {
+		inputs = append(inputs, presence.Input{Kind: presence.SignedOut, Wall: wall})
+	}
+	for i := range inputs {
+		p.view.Step(&inputs[i], p.rules, now.Add(time.Duration(2*i)*time.Microsecond), fx)
+		if n := len(fx.History); n > 0 {
+			why = fx.History[n-1].Rule
+		}
+	}
+	return why
+}
+
 // previewChunk is how many users are copied in one go: the owner loop does nothing else
 // meanwhile.
 const previewChunk = 500
@@ -38,39 +61,31 @@ func (b *Bridge) Preview(ctx context.Context, m *presence.Mapping, most int) (Pr
 	m = withTypes(m, types)
 	var fx presence.Effects
 	for users := range slices.Chunk(m.Users, previewChunk) {
-		views, rules, now := make([]*presence.View, len(users)), make([]*presence.Rules, len(users)), presence.Time{}
+		copies, now := make([]previewed, len(users)), presence.Time{}
 		err := b.run(ctx, func() {
 			now = b.clock.next()
 			for i := range users {
-				u := b.users[users[i].ID]
-				if u == nil {
-					continue
-				}
-				views[i], rules[i] = u.view.Clone(), users[i].Rules
-				if o := b.own[users[i].ID]; o != nil {
-					rules[i] = o.Apply(rules[i])
+				if u := b.users[users[i].ID]; u != nil {
+					copies[i] = previewed{u.view.Clone(), b.ownRules(&users[i]), b.isOut(users[i].ID)}
 				}
 			}
 		})
 		if err != nil {
 			return Preview{}, err
 		}
-		for i, v := range views {
+		for i, c := range copies {
+			v := c.view
 			if v == nil {
 				continue
 			}
 			p.Users++
 			before := v.Status
-			v.Step(&presence.Input{Kind: presence.Reloaded, Wall: presence.At(b.opt.Now())}, rules[i], now, &fx)
+			why := c.decide(presence.At(b.opt.Now()), now, &fx)
 			if !another(before, v.Status) {
 				continue
 			}
 			if p.Total++; len(p.Items) < most {
-				c := PreviewChange{User: users[i].ID, Name: users[i].Name, Before: renderStatus(before), After: renderStatus(v.Status)}
-				if n := len(fx.History); n > 0 {
-					c.Why = fx.History[n-1].Rule
-				}
-				p.Items = append(p.Items, c)
+				p.Items = append(p.Items, PreviewChange{User: users[i].ID, Name: users[i].Name, Before: renderStatus(before), After: renderStatus(v.Status), Why: why})
 			}
 		}
 	}

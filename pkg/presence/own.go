@@ -1,9 +1,6 @@
 package presence
 
-import (
-	"slices"
-	"strings"
-)
+import "slices"
 
 // Own is what a user has set for themself. It wins over the mapping, to which the zero
 // value leaves everything. It is immutable.
@@ -44,29 +41,34 @@ func (o Own) Explain(r *Rules) *OwnPart {
 	return e
 }
 
-// Differs says in words what is set anew, for the history; "" where both are the same.
-func (o Own) Differs(before Own) Rule {
-	var words []string
-	if o.Default != before.Default {
-		if o.Default == (ExtensionID{}) {
-			words = append(words, "the default extension is as the mapping says")
-		} else {
-			words = append(words, "the default extension is "+o.Default.String())
-		}
+// The lines of the history that tell what a user has set for themself.
+const (
+	OwnDefault    Rule = "another default extension was chosen for the user"
+	OwnNoDefault  Rule = "the default extension is the one of the mapping again"
+	OwnSyncOn     Rule = "synchronisation was switched on for the user"
+	OwnSyncOff    Rule = "synchronisation was switched off for the user"
+	OwnSyncMapped Rule = "synchronisation is as the mapping says again"
+)
+
+// Differs tells what is set anew, for the history; none where both are the same.
+func (o Own) Differs(before Own) (rules []Rule) {
+	switch o.Default {
+	case before.Default:
+	case ExtensionID{}:
+		rules = append(rules, OwnNoDefault)
+	default:
+		rules = append(rules, OwnDefault)
 	}
 	switch {
 	case o.Sync == nil && before.Sync != nil:
-		words = append(words, "synchronisation is as the mapping says")
+		rules = append(rules, OwnSyncMapped)
 	case o.Sync == nil, before.Sync != nil && *before.Sync == *o.Sync:
 	case *o.Sync:
-		words = append(words, "synchronisation is on")
+		rules = append(rules, OwnSyncOn)
 	default:
-		words = append(words, "synchronisation is off")
+		rules = append(rules, OwnSyncOff)
 	}
-	if len(words) == 0 {
-		return ""
-	}
-	return Rule("own settings: " + strings.Join(words, ", "))
+	return rules
 }
 
 // OwnPart is what a user's own settings have to do with an Explanation.

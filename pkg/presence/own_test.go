@@ -1,6 +1,9 @@
 package presence
 
-import "testing"
+import (
+	"slices"
+	"testing"
+)
 
 func TestOwnSettingsWinOverTheMapping(t *testing.T) {
 	first, second, foreign := ExtensionID{"main", "1001"}, ExtensionID{"main", "1002"}, ExtensionID{"main", "1003"}
@@ -36,20 +39,20 @@ func TestOwnSettingsWinOverTheMapping(t *testing.T) {
 	}
 }
 
-func TestOwnSettingsAreToldInWords(t *testing.T) {
+func TestOwnSettingsAreTold(t *testing.T) {
 	on, off, again := true, false, true
 	x := ExtensionID{"main", "1002"}
 	for _, tc := range []struct {
 		from, to Own
-		want     Rule
+		want     []Rule
 	}{
-		{Own{}, Own{}, ""},
-		{Own{Sync: &on}, Own{Sync: &again}, ""},
-		{Own{}, Own{Default: x, Sync: &off}, "own settings: the default extension is main/1002, synchronisation is off"},
-		{Own{Default: x, Sync: &off}, Own{}, "own settings: the default extension is as the mapping says, synchronisation is as the mapping says"},
-		{Own{Sync: &off}, Own{Sync: &on}, "own settings: synchronisation is on"},
+		{Own{}, Own{}, nil},
+		{Own{Sync: &on}, Own{Sync: &again}, nil},
+		{Own{}, Own{Default: x, Sync: &off}, []Rule{OwnDefault, OwnSyncOff}},
+		{Own{Default: x, Sync: &off}, Own{}, []Rule{OwnNoDefault, OwnSyncMapped}},
+		{Own{Sync: &off}, Own{Sync: &on}, []Rule{OwnSyncOn}},
 	} {
-		if got := tc.to.Differs(tc.from); got != tc.want {
+		if got := tc.to.Differs(tc.from); !slices.Equal(got, tc.want) {
 			t.Errorf("%+v after %+v: %q, want %q", tc.to, tc.from, got, tc.want)
 		}
 	}

@@ -62,9 +62,8 @@ function followMe(id) {
 	}
 
 	async function save(change) {
-		const { mapping, ...own } = settings;
 		try {
-			settings = (await call("PUT", userPath(id, "/settings"), { ...own, ...change })).value;
+			settings = (await call("PUT", userPath(id, "/settings"), change)).value; // the rest stays
 			fail(trouble, null);
 			put($(".done"), t("Saved."));
 		} catch (e) {
