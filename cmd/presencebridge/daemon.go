@@ -196,7 +196,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	o := api.Options{
 		Log: d.log, Tokens: d.tokens, Mapping: d.users, Rules: d.rules, Store: d.driver, Version: thisVersion().Version,
 		Collectors: []prometheus.Collector{
-			collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+			collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), d.desk.refused(),
 		},
 	}
 	d.desk.offer(&o)

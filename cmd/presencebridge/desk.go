@@ -6,6 +6,7 @@ import (
 	"reflect"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/zap"
 
 	"github.com/presencebridge/presencebridge/config"
@@ -71,6 +72,18 @@ func (d *desk) offer(o *api.Options) {
 		return
 	}
 	o.Panel, o.Accounts = d.Panel(d.pages, d.pages), d.Desk
+}
+
+// refused counts whom the web panel did not let in; without a panel nobody.
+func (d *desk) refused() prometheus.Collector {
+	return prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "presencebridge_panel_sign_ins_refused_total", Help: "Attempts to sign in to the web panel that were refused since the start.",
+	}, func() float64 {
+		if d == nil {
+			return 0
+		}
+		return float64(d.Refused())
+	})
 }
 
 // run keeps sessions until ctx ends.

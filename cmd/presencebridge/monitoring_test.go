@@ -15,6 +15,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/presencebridge/presencebridge/pkg/bridge"
 	"github.com/presencebridge/presencebridge/pkg/pbxsim/pbxtest"
 )
 
@@ -263,4 +264,47 @@ func TestAlertsFireWhenTheyShould(t *testing.T) {
 	}
 	promtool(t, "", "check", "rules", filepath.Join(monitoring, "alerts.yaml"))
 	promtool(t, "", "test", "rules", filepath.Join(monitoring, "alerts.test.yaml"))
+}
+
+// What is wished while a PBX is away drifts until it is back.
+func TestHealthTellsOfDrift(t *testing.T) {
+	type health struct {
+		Ready   bool
+		Reasons []string
+		Store   struct{ Commits int }
+		PBXs    []struct{ Reconnects int }
+		Drift   struct {
+			Count  int
+			Oldest float64
+			Items  []bridge.Drifting
+		}
+	}
+	pbxtest.Run(t, pbxtest.Options{}, func(t *testing.T, pbx pbxtest.PBX) {
+		r := configure(t, threeMethods, pbx)
+		r.startReady()
+		now := func() (h health) {
+			r.get("/api/v1/health", &h)
+			return h
+		}
+		if h := now(); !h.Ready || h.Drift.Count != 0 || h.Store.Commits == 0 {
+			t.Errorf("to begin with: %+v", h)
+		}
+		pbx.Stop()
+		pbxtest.Eventually(t, patience, "the bridge knows that the PBX is away", func() bool { return !now().Ready })
+		r.set("alice", "lunch", "Back at 2")
+		var h health
+		pbxtest.Eventually(t, patience, "the wish grows old", func() bool { h = now(); return h.Drift.Oldest > 0.5 })
+		if h.Drift.Count != 2 || len(h.Drift.Items) != 2 || len(h.Reasons) != 1 {
+			t.Fatalf("while the PBX is away: %+v", h)
+		}
+		first := h.Drift.Items[0]
+		if first.User != "alice" || first.Extension != "1001" || first.Presence.Message != "Back at 2" || first.Reachable || first.Sent {
+			t.Errorf("the oldest is %+v", first)
+		}
+		pbx.Start()
+		r.settled("alice")
+		if h := now(); h.Drift.Count != 0 || h.Drift.Oldest != 0 || h.PBXs[0].Reconnects == 0 {
+			t.Errorf("when it is back: %+v", h)
+		}
+	})
 }

@@ -164,7 +164,10 @@ func (h *handler) signIn(w http.ResponseWriter, r *http.Request) {
 // check finds the account of a name and a password. m is nil, or says why it is not
 // known whose they are. It takes as long for an account that is not there.
 func (h *handler) check(w http.ResponseWriter, r *http.Request, name, password string) (a *store.Account, status int, m *Message) {
-	refuse := func(status int, m Message) (*store.Account, int, *Message) { return nil, status, &m }
+	refuse := func(status int, m Message) (*store.Account, int, *Message) {
+		h.reject(status)
+		return nil, status, &m
+	}
 	from := attempt{account: clip(name), network: networkOf(h.peer(r))}
 	if wait := h.try(from, h.now()); wait > 0 {
 		w.Header().Set("Retry-After", retryAfter(wait))
@@ -196,6 +199,16 @@ func (h *handler) check(w http.ResponseWriter, r *http.Request, name, password s
 	}
 	return a, http.StatusOK, nil
 }
+
+// reject counts who is not let in. What fails on this side of the network is nobody's try.
+func (d *Desk) reject(status int) {
+	if status < http.StatusInternalServerError {
+		d.rejected.Add(1)
+	}
+}
+
+// Refused is how often somebody was not let in since the start.
+func (d *Desk) Refused() uint64 { return d.rejected.Load() }
 
 // replaceHash gives an account another hash, unless somebody else has meanwhile.
 func replaceHash(a *store.Account, old, hash string) error {

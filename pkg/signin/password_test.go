@@ -72,6 +72,21 @@ func TestWhoseAddressCounts(t *testing.T) {
 	}
 }
 
+func TestWhoIsNotLetInIsCounted(t *testing.T) {
+	o := newOffice(t, nil)
+	o.has("alice", "user")
+	b := o.browser("192.0.2.1")
+	b.signIn("alice", good)
+	if n := o.Refused(); n != 0 {
+		t.Errorf("%d were refused, and all were let in", n)
+	}
+	b.signIn("alice", "a wrong password")
+	b.signIn("nobody", good)
+	if n := o.Refused(); n != 2 {
+		t.Errorf("%d were refused, want 2", n)
+	}
+}
+
 func TestNobodyLearnsWhichAccountsThereAre(t *testing.T) {
 	o := newOffice(t, nil)
 	o.has("alice", "user")

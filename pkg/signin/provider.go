@@ -277,6 +277,7 @@ func (h *handler) toProvider(w http.ResponseWriter, r *http.Request) {
 
 // fromProviderFailed shows the page to sign in with what went wrong; the log has why.
 func (h *handler) fromProviderFailed(w http.ResponseWriter, r *http.Request, p *provider, status int, m Message, next string, why error) {
+	h.reject(status)
 	h.log.Warn("sign-in refused", zap.String("provider", p.Name), zap.Stringer("peer", h.peer(r)), zap.String("said", m.Key), zap.Error(Shortened(why)))
 	h.show(w, r, SignInPage{Status: status, Error: &m, Next: next})
 }

@@ -235,6 +235,9 @@ func TestWhomAProviderIsNotBelieved(t *testing.T) {
 			p.says(tc.claims)
 			b := o.browser("192.0.2.1")
 			b.saw(b.through(p), http.StatusForbidden, tc.key)
+			if n := o.Refused(); n != 1 {
+				t.Errorf("%d were refused, want 1", n)
+			}
 			if b.is() != "" || len(o.Accounts()) != 0 || len(b.cookies) != 0 {
 				t.Errorf("%q is in, with %d accounts and %v", b.is(), len(o.Accounts()), b.cookies)
 			}
@@ -481,6 +484,9 @@ func TestAProviderThatIsDownHoldsNobodyUp(t *testing.T) {
 	p.mu.Unlock()
 	if asked != 1 {
 		t.Errorf("asked %d times", asked)
+	}
+	if n := o.Refused(); n != 0 {
+		t.Errorf("%d were refused by nobody", n)
 	}
 	local := o.has("root", "administrator")
 	o.pass(6 * time.Second)
