@@ -236,7 +236,10 @@ func TestAStatusTypeIsMadeOnThePageAndNothingTypedIsLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.write("mapping.yaml", strings.Replace(string(text), "name: Away,      base", "name: Out, base", 1))
-	root.do(chromedp.Click(chromedp.CSS("#types tbody tr:last-child button")), chromedp.SetValue(chromedp.CSS("#edit [name=lasts]"), ""), chromedp.Click(chromedp.CSS("#edit [type=submit]")), chromedp.Click(chromedp.CSS("#save")))
+	root.do(chromedp.Click(chromedp.CSS("#types tbody tr:last-child button")))
+	root.sees("the dialog", `document.getElementById("edit").open && document.querySelector("#edit [name=lasts]").value === "soon"`)
+	root.do(chromedp.Click(chromedp.CSS("#edit [name=lasts]")), chromedp.KeyEvent("a", chromedp.KeyModifiers(2)), chromedp.KeyEvent(kb.Backspace),
+		chromedp.Click(chromedp.CSS("#edit [type=submit]")), chromedp.Click(chromedp.CSS("#save")))
 	root.sees("that the file has changed", `document.getElementById("trouble").textContent.includes("changed meanwhile")`)
 	root.expect("412")
 	root.sees("both changes", `document.getElementById("types").textContent.includes("Out") && document.getElementById("types").textContent.includes("Büro")`)
