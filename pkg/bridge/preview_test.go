@@ -152,29 +152,16 @@ func TestAPreviewOfManyListsTheFirstAndCountsAll(t *testing.T) {
 	})
 }
 
-// What a user has set for themself stays, and who has no page open counts as out.
-func TestAPreviewKnowsOwnSettingsAndOpenPages(t *testing.T) {
-	inWorld(t, nil, func(t *testing.T, w *world) {
-		w.reload(byDefaultOf("alice 1001 1002", "bob 1003 1004"))
-		for number, p := range map[string]presence.Presence{"1001": away, "1002": dnd, "1003": away, "1004": dnd} {
-			w.press(number, p)
-		}
-		w.setDefault("alice", "1001")
-		next := byDefaultOf("alice 1001 1002", "bob 1003 1004")
-		for i := range next.Users {
-			next.Users[i].Rules.Default = 1
-		}
-		p, err := w.b.Preview(t.Context(), next, 10)
-		if err != nil || p.Total != 1 || p.Items[0].User != "bob" || p.Items[0].After.Type != "dnd" {
-			t.Errorf("preview %+v, %v", p, err)
-		}
+// Catches: a preview in which nobody is out.
+func TestAPreviewKnowsWhoHasNoPageOpen(t *testing.T) {
+	inWorld(t, alice1001, func(t *testing.T, w *world) {
 		w.press("1001", available)
 		w.press("1003", available)
 		pass(returnWait)
 		defer w.b.SignedIn("alice")()
 		synctest.Wait()
-		p, err = w.b.Preview(t.Context(), asking("alice 1001 1002", "bob 1003 1004"), 10)
-		if err != nil || p.Total != 1 || p.Items[0].User != "bob" || p.Items[0].After.Type != "gone" {
+		p, err := w.b.Preview(t.Context(), asking(alice1001...), 10)
+		if err != nil || p.Total != 1 || p.Items[0].User != "bob" || p.Items[0].After.Type != "gone" || p.Items[0].Why != presence.AbsentShows {
 			t.Errorf("preview %+v, %v", p, err)
 		}
 	})
