@@ -19,8 +19,9 @@ func (m *Main) doctorCommand() *cobra.Command {
 		Long: `Doctor looks at the files and at the running bridge, if there is one, and tries each
 PBX end to end: whether it can be reached, TLS, the login, the rights in both
 directions, the modules, the event filter and the clock, and with dnd whether the
-AstDB, by which FreePBX decides about calls, agrees. For what is wrong it prints the
-lines to write, and into which file.
+AstDB, by which FreePBX decides about calls, agrees. Of a running bridge it tells
+which phone has not shown for a minute what was chosen. For what is wrong it prints
+the lines to write, and into which file.
 
 Where the store is on a server it logs in there, and tries to make a table. With
 panel it reads that table, and tries whether it may write to it. It logs in once to each PBX and sets the presence of a presentity of its own. A

@@ -269,6 +269,54 @@ func TestFilesThatDoctorFindsWrong(t *testing.T) {
 	}
 }
 
+func TestDoctorTellsOfPhonesThatDoNotShowWhatWasChosen(t *testing.T) {
+	item := func(mine string) string {
+		return `{"drift":{"count":3,"oldest":185,"items":[{"user":"alice","pbx":"main","extension":"1002","presence":{},"since":"2026-11-22T10:00:00Z",` + mine + `}]}}`
+	}
+	for _, tc := range []struct {
+		name, answer string
+		want         diagnose.Result
+		says         string
+	}{
+		{"none", `{"drift":{"count":0,"oldest":0,"items":[]}}`, diagnose.OK, "all show"},
+		{"only just", `{"drift":{"count":1,"oldest":2.5,"items":[{"user":"alice"}]}}`, diagnose.OK, "all show"},
+		{"refused", item(`"reachable":true,"sent":true,"refusals":2`), diagnose.Warning, "main/1002 of alice does not show what was chosen 3 min ago: the PBX refuses it; nor do 2 more"},
+		{"away", item(`"reachable":false,"sent":true,"refusals":2`), diagnose.Warning, "its PBX is away"},
+		{"without an event", item(`"reachable":true,"sent":true,"refusals":0`), diagnose.Warning, "its event has not come"},
+		{"not written", item(`"reachable":true,"sent":false,"refusals":0`), diagnose.Warning, "not been written"},
+		{"an earlier version", `{}`, "", ""},
+		{"no bridge", `<html>`, "", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			steps := (&newConsole().Main).driftSteps(t.Context(), saying(t, tc.answer))
+			if tc.want == "" {
+				if len(steps) != 0 {
+					t.Errorf("it says %+v", steps)
+				}
+				return
+			}
+			if len(steps) != 1 || steps[0].Result != tc.want || !strings.Contains(steps[0].Says, tc.says) || (steps[0].Do != "") != (tc.want == diagnose.Warning) {
+				t.Errorf("it says %+v", steps)
+			}
+		})
+	}
+}
+
+// saying returns the socket of somebody who answers everything so.
+func saying(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(folder(t), "s")
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, text) })}
+	done := make(chan struct{})
+	go func() { defer close(done); _ = s.Serve(l) }()
+	t.Cleanup(func() { _ = s.Close(); <-done })
+	return path
+}
+
 func TestDoctorHearsWhatTheBridgeSaysOfItself(t *testing.T) {
 	for _, tc := range []struct {
 		name, answer string
@@ -282,16 +330,7 @@ func TestDoctorHearsWhatTheBridgeSaysOfItself(t *testing.T) {
 		{"no bridge", `<html>`, diagnose.Info, "no bridge of this version"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			path := filepath.Join(folder(t), "s")
-			l, err := net.Listen("unix", path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			s := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, tc.answer) })}
-			done := make(chan struct{})
-			go func() { defer close(done); _ = s.Serve(l) }()
-			defer func() { _ = s.Close(); <-done }()
-			step, runs := (&newConsole().Main).bridgeStep(t.Context(), path)
+			step, runs := (&newConsole().Main).bridgeStep(t.Context(), saying(t, tc.answer))
 			if step.Result != tc.want || !strings.Contains(step.Says, tc.says) || runs != (tc.name != "no bridge") {
 				t.Errorf("%+v, runs %t", step, runs)
 			}

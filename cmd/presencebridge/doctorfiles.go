@@ -59,7 +59,11 @@ func (m *Main) examineFiles(ctx context.Context, file string) (*config.Config, [
 		steps = append(steps, socketStep(socket, runs))
 		steps = append(steps, networkSteps(ctx, cfg.Daemon.HTTP, runs, m.Now())...)
 	}
-	return cfg, append(steps, bridge)
+	steps = append(steps, bridge)
+	if runs {
+		steps = append(steps, m.driftSteps(ctx, socket)...)
+	}
+	return cfg, steps
 }
 
 // configurationSteps tells what `check` tells, and who may change the file.

@@ -286,7 +286,8 @@ func TestHealthTellsOfDrift(t *testing.T) {
 			r.get("/api/v1/health", &h)
 			return h
 		}
-		if h := now(); !h.Ready || h.Drift.Count != 0 || h.Store.Commits == 0 {
+		pbxtest.Eventually(t, patience, "something is saved", func() bool { return now().Store.Commits > 0 })
+		if h := now(); !h.Ready || h.Drift.Count != 0 {
 			t.Errorf("to begin with: %+v", h)
 		}
 		pbx.Stop()
