@@ -70,7 +70,7 @@ func (p *idp) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case r.URL.Path == "/.well-known/openid-configuration" && p.info != nil:
 		_ = json.NewEncoder(w).Encode(map[string]any{
 			"issuer": p.URL, "authorization_endpoint": p.URL + "/auth", "token_endpoint": p.URL + "/token", "jwks_uri": p.URL + "/keys",
-			"userinfo_endpoint": p.URL + "/info", "id_token_signing_alg_values_supported": []string{"RS256"},
+			"userinfo_endpoint": p.URL + "/info", "token_endpoint_auth_methods_supported": []string{"client_secret_post"}, "id_token_signing_alg_values_supported": []string{"RS256"},
 		})
 	case r.URL.Path == "/info":
 		w.Header().Set("Content-Type", "application/json")
@@ -88,7 +88,10 @@ func (p *idp) token(w http.ResponseWriter, r *http.Request) {
 	asked, ok := p.codes[r.PostForm.Get("code")]
 	delete(p.codes, r.PostForm.Get("code"))
 	sum := sha256.Sum256([]byte(r.PostForm.Get("code_verifier")))
-	id, secret, _ := r.BasicAuth()
+	id, secret, inHeader := r.BasicAuth()
+	if p.info != nil && !inHeader { // it says so then
+		id, secret = r.PostForm.Get("client_id"), url.QueryEscape(r.PostForm.Get("client_secret"))
+	}
 	w.Header().Set("Content-Type", "application/json")
 	if !ok || base64.RawURLEncoding.EncodeToString(sum[:]) != asked.Get("code_challenge") || asked.Get("code_challenge_method") != "S256" ||
 		r.PostForm.Get("redirect_uri") != asked.Get("redirect_uri") || id != "bridge" || secret != url.QueryEscape(clientSecret) {

@@ -323,6 +323,16 @@ func TestAnotherIssuerOrNoneSpeaksOfOthers(t *testing.T) {
 	b.saw(b.post(link, url.Values{"password": {good}, "again": {good}}), http.StatusForbidden, "signin.no_passwords")
 }
 
+func TestAWayOnThatIsTooLongIsLeftOut(t *testing.T) {
+	o, p := withProvider(t, nil)
+	p.says(alice)
+	b := o.browser("192.0.2.1")
+	w := b.get("/sign-in/idp?next=" + url.QueryEscape("/board?"+strings.Repeat("&", 1000)))
+	if w = b.get(p.lets(t, w.Header().Get("Location"))); w.Header().Get("Location") != "/" || b.is() == "" {
+		t.Errorf("%d to %q, and %q is in", w.Code, w.Header().Get("Location"), b.is())
+	}
+}
+
 func TestCodesThatAreNotGoodAreBounded(t *testing.T) {
 	o, p := withProvider(t, nil)
 	b := o.browser("198.51.100.7")
