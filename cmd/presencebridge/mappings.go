@@ -122,7 +122,7 @@ func readAgain(old *config.Config, load func() (*config.Config, error), log *zap
 		return nil, fmt.Errorf("%s: the list of PBXs has changed: restart presencebridge to apply it", cfg.Path)
 	}
 	if !sameSettings(cfg, old) {
-		log.Warn("settings of connections, store, listeners or log have changed; they apply after a restart", zap.String("file", cfg.Path))
+		log.Warn("settings of connections, store, listeners, sign-in or log have changed; they apply after a restart", zap.String("file", cfg.Path))
 	}
 	return cfg, nil
 }

@@ -55,10 +55,19 @@ func newFlows(secure bool) *flows {
 
 // begin gives the browser a flow to keep.
 func (f *flows) begin(w http.ResponseWriter, one flow) {
+	value := f.sealed(one)
+	if len(value) > mostFlowCookie { // more than browsers keep
+		one.Next = "/"
+		value = f.sealed(one)
+	}
+	f.set(w, value, int(flowLasts/time.Second))
+}
+
+func (f *flows) sealed(one flow) string {
 	text, _ := json.Marshal(one) // texts and a time always can
 	nonce := make([]byte, f.seal.NonceSize())
 	_, _ = rand.Read(nonce) // never fails (crypto/rand)
-	f.set(w, base64.RawURLEncoding.EncodeToString(f.seal.Seal(nonce, nonce, text, []byte(f.cookie))), int(flowLasts/time.Second))
+	return base64.RawURLEncoding.EncodeToString(f.seal.Seal(nonce, nonce, text, []byte(f.cookie)))
 }
 
 // set sets the cookie. It is Lax: a browser sends a Strict one not on the way back.

@@ -60,6 +60,9 @@ func (h *handler) fromProvider(w http.ResponseWriter, r *http.Request) {
 		fail(http.StatusForbidden, notIdentified(title), err)
 		return
 	}
+	if len(p.Roles) > 0 && who.claim(p.GroupsClaim) == nil {
+		h.log.Warn("the provider does not say in which groups somebody is, who has the role user therefore", zap.String("provider", p.Name), zap.String("claim", p.GroupsClaim))
+	}
 	account, m, err := h.accountOf(ctx, p, who)
 	if m != nil {
 		fail(http.StatusForbidden, *m, fmt.Errorf("subject %s: %w", oneLine(who.subject), err))
@@ -105,6 +108,9 @@ func (p *provider) identify(ctx context.Context, one flow, code, issuer string, 
 	if !ok {
 		return who, errors.New("the provider sent no ID token: is openid among its scopes?")
 	}
+	// Zoho's documentation shows tokens whose parts are padded, which RFC 7515 forbids. The
+	// signature tells whether they were signed without that.
+	raw = strings.ReplaceAll(raw, "=", "")
 	token, err := found.VerifierContext(ctx, &oidc.Config{ClientID: p.ClientID, Now: now}).Verify(ctx, raw)
 	if err != nil {
 		return who, err

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -214,9 +215,19 @@ func (p *provider) keepAsking(ctx context.Context, now func() time.Time, log *za
 	}
 }
 
+// oauth is how the provider is asked. How it takes the secret is what it says of itself:
+// to try both would send it a code twice that may be good once.
 func (p *provider) oauth(found *oidc.Provider) *oauth2.Config {
+	var says struct {
+		Methods []string `json:"token_endpoint_auth_methods_supported"`
+	}
+	at := found.Endpoint()
+	at.AuthStyle = oauth2.AuthStyleInHeader // where it says nothing (OpenID Connect Discovery, 3)
+	if err := found.Claims(&says); err == nil && slices.Contains(says.Methods, "client_secret_post") {
+		at.AuthStyle = oauth2.AuthStyleInParams // which knows no two ways to escape a secret
+	}
 	return &oauth2.Config{
-		ClientID: p.ClientID, ClientSecret: p.ClientSecret, Endpoint: found.Endpoint(), RedirectURL: p.redirect,
+		ClientID: p.ClientID, ClientSecret: p.ClientSecret, Endpoint: at, RedirectURL: p.redirect,
 		Scopes: append([]string{oidc.ScopeOpenID}, p.Scopes...),
 	}
 }

@@ -7,6 +7,7 @@
 package signin
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -127,7 +128,9 @@ func Open(ctx context.Context, o Options) (*Desk, error) {
 		return nil, err
 	}
 	for i := range accounts {
-		d.accounts[accounts[i].Name] = &accounts[i]
+		a := &accounts[i]
+		a.Preferences = cmp.Or(a.Preferences, noPreferences)
+		d.accounts[a.Name] = a
 	}
 	invitations, err := o.Store.Invitations(ctx)
 	if err != nil {

@@ -190,6 +190,11 @@ func TestWhatIsTakenAwayIsGoneAtOnce(t *testing.T) {
 	if s = b.session(); s.Others || isClosed(s.Ended) {
 		t.Errorf("after the change: %+v", s)
 	}
+	change(api.AccountChange{Rights: &[]string{"delete", "create"}})
+	if !isClosed(s.Ended) || b.session().Types != (api.TypeRights{Create: true, Delete: true}) {
+		t.Errorf("with rights to status types: %+v", b.session())
+	}
+	s = b.session()
 	yes, no := true, false
 	change(api.AccountChange{Disabled: &yes})
 	if _, err := o.Session(b.request("GET", "/", nil)); !errors.Is(err, api.ErrSignedOut) || !isClosed(s.Ended) {
