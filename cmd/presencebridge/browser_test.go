@@ -73,18 +73,18 @@ type tab struct {
 // open gives somebody a tab at the panel. At the end it must have seen no error.
 func (b *browser) open(base string) *tab {
 	b.t.Helper()
-	return newTab(b.t, b.ctx, base, chromedp.WithNewBrowserContext())
+	return newTab(b.ctx, b.t, base, chromedp.WithNewBrowserContext())
 }
 
 // another is one more tab of the same person.
 func (p *tab) another(path string) *tab {
 	p.t.Helper()
-	q := newTab(p.t, p.ctx, p.base)
+	q := newTab(p.ctx, p.t, p.base)
 	q.visit(path)
 	return q
 }
 
-func newTab(t *testing.T, parent context.Context, base string, options ...chromedp.ContextOption) *tab {
+func newTab(parent context.Context, t *testing.T, base string, options ...chromedp.ContextOption) *tab {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(parent, options...)
 	p := &tab{t: t, ctx: ctx, base: base}

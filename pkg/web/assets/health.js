@@ -42,7 +42,7 @@ function figures(h) {
 		[t("Store"), h.store.error ? h.store.error : h.store.driver],
 		[t("A commit takes"), span(h.store.latency)],
 		[t("From an event to its decision"), span(h.lag.decided)],
-		[t("From an event to the disk"), span(h.lag.committed)],
+		[t("From a decision to the disk"), span(h.lag.committed)],
 		[t("Echoes of our own writes suppressed"), String(h.echoes)],
 		[t("Changes that phones made too fast to show"), String(h.held_back)],
 		[t("Pages and programs that follow live"), String(h.streams)],
@@ -59,7 +59,7 @@ function driftRow(d) {
 
 function show(h) {
 	put($("ready"), h.ready ? t("Everything is in agreement.") : t("The bridge is not ready."));
-	$("reasons").replaceChildren(...[...h.reasons, ...h.warnings].map((text) => make("li", "", text)));
+	$("reasons").replaceChildren(...[...(h.reasons ?? []), ...(h.warnings ?? [])].map((text) => make("li", "", text)));
 	$("pbxs").tBodies[0].replaceChildren(...h.pbxs.map(pbxRow));
 	$("figures").replaceChildren(...figures(h));
 	const { count: n, items } = h.drift; // at most a hundred of them

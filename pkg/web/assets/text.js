@@ -40,7 +40,7 @@ export function when(time) {
 export const full = (time) => exact.format(new Date(time));
 
 const bases = { connected: "connected", absent: "absent", busy: "busy", in_call: "in a call", offline: "offline" };
-const phones = { idle: "", ringing: "ringing", in_call: "in a call", on_hold: "on hold", offline: "phone offline", unknown: "" };
+const phones = { idle: "", none: "", ringing: "ringing", in_call: "in a call", on_hold: "on hold", offline: "phone offline", unknown: "" };
 
 /** baseName and phoneName are words of the bridge for people; "" where there is nothing to say. */
 export const baseName = (base) => t(bases[base] ?? base);
