@@ -22,6 +22,7 @@ import (
 // mappedUsers is the api.Mapping of a running bridge. It keeps no user in memory.
 type mappedUsers struct {
 	mappings *mappings
+	store    *store.SQL
 	bridge   *bridge.Bridge
 
 	changing sync.Mutex // held from the validation of a change until it is taken over
@@ -96,7 +97,7 @@ func (u *mappedUsers) commit(ctx context.Context, p plan, c *api.UserChange) err
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitWait)
 	defer cancel()
 	u.behind = true
-	if err := u.mappings.store.ChangeMapped(ctx, p.put, c.Remove, p.act(c)); err != nil {
+	if err := u.store.ChangeMapped(ctx, p.put, c.Remove, p.act(c)); err != nil {
 		u.mappings.log.Error("the store did not say that it took a change of users", zap.Error(err))
 		return api.ErrUncertain
 	}

@@ -20,7 +20,7 @@ import (
 type mappings struct {
 	start *config.Config                 // what the bridge was started with
 	load  func() (*config.Config, error) // reads the files again
-	store *store.SQL
+	store *store.Reads
 	log   *zap.Logger
 
 	inStore atomic.Bool                    // where the users are whom the bridge has

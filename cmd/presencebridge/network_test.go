@@ -78,7 +78,15 @@ func (r *running) certify(end time.Time) *x509.CertPool {
 
 func startNetwork(t *testing.T, pbx pbxtest.PBX) *network {
 	t.Helper()
-	n := &network{running: configure(t, threeMethods, pbx), address: freeAddress(t), metrics: freeAddress(t)}
+	n := configureNetwork(t, threeMethods, pbx)
+	n.startReady()
+	return n
+}
+
+// configureNetwork does not start it.
+func configureNetwork(t *testing.T, mapping string, pbx pbxtest.PBX) *network {
+	t.Helper()
+	n := &network{running: configure(t, mapping, pbx), address: freeAddress(t), metrics: freeAddress(t)}
 	pool := n.certify(time.Now().Add(time.Hour))
 	text, err := os.ReadFile(filepath.Join(n.dir, "presencebridge.yaml"))
 	if err != nil {
@@ -87,7 +95,6 @@ func startNetwork(t *testing.T, pbx pbxtest.PBX) *network {
 	n.write("presencebridge.yaml", strings.Replace(string(text), "http: {socket: s}",
 		fmt.Sprintf("http: {socket: s, listen: %q, metrics: %q, tls: {cert_file: cert.pem, key_file: key.pem}}", n.address, n.metrics), 1))
 	n.web = &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: pool}}}
-	n.startReady()
 	return n
 }
 

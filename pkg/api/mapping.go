@@ -150,7 +150,7 @@ func (h *Handler) listMapped(w http.ResponseWriter, r *request) error {
 }
 
 func (h *Handler) mapped(w http.ResponseWriter, r *request) error {
-	if err := h.impossible(userID(r)); err != nil {
+	if err := h.impossible(r.Context(), userID(r)); err != nil {
 		return err
 	}
 	ctx, cancel := h.call(r)
