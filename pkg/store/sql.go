@@ -82,7 +82,7 @@ type SQL struct {
 	unlock   func() error
 	wasClean bool // as it was before this Open
 
-	saveUser, saveEntry, savePBX, deleteEntry, addMapped, deleteMapped many
+	saveUser, saveEntry, savePBX, deleteUser, deleteOwn, deleteEntry, addMapped, deleteMapped many
 
 	closing sync.Once
 }
@@ -194,6 +194,12 @@ func (s *SQL) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	if s.deleteEntry, err = s.prepareMany(ctx, `DELETE FROM history WHERE id IN ({rows})`, 1); err != nil {
+		return err
+	}
+	if s.deleteUser, err = s.prepareMany(ctx, `DELETE FROM users WHERE id IN ({rows})`, 1); err != nil {
+		return err
+	}
+	if s.deleteOwn, err = s.prepareMany(ctx, `DELETE FROM own_settings WHERE user_id IN ({rows})`, 1); err != nil {
 		return err
 	}
 	if s.deleteMapped, err = s.prepareMany(ctx, `DELETE FROM mapped_users WHERE user_id IN ({rows})`, 1); err != nil {
