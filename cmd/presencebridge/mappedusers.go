@@ -150,6 +150,7 @@ func (u *mappedUsers) plan(ctx context.Context, c *api.UserChange) (p plan, err 
 		return p, userFaults(faults.Errors())
 	}
 	p.done.Removed = len(c.Remove)
+	p.done.Warnings = warningsOf(c.Put, faults)
 	p.write(c.Put, r, m)
 	return p, nil
 }
@@ -256,6 +257,21 @@ func (r *replacement) apply(put []api.Definition, rows iter.Seq2[store.Mapped, e
 
 // maxFaults bounds an answer: one wrong PBX may be 100,000 faults.
 const maxFaults = 1000
+
+// warningsOf are those of the faults that are about who is put, as sentences.
+func warningsOf(put []api.Definition, faults config.Faults) []string {
+	files := make(map[string]bool, len(put))
+	for _, d := range put {
+		files[config.Definition(d).File()] = true
+	}
+	var about config.Faults
+	for _, f := range faults.Warnings() {
+		if files[f.File] {
+			about = append(about, f)
+		}
+	}
+	return userFaults(about)
+}
 
 // userFaults are sentences, each with the line of an import first.
 func userFaults(faults config.Faults) api.UserFaults {

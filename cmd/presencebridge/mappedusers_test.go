@@ -208,6 +208,26 @@ func TestTenThousandUsersAreImportedAtOnce(t *testing.T) {
 	r.shows("user9999", "lunch")
 }
 
+func TestWhatSurprisesAboutUsersIsTold(t *testing.T) {
+	pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
+	r := configure(t, storedMapping, pbx)
+	r.startReady()
+	const none, hard = "warning: user \"alice\": this user has no extension", "warning: user \"bob\": "
+	if out := r.must("user", "add", "alice"); !strings.Contains(out, "The user alice is added.\n"+none) {
+		t.Errorf("add: %s", out)
+	}
+	if out := r.must("user", "add", "bob", "--extension", "1002"); strings.Contains(out, "warning") {
+		t.Errorf("add: %s", out)
+	}
+	if out := r.must("user", "set", "bob", "--incoming", "priority", "--extension", "1002", "--extension", "1003"); !strings.Contains(out, hard) || strings.Contains(out, "alice") {
+		t.Errorf("set: %s", out)
+	}
+	r.write("users.csv", "id,extensions\nalice,1001\ncarol,\n")
+	if out := r.must("user", "import", "--dry-run", filepath.Join(r.dir, "users.csv")); !strings.Contains(out, "warning: line 3: user \"carol\": this user has no extension") || strings.Contains(out, none) {
+		t.Errorf("import: %s", out)
+	}
+}
+
 func TestUsersInTheFileAreChangedThere(t *testing.T) {
 	pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
 	r, p := configure(t, threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}

@@ -99,6 +99,7 @@ func (m *Main) userImport(ctx context.Context, name string, o importOptions) err
 		m.printf("Nothing has changed. An import would make it: ")
 	}
 	m.printf("%s added, %d changed, %d unchanged.\n", count(done.Added, "user", "users"), done.Changed, done.Unchanged)
+	m.printWarnings(done.Warnings)
 	return nil
 }
 

@@ -67,7 +67,13 @@ type UserChanges struct {
 	Changed   int `json:"changed"`
 	Unchanged int `json:"unchanged"`
 	Removed   int `json:"-"`
+
+	// Warnings are what surprises about who was put, one sentence each.
+	Warnings []string `json:"warnings,omitempty"`
 }
+
+// WarningHeader says what surprises about a user who was put, once for each sentence.
+const WarningHeader = "X-Presencebridge-Warning"
 
 // UserFaults are what is wrong about users, one sentence each.
 type UserFaults []string
@@ -179,6 +185,9 @@ func (h *Handler) putMapped(w http.ResponseWriter, r *request) error {
 	done, err := h.change(r, change)
 	if err != nil {
 		return err
+	}
+	for _, says := range done.Warnings {
+		w.Header().Add(WarningHeader, says)
 	}
 	status := http.StatusOK
 	if done.Added > 0 {
