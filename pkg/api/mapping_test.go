@@ -83,7 +83,7 @@ func TestAChangeOfUsersIsHandedOnAsItWasSent(t *testing.T) {
 		{"an unknown key is for the mapping to refuse", "PUT", mapped + "/x", `{"Name":"x"}`, api.UserChange{Put: []api.Definition{{ID: "x", JSON: `{"id":"x","Name":"x"}`}}}},
 		{"a removal", "DELETE", mapped + "/bob", "", api.UserChange{Remove: []presence.UserID{"bob"}}},
 		{"an import", "POST", mapped, `{"users":[` + zoe + `,[1],{"name":"x"}],"dry_run":true,"lines":[7,-8,9]}`,
-			api.UserChange{DryRun: true, Put: []api.Definition{{ID: "zoe", JSON: zoe, Line: 7}, {JSON: `[1]`}, {JSON: `{"name":"x"}`, Line: 9}}}},
+			api.UserChange{Import: true, DryRun: true, Put: []api.Definition{{ID: "zoe", JSON: zoe, Line: 7}, {JSON: `[1]`}, {JSON: `{"name":"x"}`, Line: 9}}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			m := apitest.NewMapping()
