@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
@@ -184,5 +185,24 @@ func TestWithoutAMappingThereAreNoSuchRoutes(t *testing.T) {
 	m.Err = errors.New("secret details")
 	if w := do(handlerOf(apitest.New(), m), request("GET", mapped, "")); w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "secret") {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// An object is bounded by its length, and a short field takes a hundred times its own in memory.
+func TestABodyOfMillionsOfFieldsIsNotRead(t *testing.T) {
+	var body strings.Builder
+	body.WriteString(`{"users":[]`)
+	for i := range 200_000 {
+		fmt.Fprintf(&body, `,"%d":0`, i)
+	}
+	body.WriteString("}")
+	h := handlerOf(apitest.New(), apitest.NewMapping())
+	var w *httptest.ResponseRecorder
+	allocated := testing.AllocsPerRun(1, func() { w = do(h, request("POST", mapped, body.String())) })
+	if w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), "more than 64 fields") {
+		t.Errorf("%d %.200s", w.Code, w.Body)
+	}
+	if allocated > 2000 {
+		t.Errorf("%.0f allocations", allocated)
 	}
 }
