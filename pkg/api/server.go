@@ -56,7 +56,7 @@ func Listen(ctx context.Context, path string, logger *zap.Logger) (*Server, erro
 		}
 		logger.Warn("socket not given to its group, so only the bridge's own user can use it; add that user to the group", zap.String("group", Group), zap.Error(err))
 	}
-	return &Server{listener: l, bottom: l.(*net.UnixListener), log: logger, view: func(h *Handler) http.Handler { return h }}, nil
+	return &Server{listener: identified{l}, bottom: l.(*net.UnixListener), log: logger, view: func(h *Handler) http.Handler { return h }}, nil
 }
 
 // makeWay makes sure that path can be listened on.
