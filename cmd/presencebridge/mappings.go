@@ -33,7 +33,7 @@ const mappingWait = 2 * time.Minute
 
 // first returns the mapping of the start.
 func (m *mappings) first(ctx context.Context) (*presence.Mapping, error) {
-	mapping, faults, err := m.of(ctx, m.start, "put the former mapping.yaml or presencebridge.yaml back, start, then change the users")
+	mapping, faults, err := m.of(ctx, m.start, "put the former mapping.yaml or presencebridge.yaml back, start, then change the users (of a PBX with another name see config/README.md)")
 	if err != nil {
 		return nil, err
 	}
