@@ -23,6 +23,7 @@ type Config struct {
 	MappingPath string            // absolute
 	Mapping     *presence.Mapping // without users if Stored tells of them
 	Stored      *Stored           // of the users if they are in the store; nil: they stand in the mapping
+	Unused      *Stored           // then: what users would have to go with who move there
 }
 
 // Daemon is presencebridge.yaml. Paths are absolute and secrets are loaded.
@@ -131,13 +132,13 @@ func Load(path string, overrides Overrides) (*Config, Faults) {
 		return nil, doc.faults.sorted()
 	}
 	daemon := readDaemon(root)
-	mapping, stored, faults := loadMapping(daemon.Mapping, daemon.PBX)
+	mapping, stored, unused, faults := loadMapping(daemon.Mapping, daemon.PBX)
 	daemon.Panel.warn(root, mapping)
 	faults = append(doc.faults, faults...).sorted()
 	if len(faults.Errors()) > 0 {
 		return nil, faults
 	}
-	return located(&Config{Path: path, Daemon: daemon, MappingPath: daemon.Mapping, Mapping: mapping, Stored: stored}, faults)
+	return located(&Config{Path: path, Daemon: daemon, MappingPath: daemon.Mapping, Mapping: mapping, Stored: stored, Unused: unused}, faults)
 }
 
 // LoadDaemon reads the daemon's file alone, for who has to do with the store and

@@ -323,7 +323,7 @@ func TestSecretDoesNotPrint(t *testing.T) {
 func TestFileThatIsTooLongIsRefused(t *testing.T) {
 	folder(t)
 	write(t, "mapping.yaml", strings.Repeat("#", maxFile+1))
-	if m, _, faults := loadMapping("mapping.yaml", []PBX{{Name: "main", Presentity: defaultPresentity}}); m != nil || faults.Error() != "mapping.yaml: the file is longer than 16 MiB: split the users over several bridges" {
+	if m, _, _, faults := loadMapping("mapping.yaml", []PBX{{Name: "main", Presentity: defaultPresentity}}); m != nil || faults.Error() != "mapping.yaml: the file is longer than 16 MiB: split the users over several bridges" {
 		t.Errorf("%v %v", m, faults)
 	}
 }

@@ -38,13 +38,13 @@ type settings struct {
 	priority string // key of compiler.ranks
 }
 
-func loadMapping(path string, pbxs []PBX) (*presence.Mapping, *Stored, Faults) {
+func loadMapping(path string, pbxs []PBX) (m *presence.Mapping, stored, unused *Stored, faults Faults) {
 	doc, root := open(path)
 	if root.broken {
-		return nil, nil, doc.faults
+		return nil, nil, nil, doc.faults
 	}
-	m, stored := compile(root, pbxs)
-	return m, stored, doc.faults
+	m, stored, unused = compile(root, pbxs)
+	return m, stored, unused, doc.faults
 }
 
 // LoadMapping reads the text of a mapping.yaml as Load reads the file. file is how
@@ -56,13 +56,13 @@ func LoadMapping(file string, text []byte, pbxs []PBX) (*presence.Mapping, *Stor
 	if root.broken {
 		return nil, nil, doc.faults
 	}
-	m, stored := compile(root, pbxs)
+	m, stored, _ := compile(root, pbxs)
 	return m, stored, doc.faults.sorted()
 }
 
 // compile returns nil where anything is wrong: there is no half of a mapping. stored
-// is nil where the users stand in the file.
-func compile(root value, pbxs []PBX) (m *presence.Mapping, stored *Stored) {
+// is nil where the users stand in the file, and unused where they do not.
+func compile(root value, pbxs []PBX) (m *presence.Mapping, stored, unused *Stored) {
 	top := root.object("sync", "statuses", "phone", "users")
 	list := readTypes(top.at("statuses"))
 	c := newCompiler(pbxs, list)
@@ -77,12 +77,15 @@ func compile(root value, pbxs []PBX) (m *presence.Mapping, stored *Stored) {
 		readFrom(at)
 	} else {
 		users = c.readUsers(at)
+		rules := *c
+		rules.forget() // these users, of whom none would be among those in the store
+		unused = &Stored{rules: &rules}
 	}
 	if len(root.doc.faults.Errors()) > 0 {
-		return nil, nil
+		return nil, nil, nil
 	}
 	pack(users)
-	return &presence.Mapping{Types: c.types, Users: users}, stored
+	return &presence.Mapping{Types: c.types, Users: users}, stored, unused
 }
 
 func newCompiler(pbxs []PBX, list []presence.StatusType) *compiler {

@@ -27,6 +27,9 @@ type Definition struct {
 	Line int    // of the file that it was imported from, for the faults; 0: of none
 }
 
+// File stands in faults for the file that d was read from.
+func (d Definition) File() string { return "user " + quote(string(d.ID)) }
+
 // MaxDefinition bounds the JSON of one user, in bytes.
 const MaxDefinition = 64 << 10
 
@@ -43,7 +46,7 @@ func (s *Stored) Mapping(definitions iter.Seq2[Definition, error]) (m *presence.
 		if err != nil {
 			return nil, nil, err
 		}
-		doc := &document{file: "user " + quote(string(d.ID))}
+		doc := &document{file: d.File()}
 		if u, ok := c.readDefinition(doc, d); ok {
 			users = append(users, u)
 		}

@@ -264,7 +264,7 @@ func BenchmarkStored(b *testing.B) {
 	cfg := &Config{}
 	doc := &document{}
 	root := doc.parse([]byte(statuses + "users: {from: store}"))
-	_, cfg.Stored = compile(root, []PBX{{Name: "main", Presentity: defaultPresentity}})
+	_, cfg.Stored, _ = compile(root, []PBX{{Name: "main", Presentity: defaultPresentity}})
 	texts := make([]string, users)
 	for i := range texts {
 		texts[i] = fmt.Sprintf(`{"id":"user%d","name":"User Number %d","email":"user%d@example.com","extensions":["%d","%d"]}`, i, i, i, 100000+i, 300000+i)
@@ -279,7 +279,7 @@ func BenchmarkStored(b *testing.B) {
 // FuzzDefinition has a mapping made of any text: it is whole, or there is a fault.
 func FuzzDefinition(f *testing.F) {
 	doc := &document{}
-	_, from := compile(doc.parse([]byte(statuses+"users: {from: store}")), []PBX{{Name: "main", Presentity: defaultPresentity}})
+	_, from, _ := compile(doc.parse([]byte(statuses+"users: {from: store}")), []PBX{{Name: "main", Presentity: defaultPresentity}})
 	for _, text := range []string{
 		`{"id":"a","extensions":["1",{"pbx":"main","extension":2}],"default_extension":2,"priority":["dnd"],"sync":false,"tags":["x"]}`,
 		`{"id":"a","id":"a"}`, `{"id":null,"name":{},"extensions":{}}`, `{"extensions":[[[]]]}`, `{"":0}`, `[`, `{"id":"a","email":"\ud83d\ude00@"}`,

@@ -174,37 +174,39 @@ func (c *client) do(ctx context.Context, method, path string, body, v any) error
 
 // doWith is do with a header.
 func (c *client) doWith(ctx context.Context, method, path string, header http.Header, body, v any) error {
-	_, err := c.doTagged(ctx, method, path, header, body, v)
+	_, err := c.doWhole(ctx, method, path, header, body, v)
 	return err
 }
 
 // getTagged reads v, and the tag by which a change of it says that it means this one.
 func (c *client) getTagged(ctx context.Context, path string, v any) (tag string, err error) {
-	return c.doTagged(ctx, http.MethodGet, path, nil, nil, v)
+	header, err := c.doWhole(ctx, http.MethodGet, path, nil, nil, v)
+	return header.Get("ETag"), err
 }
 
-func (c *client) doTagged(ctx context.Context, method, path string, header http.Header, body, v any) (tag string, err error) {
+// doWhole is doWith, and returns the header of the answer.
+func (c *client) doWhole(ctx context.Context, method, path string, header http.Header, body, v any) (http.Header, error) {
 	ctx, cancel := context.WithTimeout(ctx, answerWait)
 	defer cancel()
 	var text []byte
 	if body != nil {
+		var err error
 		if text, err = json.Marshal(body); err != nil {
-			return "", &exit{exitFailed, fmt.Errorf("write the request: %w", err)}
+			return nil, &exit{exitFailed, fmt.Errorf("write the request: %w", err)}
 		}
 	}
 	answer, err := c.send(ctx, method, path, text, header)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer func() { _ = answer.Body.Close() }()
-	tag = answer.Header.Get("ETag")
 	if v == nil {
-		return tag, nil
+		return answer.Header, nil
 	}
 	if err := json.NewDecoder(answer.Body).Decode(v); err != nil {
-		return "", &exit{exitFailed, fmt.Errorf("the bridge at %s sent what this version does not understand; use the presencebridge that runs there: %w", c.path, err)}
+		return nil, &exit{exitFailed, fmt.Errorf("the bridge at %s sent what this version does not understand; use the presencebridge that runs there: %w", c.path, err)}
 	}
-	return tag, nil
+	return answer.Header, nil
 }
 
 // send returns a good answer, whose body the caller closes.

@@ -113,7 +113,7 @@ func instance(cfg *config.Config, pbx string) string {
 
 // openStore opens the store of cfg. A further dialect is one more case here. Where
 // another bridge has it, waiting is told; nil: that is an error.
-func openStore(ctx context.Context, cfg *config.Config, waiting func(context.Context, string) error, log *zap.Logger) (*store.SQL, error) {
+func openStore(ctx context.Context, cfg *config.Config, waiting store.Waiting, log *zap.Logger) (*store.SQL, error) {
 	s := cfg.Daemon.Store
 	if s.Driver == "sqlite" {
 		return sqlite.Open(ctx, s.DSN, log)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"reflect"
 	"runtime/debug"
@@ -45,27 +46,39 @@ func openDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Co
 		return nil, err
 	}
 	st, err := openStore(ctx, cfg, wait.waiting(), log) // first, since its lock tells two bridges apart for certain
-	waited := wait.end()
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, closeAll(wait.end()))
 	}
-	maps := &mappings{start: cfg, load: load, store: st, log: log}
+	d, err := openOnStore(ctx, cfg, load, pbxs, st, wait, log)
+	if err != nil {
+		return nil, errors.Join(err, closeAll(wait.end()), st.Close(ctx, false))
+	}
+	return d, nil
+}
+
+// openOnStore opens the rest. An error leaves the store, and what wait has open, to the
+// caller.
+func openOnStore(ctx context.Context, cfg *config.Config, load func() (*config.Config, error), pbxs []bridge.PBXConnector, st *store.SQL, wait *standby, log *zap.Logger) (*daemon, error) {
+	maps := &mappings{start: cfg, load: load, store: &st.Reads, log: log}
 	begin := maps.first
+	waited := wait.takesOver()
 	if waited {
 		begin = maps.afterWait
 	}
 	mapping, err := begin(ctx)
 	if err != nil {
-		return nil, errors.Join(err, st.Close(ctx, false))
+		return nil, err
 	}
 	tokens, err := api.OpenTokens(ctx, st, log, nil)
 	if err != nil {
-		return nil, errors.Join(err, st.Close(ctx, false))
+		return nil, err
 	}
 	tokens.MayAct = st.MayAct
-	servers, err := openServers(ctx, cfg.Daemon.HTTP, log)
-	if err != nil {
-		return nil, errors.Join(err, st.Close(ctx, false))
+	var servers []*api.Server
+	if !waited {
+		if servers, err = openServers(ctx, cfg.Daemon.HTTP, log); err != nil {
+			return nil, err
+		}
 	}
 	b, err := bridge.Open(ctx, bridge.Options{
 		Mapping:     mapping,
@@ -78,17 +91,20 @@ func openDaemon(ctx context.Context, cfg *config.Config, load func() (*config.Co
 		Settled:     settled,
 	})
 	if err != nil {
-		return nil, errors.Join(err, st.Close(ctx, false), closeAll(servers))
+		return nil, errors.Join(err, closeAll(servers))
 	}
 	table, err := openPanel(ctx, cfg.Daemon.Panel, b, st, log)
 	if err != nil {
-		return nil, errors.Join(err, st.Close(ctx, false), closeAll(servers))
+		return nil, errors.Join(err, closeAll(servers))
 	}
 	front, err := openDesk(ctx, cfg.Daemon, b, st, log)
 	if err != nil {
-		return nil, errors.Join(err, table.close(), st.Close(ctx, false), closeAll(servers))
+		return nil, errors.Join(err, table.close(), closeAll(servers))
 	}
-	users := &mappedUsers{mappings: maps, bridge: b}
+	if waited {
+		servers = wait.end() // which have answered from the store so far
+	}
+	users := &mappedUsers{mappings: maps, store: st, bridge: b}
 	return &daemon{
 		bridge: b, store: st, tokens: tokens, desk: front, users: users, rules: &mappingRules{users}, panel: table, servers: servers, driver: cfg.Daemon.Store.Driver, log: log,
 	}, nil
@@ -227,8 +243,29 @@ func (d *daemon) reload(ctx context.Context, by string) error {
 	return err
 }
 
-// feeds gives the API the bridge's subscriptions under its own interface.
+// feeds gives the API the bridge under its own interface. What the bridge has in memory
+// needs no context.
 type feeds struct{ *bridge.Bridge }
+
+// Users are those behind a user.
+func (f feeds) Users(_ context.Context, after presence.UserID) (iter.Seq2[bridge.User, error], error) {
+	users, ok := f.Bridge.Users(after)
+	if !ok {
+		return nil, &bridge.NearError{Err: bridge.ErrNoUser, Name: string(after)}
+	}
+	return func(yield func(bridge.User, error) bool) {
+		for u := range users {
+			if !yield(u, nil) {
+				return
+			}
+		}
+	}, nil
+}
+
+// User is one user.
+func (f feeds) User(_ context.Context, id presence.UserID) (bridge.User, error) {
+	return f.Bridge.User(id)
+}
 
 // Subscribe follows the feed behind id last.
 func (f feeds) Subscribe(last uint64) api.Feed { return f.Bridge.Subscribe(last) }

@@ -142,8 +142,8 @@ func TestAStandbyStopsWhenItIsTold(t *testing.T) {
 	first.startReady()
 	second.start()
 	second.standsBy()
-	if out, code := second.run("status"); code == exitDone || !strings.Contains(out, "holds the store; ask that one") {
-		t.Errorf("status of a standby: exit code %d, %s", code, out)
+	if out, code := second.run("set", "alice", "dnd"); code == exitDone || !strings.Contains(out, "holds the store; ask that one") {
+		t.Errorf("set on a standby: exit code %d, %s", code, out)
 	}
 	second.stop()
 	first.set("alice", "lunch", "")

@@ -22,6 +22,7 @@ import (
 // mappedUsers is the api.Mapping of a running bridge. It keeps no user in memory.
 type mappedUsers struct {
 	mappings *mappings
+	store    *store.SQL
 	bridge   *bridge.Bridge
 
 	changing sync.Mutex // held from the validation of a change until it is taken over
@@ -48,16 +49,25 @@ func (u *mappedUsers) User(ctx context.Context, id presence.UserID) (store.Mappe
 	return found, err
 }
 
-// files returns the files as they are now, if they say that the users are in the store.
-func (u *mappedUsers) files() (*config.Config, error) {
+// rules returns what users in the store have to go with, by the files as they are now.
+//
+//	the bridge has users of   the files name   a change   an import
+//	the store                 the store        goes       goes
+//	mapping.yaml              the store        refused    goes, and the bridge has them then
+//	mapping.yaml              mapping.yaml     refused    goes, unused
+//	the store                 mapping.yaml     refused    refused: it would take what is in use
+func (u *mappedUsers) rules(c *api.UserChange) (rules *config.Stored, unused bool, err error) {
 	cfg, err := readAgain(u.mappings.start, u.mappings.load, zap.NewNop())
-	switch {
-	case err != nil:
-		return nil, api.UserFaults(strings.Split(err.Error(), "\n"))
-	case cfg.Stored == nil:
-		return nil, api.ErrUsersElsewhere
+	if err != nil {
+		return nil, false, api.UserFaults(strings.Split(err.Error(), "\n"))
 	}
-	return cfg, nil
+	switch has := u.mappings.inStore.Load(); {
+	case cfg.Stored != nil && (has || c.Import):
+		return cfg.Stored, false, nil
+	case cfg.Stored == nil && !has && c.Import:
+		return cfg.Unused, true, nil
+	}
+	return nil, false, api.ErrUsersElsewhere
 }
 
 // unknown is the error for a user who is not there, with who may be meant.
@@ -79,7 +89,7 @@ func (u *mappedUsers) Change(ctx context.Context, c *api.UserChange) (api.UserCh
 		c.Put[i].JSON = config.Canonical(c.Put[i].JSON) // before it is validated, which also bounds it
 	}
 	p, err := u.plan(ctx, c)
-	if err == nil && !c.DryRun && len(p.put)+len(c.Remove) > 0 {
+	if err == nil && !c.DryRun && len(p.put)+len(p.remove) > 0 {
 		err = u.commit(ctx, p, c)
 	}
 	if u.behind {
@@ -95,8 +105,8 @@ func (u *mappedUsers) Change(ctx context.Context, c *api.UserChange) (api.UserCh
 func (u *mappedUsers) commit(ctx context.Context, p plan, c *api.UserChange) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitWait)
 	defer cancel()
-	u.behind = true
-	if err := u.mappings.store.ChangeMapped(ctx, p.put, c.Remove, p.act(c)); err != nil {
+	u.behind = u.behind || !p.done.Unused
+	if err := u.store.ChangeMapped(ctx, p.put, p.remove, p.act(c)); err != nil {
 		u.mappings.log.Error("the store did not say that it took a change of users", zap.Error(err))
 		return api.ErrUncertain
 	}
@@ -116,23 +126,30 @@ func (u *mappedUsers) takeOver(ctx context.Context) error {
 
 // plan is what a change of users writes.
 type plan struct {
-	put  []store.Mapped
-	done api.UserChanges
+	put    []store.Mapped
+	remove []presence.UserID
+	done   api.UserChanges
 }
 
 // plan validates the mapping as it would be. The users that change come last, so that
 // a fault between two is told of one of them.
 func (u *mappedUsers) plan(ctx context.Context, c *api.UserChange) (p plan, err error) {
-	cfg, err := u.files()
+	rules, unused, err := u.rules(c)
 	if err != nil {
 		return p, err
 	}
 	r := newReplacement(c)
-	m, faults, err := cfg.Stored.Mapping(r.apply(c.Put, u.mappings.store.Mapped(ctx)))
+	p.remove, p.done.Unused = c.Remove, unused
+	if unused {
+		if p.remove, err = u.others(ctx, r); err != nil {
+			return p, err
+		}
+	}
+	m, faults, err := rules.Mapping(r.apply(c.Put, u.mappings.store.Mapped(ctx)))
 	if err != nil {
 		return p, err
 	}
-	for _, id := range c.Remove {
+	for _, id := range p.remove {
 		if _, ok := r.replaced[id]; !ok {
 			return p, u.unknown(id)
 		}
@@ -148,9 +165,24 @@ func (u *mappedUsers) plan(ctx context.Context, c *api.UserChange) (p plan, err 
 	if m == nil {
 		return p, userFaults(faults.Errors())
 	}
-	p.done.Removed = len(c.Remove)
+	p.done.Removed = len(p.remove)
+	p.done.Warnings = warningsOf(c.Put, faults)
 	p.write(c.Put, r, m)
 	return p, nil
+}
+
+// others are the users of the store whom a change does not mean, and means now: they go.
+func (u *mappedUsers) others(ctx context.Context, r *replacement) (ids []presence.UserID, err error) {
+	for row, err := range u.mappings.store.Mapped(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if !r.meant[row.ID] {
+			r.meant[row.ID] = true
+			ids = append(ids, row.ID)
+		}
+	}
+	return ids, nil
 }
 
 // write fills p with what differs. m has the users of put at its end.
@@ -188,13 +220,13 @@ func (p *plan) act(c *api.UserChange) *store.Act {
 	for i := range p.put {
 		ids = append(ids, string(p.put[i].ID))
 	}
-	for _, id := range c.Remove {
+	for _, id := range p.remove {
 		ids = append(ids, string(id))
 	}
 	switch {
 	case len(ids) > 1:
 		act.Did = "users imported"
-	case len(c.Remove) > 0:
+	case len(p.remove) > 0:
 		act.Did = "user removed"
 	case p.done.Added > 0:
 		act.Did = "user added"
@@ -255,6 +287,21 @@ func (r *replacement) apply(put []api.Definition, rows iter.Seq2[store.Mapped, e
 
 // maxFaults bounds an answer: one wrong PBX may be 100,000 faults.
 const maxFaults = 1000
+
+// warningsOf are those of the faults that are about who is put, as sentences.
+func warningsOf(put []api.Definition, faults config.Faults) []string {
+	files := make(map[string]bool, len(put))
+	for _, d := range put {
+		files[config.Definition(d).File()] = true
+	}
+	var about config.Faults
+	for _, f := range faults.Warnings() {
+		if files[f.File] {
+			about = append(about, f)
+		}
+	}
+	return userFaults(about)
+}
 
 // userFaults are sentences, each with the line of an import first.
 func userFaults(faults config.Faults) api.UserFaults {

@@ -208,6 +208,26 @@ func TestTenThousandUsersAreImportedAtOnce(t *testing.T) {
 	r.shows("user9999", "lunch")
 }
 
+func TestWhatSurprisesAboutUsersIsTold(t *testing.T) {
+	pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
+	r := configure(t, storedMapping, pbx)
+	r.startReady()
+	const none, hard = "warning: user \"alice\": this user has no extension", "warning: user \"bob\": "
+	if out := r.must("user", "add", "alice"); !strings.Contains(out, "The user alice is added.\n"+none) {
+		t.Errorf("add: %s", out)
+	}
+	if out := r.must("user", "add", "bob", "--extension", "1002"); strings.Contains(out, "warning") {
+		t.Errorf("add: %s", out)
+	}
+	if out := r.must("user", "set", "bob", "--incoming", "priority", "--extension", "1002", "--extension", "1003"); !strings.Contains(out, hard) || strings.Contains(out, "alice") {
+		t.Errorf("set: %s", out)
+	}
+	r.write("users.csv", "id,extensions\nalice,1001\ncarol,\n")
+	if out := r.must("user", "import", "--dry-run", filepath.Join(r.dir, "users.csv")); !strings.Contains(out, "warning: line 3: user \"carol\": this user has no extension") || strings.Contains(out, none) {
+		t.Errorf("import: %s", out)
+	}
+}
+
 func TestUsersInTheFileAreChangedThere(t *testing.T) {
 	pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
 	r, p := configure(t, threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}
@@ -218,16 +238,35 @@ func TestUsersInTheFileAreChangedThere(t *testing.T) {
 	// They move into the store, and nobody's status is lost.
 	r.set("alice", "lunch", "soup")
 	r.settled("alice")
-	old := filepath.Join(r.dir, "old.yaml")
-	if err := os.Rename(filepath.Join(r.dir, "mapping.yaml"), old); err != nil {
-		t.Fatal(err)
+	feed := r.feed()
+	file := filepath.Join(r.dir, "mapping.yaml")
+	r.write("earlier.yaml", "users: [{id: zoe, extensions: [\"1001\"]}]\n")
+	const wait = "They wait there: write users: {from: store} in mapping.yaml"
+	if out := r.must("user", "import", "--mapping", filepath.Join(r.dir, "earlier.yaml")); !strings.Contains(out, "1 user added") || !strings.Contains(out, wait) {
+		t.Errorf("import before the switch: %s", out)
 	}
+	if code := r.status("/api/v1/users/zoe"); code != http.StatusNotFound {
+		t.Errorf("zoe is used before the switch: %d", code)
+	}
+	if out := r.must("user", "import", "--mapping", file, "--dry-run"); !strings.Contains(out, "4 users added") || !strings.Contains(out, "1 user of an import before") || strings.Contains(out, wait) {
+		t.Errorf("dry import: %s", out)
+	}
+	if out := r.must("user", "import", "--mapping", file); !strings.Contains(out, "4 users added") || !strings.Contains(out, wait) {
+		t.Errorf("import of the file: %s", out)
+	}
+	r.refuses([]string{"alice", "1001"}, "user", "import", "--mapping", r.twice())
 	r.write("mapping.yaml", storedMapping)
 	r.must("reload")
-	if out := r.must("user", "import", "--mapping", old); !strings.Contains(out, "4 users added") {
-		t.Errorf("import of the old file: %s", out)
+	if out := r.must("user", "list"); !strings.Contains(out, "alice") || strings.Contains(out, "zoe") {
+		t.Errorf("list: %s", out)
 	}
 	r.showsMessage("alice", "lunch", "soup")
+	r.set("alice", "available", "after the switch")
+	for line, last := "", ""; !strings.Contains(line, "after the switch"); last = line {
+		if line = <-feed; line == "event: gone" {
+			t.Errorf("somebody was let go of behind %s", last)
+		}
+	}
 	p.set("1001", "available", "", "")
 	r.shows("alice", "available")
 	p.set("1001", "away", "lunch", "")
@@ -235,6 +274,39 @@ func TestUsersInTheFileAreChangedThere(t *testing.T) {
 	r.write("mapping.yaml", strings.Replace(storedMapping, "lunch, name", "mittag, name", 1)+"sync: {priority: [lunhc]}\n")
 	r.refuses([]string{"mapping.yaml"}, "user", "add", "bob", "--extension", "1003")
 	r.shows("alice", "lunch")
+}
+
+// twice is a mapping in which two users have one extension.
+func (r *running) twice() string {
+	r.write("twice.yaml", "users: [{id: alice, extensions: [\"1001\"]}, {id: bob, extensions: [\"1001\"]}]\n")
+	return filepath.Join(r.dir, "twice.yaml")
+}
+
+// Who writes users: {from: store} first keeps everybody until they are in the store.
+func TestNobodyIsLetGoOfForAStoreWithoutUsers(t *testing.T) {
+	pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
+	r := configure(t, threeMethods, pbx)
+	r.startReady()
+	r.set("alice", "lunch", "soup")
+	old := filepath.Join(r.dir, "old.yaml")
+	if err := os.Rename(filepath.Join(r.dir, "mapping.yaml"), old); err != nil {
+		t.Fatal(err)
+	}
+	r.write("mapping.yaml", storedMapping)
+	r.refuses([]string{"the store has no users yet", "presencebridge user import --mapping FILE"}, "reload")
+	r.showsMessage("alice", "lunch", "soup")
+	r.refuses([]string{"The users stand in mapping.yaml"}, "user", "add", "zoe")
+	if out := r.must("user", "import", "--mapping", old); !strings.Contains(out, "4 users added") || strings.Contains(out, "wait") {
+		t.Errorf("import of the old file: %s", out)
+	}
+	r.must("user", "add", "zoe")
+	r.showsMessage("alice", "lunch", "soup")
+	r.write("mapping.yaml", threeMethods) // and back
+	r.must("reload")
+	r.showsMessage("alice", "lunch", "soup")
+	if code := r.status("/api/v1/users/zoe"); code != http.StatusNotFound {
+		t.Errorf("zoe is there: %d", code)
+	}
 }
 
 // A mapping that the users in the store no longer go with is refused as a whole.

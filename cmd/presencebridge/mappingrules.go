@@ -203,7 +203,7 @@ func (r *mappingRules) note(ctx context.Context, acts []store.Act) {
 	defer cancel()
 	for i := range acts {
 		acts[i].At = time.Now()
-		if err := r.users.mappings.store.Note(ctx, &acts[i]); err != nil {
+		if err := r.users.store.Note(ctx, &acts[i]); err != nil {
 			r.users.mappings.log.Error("the store did not take a line of the audit log", zap.String("by", acts[i].By), zap.String("did", acts[i].Did),
 				zap.String("what", acts[i].What), zap.Error(err))
 		}

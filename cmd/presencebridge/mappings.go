@@ -20,10 +20,11 @@ import (
 type mappings struct {
 	start *config.Config                 // what the bridge was started with
 	load  func() (*config.Config, error) // reads the files again
-	store *store.SQL
+	store *store.Reads
 	log   *zap.Logger
 
 	inStore atomic.Bool                    // where the users are whom the bridge has
+	count   atomic.Int64                   // of them
 	loaded  atomic.Pointer[config.Version] // of mapping.yaml, as again last read it; nil: it did not, or there were faults
 }
 
@@ -32,7 +33,7 @@ const mappingWait = 2 * time.Minute
 
 // first returns the mapping of the start.
 func (m *mappings) first(ctx context.Context) (*presence.Mapping, error) {
-	mapping, faults, err := m.of(ctx, m.start, "put the former mapping.yaml or presencebridge.yaml back, start, then change the users")
+	mapping, faults, err := m.of(ctx, m.start, "put the former mapping.yaml or presencebridge.yaml back, start, then change the users (of a PBX with another name see config/README.md)")
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +52,11 @@ func (m *mappings) again(ctx context.Context) (*presence.Mapping, error) {
 	if err != nil {
 		return nil, err
 	}
+	if cfg.Stored != nil && !m.inStore.Load() && m.count.Load() > 0 {
+		if err := m.refuseEmpty(ctx, cfg); err != nil {
+			return nil, err
+		}
+	}
 	mapping, _, err := m.of(ctx, cfg, "correct it, or change the users, all at once, with presencebridge user import FILE")
 	if err == nil && unread == nil {
 		m.loaded.Store(&config.Version{Tag: v.Tag})
@@ -64,6 +70,16 @@ func (m *mappings) upToDate() bool {
 	loaded := m.loaded.Load()
 	now, err := config.ReadVersion(m.start.MappingPath)
 	return err == nil && loaded != nil && now.Tag == loaded.Tag
+}
+
+// refuseEmpty is for users who move from the file into the store: nobody shall be let go
+// of because they are not there yet.
+func (m *mappings) refuseEmpty(ctx context.Context, cfg *config.Config) error {
+	found, err := m.store.MappedPage(ctx, 0, 1)
+	if err == nil && len(found) == 0 {
+		err = fmt.Errorf("%s: users: the store has no users yet, and everybody would be let go of: run presencebridge user import --mapping FILE with a mapping.yaml that lists them; to begin with nobody restart presencebridge", cfg.MappingPath)
+	}
+	return err
 }
 
 // afterWait returns the mapping as it is when a standby takes over, or as the files
@@ -83,6 +99,7 @@ func (m *mappings) afterWait(ctx context.Context) (*presence.Mapping, error) {
 func (m *mappings) of(ctx context.Context, cfg *config.Config, wayOut string) (*presence.Mapping, config.Faults, error) {
 	if cfg.Stored == nil {
 		m.inStore.Store(false)
+		m.count.Store(int64(len(cfg.Mapping.Users)))
 		return cfg.Mapping, nil, nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, mappingWait)
@@ -95,6 +112,7 @@ func (m *mappings) of(ctx context.Context, cfg *config.Config, wayOut string) (*
 		return nil, nil, fmt.Errorf("users in the store do not go with %s: %s\n%w", cfg.MappingPath, wayOut, faults.Errors())
 	}
 	m.inStore.Store(true)
+	m.count.Store(int64(len(mapping.Users)))
 	return mapping, faults, nil
 }
 

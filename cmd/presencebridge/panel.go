@@ -39,7 +39,7 @@ func openPanel(ctx context.Context, cfg config.Panel, b *bridge.Bridge, st *stor
 	t := &panelTable{db: db}
 	wake := make(chan struct{}, 1)
 	if cfg.Notify != "" {
-		t.listen = func(ctx context.Context) { hearPanel(ctx, at, cfg.Notify, wake, log) }
+		t.listen = func(ctx context.Context) { hearPanel(ctx, cfg, at, wake, log) }
 	}
 	c := panelConfig(cfg, flavor)
 	c.Wake, c.MayAct = wake, st.MayAct
@@ -105,11 +105,11 @@ func (t *panelTable) close() error {
 }
 
 // hearPanel wakes who reads whenever the panel says that something has changed.
-func hearPanel(ctx context.Context, at store.Server, channel string, wake chan<- struct{}, log *zap.Logger) {
+func hearPanel(ctx context.Context, cfg config.Panel, at store.Server, wake chan<- struct{}, log *zap.Logger) {
 	const pause = 10 * time.Second
 	told := false
 	for {
-		err := postgres.Listen(ctx, at, channel, func() {
+		err := postgres.Listen(ctx, at, cfg.Notify, func() {
 			select {
 			case wake <- struct{}{}:
 			default: // it will read anyway
@@ -123,7 +123,7 @@ func hearPanel(ctx context.Context, at store.Server, channel string, wake chan<-
 			level = zap.WarnLevel
 		}
 		told = true
-		log.Log(level, "the panel's NOTIFY is not heard, its table is read now and then; trying again", zap.String("channel", channel), zap.Error(err))
+		log.Log(level, "the panel's NOTIFY is not heard, its table is read now and then; trying again", zap.String("channel", cfg.Notify), zap.Error(panelAdvice(cfg, at, err)))
 		select {
 		case <-time.After(pause):
 		case <-ctx.Done():

@@ -1,14 +1,20 @@
 package main
 
 import (
+	"context"
 	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest/observer"
+
+	"github.com/presencebridge/presencebridge/config"
 	"github.com/presencebridge/presencebridge/pkg/pbxsim/pbxtest"
 	"github.com/presencebridge/presencebridge/pkg/store/servertest"
 )
@@ -233,4 +239,22 @@ func TestAColumnOfNumbersHoldsNobodyUp(t *testing.T) {
 		r.set("alice", "available", "")
 		p.row(alice, "1 ")
 	})
+}
+
+// A panel's database has settings of its own, and store.password_file is not among them.
+func TestARefusedListenerNamesTheSettingsOfThePanel(t *testing.T) {
+	at := servertest.Postgres(t).NewDatabase()
+	at.Password, at.Setting = func() string { return "wrong" }, "panel"
+	cfg := config.Panel{Table: "people", Notify: "people", Store: config.Store{Driver: "postgres", User: at.User}}
+	core, logged := observer.New(zap.WarnLevel)
+	ctx, cancel := context.WithCancel(t.Context())
+	var wait sync.WaitGroup
+	wait.Go(func() { hearPanel(ctx, cfg, at, make(chan struct{}), zap.New(core)) })
+	pbxtest.Eventually(t, patience, "a warning", func() bool { return logged.Len() > 0 })
+	cancel()
+	wait.Wait()
+	says := fmt.Sprint(logged.All()[0].ContextMap()["error"])
+	if !strings.Contains(says, "panel.password_file") || strings.Contains(says, "store.") {
+		t.Errorf("the warning says %q, and should name panel.password_file alone", says)
+	}
 }

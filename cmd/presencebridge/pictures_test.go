@@ -78,8 +78,8 @@ func takePictures(t *testing.T) {
 	} {
 		p.set(number, says[0], says[1], says[2])
 	}
-	h.choose("alice", `{"type": "away", "label": "At the dentist", "message": "Back at 11"}`)
-	h.choose("carol", `{"type": "training", "message": "Room 5"}`)
+	h.chooses("alice", `{"type": "away", "label": "At the dentist", "message": "Back at 11"}`)
+	h.chooses("carol", `{"type": "training", "message": "Room 5"}`)
 	for _, v := range views {
 		alice.do(chromedp.EmulateViewport(v.width, v.height))
 		alice.scheme(v.scheme)
@@ -93,8 +93,8 @@ func takePictures(t *testing.T) {
 	}
 }
 
-// choose sets a status over the API.
-func (r *running) choose(user, body string) {
+// chooses sets a status over the API.
+func (r *running) chooses(user, body string) {
 	r.t.Helper()
 	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPut, "http://bridge/api/v1/users/"+user+"/status", strings.NewReader(body))
 	if err != nil {

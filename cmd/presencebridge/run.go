@@ -22,8 +22,9 @@ func (m *Main) runCommand() *cobra.Command {
 		Use: "run", Short: "Run the bridge",
 		Long: `Run runs the bridge until SIGTERM or Ctrl-C, and logs to stderr. A PBX that is
 down does not keep it from starting: it waits for it. So it does where another
-bridge holds the store, and takes over when that one is gone for 8 s; with SQLite
-that is an error.
+bridge holds the store: it answers what is asked of it from there, changes
+nothing, and takes over when that one is gone for 8 s; with SQLite that is an
+error.
 
 SIGHUP makes it take over its files again; a saved mapping is taken over by
 itself. A file with a fault changes nothing and is logged.`,
@@ -95,7 +96,7 @@ func (m *Main) run(ctx context.Context) error {
 		}
 		return cfg, nil
 	}
-	wait := &standby{socket: cfg.Daemon.HTTP.Socket, log: log, notify: m.Notify, feed: m.feedWatchdog}
+	wait := &standby{config: cfg, load: load, log: log, notify: m.Notify, feed: m.feedWatchdog}
 	s, err := m.Open(ctx, setup{cfg, load, log, wait})
 	if err != nil && ctx.Err() != nil && wait.holder != "" {
 		log.Info("stopped while another bridge held the store")

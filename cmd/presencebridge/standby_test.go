@@ -6,26 +6,52 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"go.uber.org/zap"
 
 	"github.com/presencebridge/presencebridge/config"
+	"github.com/presencebridge/presencebridge/pkg/api"
 	"github.com/presencebridge/presencebridge/pkg/api/apitest"
+	"github.com/presencebridge/presencebridge/pkg/store"
+	"github.com/presencebridge/presencebridge/pkg/store/sqlite"
 )
 
 // newStandby is one whose watchdog does nothing.
 func newStandby(t *testing.T) (w *standby, s *told, socket string) {
 	t.Helper()
+	dir := writeConfig(t, plainDaemon, plainMapping)
+	load := func() (*config.Config, error) {
+		cfg, faults := config.Load(filepath.Join(dir, "presencebridge.yaml"), config.Overrides{})
+		return cfg, faults.Errors()
+	}
+	cfg, err := load()
+	if cfg == nil {
+		t.Fatal(err)
+	}
 	s, socket = &told{}, filepath.Join(folder(t), "s")
+	cfg.Daemon.HTTP.Socket = socket
 	idle := func(ctx context.Context, _ func(context.Context) error, _ *zap.Logger) { <-ctx.Done() }
-	return &standby{socket: socket, log: zap.NewNop(), notify: s.notify, feed: idle}, s, socket
+	return &standby{config: cfg, load: func() (*config.Config, error) { return cfg, nil }, log: zap.NewNop(), notify: s.notify, feed: idle}, s, socket
+}
+
+// somebodys is the store of another bridge, with nothing in it.
+func somebodys(t *testing.T) *store.Reads {
+	t.Helper()
+	st, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "db"), zap.NewNop())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = st.Close(context.Background(), true) })
+	return &st.Reads
 }
 
 func TestAStandbyTellsSystemdAndGivesTheSocketBack(t *testing.T) {
 	w, s, socket := newStandby(t)
+	from := somebodys(t)
 	for _, holder := range []string{"one", "two"} {
-		if err := w.wait(t.Context(), holder); err != nil {
+		if err := w.wait(t.Context(), holder, from); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -34,10 +60,27 @@ func TestAStandbyTellsSystemdAndGivesTheSocketBack(t *testing.T) {
 	if err != nil || is.Ready || !slices.Equal(is.Reasons, []string{"standby: two holds the store"}) {
 		t.Errorf("readiness %+v, %v", is, err)
 	}
-	if !w.end() {
+	if !w.takesOver() {
 		t.Error("nobody was waited for")
 	}
-	serve(t, apitest.New(), socket) // it is free
+	if is, err := c.readiness(t.Context()); err != nil || !slices.Equal(is.Reasons, []string{"standby: it is taking the store over from two"}) {
+		t.Errorf("readiness %+v, %v", is, err)
+	}
+	waits := make(chan error, 1)
+	servers := w.end()
+	go func() { waits <- dial(socket, "cli").get(t.Context(), "/api/v1/users", nil) }() // nobody serves, nobody is refused
+	ctx, cancel := context.WithCancel(t.Context())
+	var served sync.WaitGroup
+	served.Go(func() {
+		if err := servers[0].Run(ctx, api.New(apitest.New(), api.Options{})); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := <-waits; err != nil || len(servers) != 1 {
+		t.Errorf("%d servers, %v", len(servers), err)
+	}
+	cancel()
+	served.Wait()
 	want := []string{"STATUS=standby: one holds the store", "READY=1", "STATUS=standby: two holds the store", "STATUS="}
 	if got := s.list(); !slices.Equal(got, want) {
 		t.Errorf("systemd was told %q, want %q", got, want)
@@ -46,7 +89,7 @@ func TestAStandbyTellsSystemdAndGivesTheSocketBack(t *testing.T) {
 
 func TestABridgeThatFindsNobodyIsNoStandby(t *testing.T) {
 	w, s, _ := newStandby(t)
-	if w.end() || (*standby)(nil).end() || (*standby)(nil).waiting() != nil {
+	if w.takesOver() || w.end() != nil || (*standby)(nil).takesOver() || (*standby)(nil).end() != nil || (*standby)(nil).waiting() != nil {
 		t.Error("somebody was waited for")
 	}
 	if len(s.list()) > 0 {
@@ -57,7 +100,7 @@ func TestABridgeThatFindsNobodyIsNoStandby(t *testing.T) {
 func TestAStandbyWhoseSocketIsTakenSaysSo(t *testing.T) {
 	w, _, socket := newStandby(t)
 	serve(t, apitest.New(), socket)
-	if err := w.wait(t.Context(), "one"); err == nil || !strings.Contains(err.Error(), "another program") {
+	if err := w.wait(t.Context(), "one", somebodys(t)); err == nil || !strings.Contains(err.Error(), "another program") {
 		t.Errorf("wait = %v", err)
 	}
 }

@@ -157,11 +157,20 @@ func (m *Main) userPut(ctx context.Context, u *mappedUser, header http.Header, d
 	if err != nil {
 		return err
 	}
-	if err := c.doWith(ctx, http.MethodPut, mappedUserPath(u.ID), header, u, nil); err != nil {
+	answer, err := c.doWhole(ctx, http.MethodPut, mappedUserPath(u.ID), header, u, nil)
+	if err != nil {
 		return everyFault(err)
 	}
 	m.printf("The user %s is %s.\n", plain(u.ID), done)
+	m.printWarnings(answer.Values(api.WarningHeader))
 	return nil
+}
+
+// printWarnings prints what surprises, as check does.
+func (m *Main) printWarnings(says []string) {
+	for _, text := range says {
+		m.printf("warning: %s\n", plain(text))
+	}
 }
 
 // everyFault is a refusal with all its faults, one a line.

@@ -52,10 +52,12 @@ of that id, with that number and name. A user who is there gets the name. Nothin
 of the file is looked at.
 
 With --mapping it is a mapping.yaml that lists users, who move into the store as they
-stand there.`,
+stand there. While the bridge still has them from that file they wait in the store,
+exactly those of the last such import, until users: {from: store} stands in place of
+the list.`,
 		Example: `  presencebridge user import users.csv --dry-run
   presencebridge user import --freepbx users.csv
-  presencebridge user import --mapping mapping.yaml.old`,
+  presencebridge user import --mapping mapping.yaml`,
 		Args: takes(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
 			return m.userImport(c.Context(), args[0], o)
@@ -99,7 +101,21 @@ func (m *Main) userImport(ctx context.Context, name string, o importOptions) err
 		m.printf("Nothing has changed. An import would make it: ")
 	}
 	m.printf("%s added, %d changed, %d unchanged.\n", count(done.Added, "user", "users"), done.Changed, done.Unchanged)
+	m.printWarnings(done.Warnings)
+	if done.Unused {
+		m.printUnused(o.dry, done.Removed)
+	}
 	return nil
+}
+
+// printUnused says what to do with users in the store whom the bridge does not use.
+func (m *Main) printUnused(dry bool, removed int) {
+	if removed > 0 {
+		m.printf("%s of an import before are no longer among them.\n", count(removed, "user", "users"))
+	}
+	if !dry {
+		m.printf("They wait there: write users: {from: store} in mapping.yaml in place of the list.\n")
+	}
 }
 
 // readMapping reads the users of a mapping.yaml.

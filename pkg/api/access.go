@@ -31,6 +31,7 @@ func (s Scope) covers(need Scope) bool {
 // caller is who sent a request, and what that one may do.
 type caller struct {
 	by      string // for the history and the audit log
+	login   string // of this machine, who asks over the unix socket; "": it is not known, or another listener
 	scope   Scope
 	user    presence.UserID // whose status ScopeOwn may set
 	person  bool            // it is somebody who has signed in to the panel
@@ -45,12 +46,19 @@ type caller struct {
 }
 
 // actor is who did something, for the audit log. What a local program says of itself is
-// believed for a choice, and is no proof of who made a token.
+// believed for a choice, and is no proof of who made a token: the system says who runs it.
 func (c *caller) actor() string {
-	if c.person || c.revoked != nil || c.by == "cli" || c.by == "api local" {
+	if c.person || c.revoked != nil {
 		return c.by
 	}
-	return "local program as " + c.by
+	by := c.by
+	if by != "cli" && by != "api local" {
+		by = "local program as " + by
+	}
+	if c.login != "" {
+		by += " of " + c.login
+	}
+	return by
 }
 
 // access tells who sent a request, or refuses it with a Problem.
@@ -59,14 +67,14 @@ type access func(*http.Request) (caller, error)
 // local is the access of the unix socket. Whoever may open it may act for everybody,
 // so it is believed who asks.
 func local(r *http.Request) (caller, error) {
-	by := r.Header.Get(ByHeader)
-	if by == "" {
-		return caller{by: "api local", scope: ScopeAdmin}, nil
-	}
-	if !byWords.MatchString(by) {
+	c := caller{by: r.Header.Get(ByHeader), login: localUser(r.RemoteAddr), scope: ScopeAdmin}
+	switch {
+	case c.by == "":
+		c.by = "api local"
+	case !byWords.MatchString(c.by):
 		return caller{}, problem(http.StatusBadRequest, ByHeader+` is "cli", "panel NAME", "api NAME" or "integration NAME"; leave it out to be "api local".`)
 	}
-	return caller{by: by, scope: ScopeAdmin}, nil
+	return c, nil
 }
 
 // watcher is the access of those who watch the bridge: to health and metrics, and

@@ -69,7 +69,7 @@ type Invitation struct {
 }
 
 func (h *Handler) accountRoutes() map[string]methods {
-	if h.accounts == nil {
+	if h.accounts == nil && h.standby == nil {
 		return nil
 	}
 	return map[string]methods{

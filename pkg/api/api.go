@@ -26,11 +26,11 @@ import (
 // Bridge is what the API needs of the running bridge. Its methods may be called
 // from any goroutine.
 type Bridge interface {
-	// Users are those behind a user, or all, in the order of the mapping. ok is false
-	// where there is no such user.
-	Users(after presence.UserID) (users iter.Seq[bridge.User], ok bool)
+	// Users are those behind a user, or all, in the order of the mapping. The error is a
+	// *bridge.NearError where there is no such user. The last pair may be an error.
+	Users(ctx context.Context, after presence.UserID) (iter.Seq2[bridge.User, error], error)
 	Count() int // of users
-	User(id presence.UserID) (bridge.User, error)
+	User(ctx context.Context, id presence.UserID) (bridge.User, error)
 	// Choose returns once the choice is committed.
 	Choose(ctx context.Context, id presence.UserID, c bridge.Choice) (bridge.User, error)
 	// Settings are what the user has set for themself.
@@ -73,6 +73,7 @@ type Options struct {
 	Panel     Panel            // nil: the network serves the API alone
 	Accounts  Accounts         // of those who sign in to it; nil: nobody does
 	Rules     Rules            // nil: the rules of the mapping can be neither read nor changed
+	Standby   func() string    // says who acts instead, so that this one only answers; nil: this one acts
 	Now       func() time.Time // nil: time.Now
 	Heartbeat time.Duration    // of a silent event stream; 0: 15 s
 	Deadline  time.Duration    // of one call of the bridge; 0: 10 s
@@ -90,6 +91,7 @@ type Handler struct {
 	ruleSet    Rules
 	panel      Panel
 	accounts   Accounts
+	standby    func() string // nil: this bridge acts
 	log        *zap.Logger
 	now        func() time.Time
 	heartbeat  time.Duration
@@ -109,7 +111,7 @@ type Handler struct {
 // New returns the API of b.
 func New(b Bridge, o Options) *Handler {
 	h := &Handler{
-		bridge: b, tokens: o.Tokens, mapping: o.Mapping, ruleSet: o.Rules, panel: o.Panel, accounts: o.Accounts, log: o.Log, now: o.Now, heartbeat: o.Heartbeat, deadline: o.Deadline,
+		bridge: b, tokens: o.Tokens, mapping: o.Mapping, ruleSet: o.Rules, panel: o.Panel, accounts: o.Accounts, standby: o.Standby, log: o.Log, now: o.Now, heartbeat: o.Heartbeat, deadline: o.Deadline,
 		store: o.Store, version: o.Version, collectors: o.Collectors,
 		stop: make(chan struct{}),
 	}
@@ -168,14 +170,17 @@ func (h *Handler) routes() map[string]methods {
 		all["/api/v1/tokens/{name}"] = methods{"DELETE": {ScopeAdmin, h.revokeToken}}
 		all["/api/v1/audit"] = methods{"GET": {ScopeAdmin, h.audit}}
 	}
-	if h.mapping != nil {
+	if h.mapping != nil || h.standby != nil {
 		all["/api/v1/mapping/users"] = methods{"GET": {ScopeAdmin, h.listMapped}, "POST": {ScopeAdmin, h.importMapped}}
 		all["/api/v1/mapping/users/{id}"] = methods{
 			"GET": {ScopeAdmin, h.mapped}, "PUT": {ScopeAdmin, h.putMapped}, "DELETE": {ScopeAdmin, h.removeMapped},
 		}
 	}
-	if h.ruleSet != nil {
+	if h.ruleSet != nil || h.standby != nil {
 		maps.Copy(all, h.ruleRoutes())
+	}
+	if h.standby != nil {
+		h.onlyReads(all)
 	}
 	return all
 }
@@ -193,6 +198,9 @@ func (h *Handler) serve(routes map[string]methods, in access) http.Handler {
 	mux := http.NewServeMux()
 	handle := func(at string, answer func(w http.ResponseWriter, r *request) error) {
 		mux.HandleFunc(at, func(w http.ResponseWriter, r *http.Request) {
+			if h.standby != nil {
+				w.Header().Set(StandbyHeader, h.standby())
+			}
 			from, err := in(r)
 			if from.end != nil {
 				defer from.end()

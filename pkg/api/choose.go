@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -182,10 +183,47 @@ func object(most int64, w http.ResponseWriter, r *request, example string) (text
 	if !utf8.Valid(text) {
 		return nil, nil, problem(http.StatusBadRequest, "The body is not UTF-8; send it in that encoding.")
 	}
-	if err := json.Unmarshal(text, &fields); err != nil || fields == nil {
+	var read fieldMap
+	switch err := json.Unmarshal(text, &read); {
+	case errors.Is(err, errTooManyFields):
+		return nil, nil, problem(http.StatusUnprocessableEntity, fmt.Sprintf("The body has more than %d fields; send something like %s.", maxFields, example))
+	case err != nil || read == nil:
 		return nil, nil, problem(http.StatusBadRequest, "The body is not a JSON object; send something like "+example+".")
 	}
-	return text, fields, nil
+	return text, read, nil
+}
+
+// maxFields is more than any request takes.
+const maxFields = 64
+
+var errTooManyFields = errors.New("too many fields")
+
+// fieldMap is an object of which no more is read than a request may have: millions of
+// fields would take many times the length of the body. Of equal names the last one counts.
+type fieldMap map[string]json.RawMessage
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (f *fieldMap) UnmarshalJSON(text []byte) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	if begin, err := d.Token(); err != nil || begin != json.Delim('{') {
+		return errors.Join(err, errors.New("no object"))
+	}
+	*f = fieldMap{}
+	for n := 0; d.More(); n++ {
+		if n == maxFields {
+			return errTooManyFields
+		}
+		name, err := d.Token()
+		if err != nil {
+			return err
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return err
+		}
+		(*f)[name.(string)] = value // valid JSON has nothing else there
+	}
+	return nil
 }
 
 const exampleChoice = `{"type": "lunch", "message": "Back at 2", "until": null}`

@@ -29,5 +29,5 @@ func (h *Handler) Served() map[string]Scope {
 func (s *Server) RunHurried(ctx context.Context, h *Handler, wait time.Duration) error {
 	most := standardLimits()
 	most.header, most.request = wait, wait
-	return s.run(ctx, h, most)
+	return s.run(ctx, h, s.listener, most)
 }

@@ -23,7 +23,9 @@ func (h *Handler) history(w http.ResponseWriter, r *request) error {
 }
 
 func (h *Handler) answerHistory(w http.ResponseWriter, r *request, user presence.UserID) error {
-	if err := h.impossible(user); err != nil {
+	ctx, cancel := h.call(r)
+	defer cancel()
+	if err := h.impossible(ctx, user); err != nil {
 		return err
 	}
 	q, err := linesOf(r.URL.Query())
@@ -31,8 +33,6 @@ func (h *Handler) answerHistory(w http.ResponseWriter, r *request, user presence
 		return err
 	}
 	q.User = user
-	ctx, cancel := h.call(r)
-	defer cancel()
 	entries, err := h.bridge.History(ctx, q)
 	if err != nil {
 		return err
@@ -43,7 +43,7 @@ func (h *Handler) answerHistory(w http.ResponseWriter, r *request, user presence
 		if err != nil {
 			return err
 		}
-		if _, err := h.bridge.User(user); err != nil && len(known) == 0 {
+		if _, err := h.bridge.User(ctx, user); err != nil && len(known) == 0 {
 			return err
 		}
 	}

@@ -18,7 +18,7 @@ import (
 
 // Mapping is the users of the mapping, where they are kept in the store. Its methods
 // may be called from any goroutine. Each is ErrUsersElsewhere where they are not kept
-// there.
+// there, but for an import.
 type Mapping interface {
 	// Page returns at most limit users behind a position; 0: from the first.
 	Page(ctx context.Context, after int64, limit int) ([]store.Mapped, error)
@@ -41,6 +41,7 @@ type UserChange struct {
 	Put    []Definition      // a user with such an id is replaced
 	Remove []presence.UserID // each has to be there
 	New    bool              // the users of Put must not be there
+	Import bool              // may be of users whom nobody uses yet, since they stand in mapping.yaml; such an import replaces another
 	DryRun bool              // only tell what would happen
 	Match  []string          // the values of If-Match, for a change of one user; nil: whatever is there
 	By     string
@@ -66,8 +67,17 @@ type UserChanges struct {
 	Added     int `json:"added"`
 	Changed   int `json:"changed"`
 	Unchanged int `json:"unchanged"`
-	Removed   int `json:"-"`
+	Removed   int `json:"removed,omitempty"` // of an import: those of another one before it that was not used either
+
+	// Unused says that the users wait in the store for a mapping.yaml that takes them from there.
+	Unused bool `json:"unused,omitempty"`
+
+	// Warnings are what surprises about who was put, one sentence each.
+	Warnings []string `json:"warnings,omitempty"`
 }
+
+// WarningHeader says what surprises about a user who was put, once for each sentence.
+const WarningHeader = "X-Presencebridge-Warning"
 
 // UserFaults are what is wrong about users, one sentence each.
 type UserFaults []string
@@ -76,7 +86,7 @@ func (f UserFaults) Error() string { return strings.Join(f, "\n") }
 
 // Errors of a Mapping.
 var (
-	ErrUsersElsewhere = errors.New("the users stand in mapping.yaml: change them there, or write users: {from: store} in place of the list and import them")
+	ErrUsersElsewhere = errors.New("the users stand in mapping.yaml: change them there, or move them into the store with presencebridge user import --mapping FILE and write users: {from: store} in place of the list")
 	ErrUserExists     = errors.New("there is a user of that id already: change that one, or take another id")
 	ErrUserDiffers    = errors.New("somebody has changed or removed the user meanwhile: read the user again, and repeat the change if it is still wanted")
 	ErrUncertain      = errors.New("the store did not say whether it took the change, so it is not known whether it was done: look with presencebridge user list, then try again")
@@ -150,7 +160,7 @@ func (h *Handler) listMapped(w http.ResponseWriter, r *request) error {
 }
 
 func (h *Handler) mapped(w http.ResponseWriter, r *request) error {
-	if err := h.impossible(userID(r)); err != nil {
+	if err := h.impossible(r.Context(), userID(r)); err != nil {
 		return err
 	}
 	ctx, cancel := h.call(r)
@@ -180,6 +190,9 @@ func (h *Handler) putMapped(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
+	for _, says := range done.Warnings {
+		w.Header().Add(WarningHeader, says)
+	}
 	status := http.StatusOK
 	if done.Added > 0 {
 		status = http.StatusCreated
@@ -204,7 +217,7 @@ func (h *Handler) importMapped(w http.ResponseWriter, r *request) error {
 	}
 	var users importList[json.RawMessage]
 	var lines importList[int]
-	change := &UserChange{By: r.from.actor()}
+	change := &UserChange{Import: true, By: r.from.actor()}
 	if err := errors.Join(
 		field(fields, "users", &users, "a list of at most 200000 users; import more in pieces"),
 		field(fields, "lines", &lines, "a list of numbers, one for each user"),

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"reflect"
 	"strings"
 	"testing"
@@ -83,7 +84,7 @@ func TestAChangeOfUsersIsHandedOnAsItWasSent(t *testing.T) {
 		{"an unknown key is for the mapping to refuse", "PUT", mapped + "/x", `{"Name":"x"}`, api.UserChange{Put: []api.Definition{{ID: "x", JSON: `{"id":"x","Name":"x"}`}}}},
 		{"a removal", "DELETE", mapped + "/bob", "", api.UserChange{Remove: []presence.UserID{"bob"}}},
 		{"an import", "POST", mapped, `{"users":[` + zoe + `,[1],{"name":"x"}],"dry_run":true,"lines":[7,-8,9]}`,
-			api.UserChange{DryRun: true, Put: []api.Definition{{ID: "zoe", JSON: zoe, Line: 7}, {JSON: `[1]`}, {JSON: `{"name":"x"}`, Line: 9}}}},
+			api.UserChange{Import: true, DryRun: true, Put: []api.Definition{{ID: "zoe", JSON: zoe, Line: 7}, {JSON: `[1]`}, {JSON: `{"name":"x"}`, Line: 9}}}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			m := apitest.NewMapping()
@@ -184,5 +185,24 @@ func TestWithoutAMappingThereAreNoSuchRoutes(t *testing.T) {
 	m.Err = errors.New("secret details")
 	if w := do(handlerOf(apitest.New(), m), request("GET", mapped, "")); w.Code != http.StatusInternalServerError || strings.Contains(w.Body.String(), "secret") {
 		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// An object is bounded by its length, and a short field takes a hundred times its own in memory.
+func TestABodyOfMillionsOfFieldsIsNotRead(t *testing.T) {
+	var body strings.Builder
+	body.WriteString(`{"users":[]`)
+	for i := range 200_000 {
+		fmt.Fprintf(&body, `,"%d":0`, i)
+	}
+	body.WriteString("}")
+	h := handlerOf(apitest.New(), apitest.NewMapping())
+	var w *httptest.ResponseRecorder
+	allocated := testing.AllocsPerRun(1, func() { w = do(h, request("POST", mapped, body.String())) })
+	if w.Code != http.StatusUnprocessableEntity || !strings.Contains(w.Body.String(), "more than 64 fields") {
+		t.Errorf("%d %.200s", w.Code, w.Body)
+	}
+	if allocated > 2000 {
+		t.Errorf("%.0f allocations", allocated)
 	}
 }

@@ -62,6 +62,7 @@ func (s scrape) Collect(to chan<- prometheus.Metric) {
 	f, pbxs := b.Figures(), b.PBXs()
 	m.gauge("build_info", "Always 1; the label is the version that runs.", 1, "version", s.h.version)
 	m.gauge("ready", "Whether every PBX is ready and the store can be written, as /readyz tells.", truth(len(b.NotReady()) == 0))
+	m.gauge("standby", "Whether another bridge holds the store and this one only answers.", truth(s.h.standby != nil))
 	m.gauge("users", "Users in the mapping.", float64(b.Count()))
 	m.reloads(b.Reloads())
 	m.decisions(&f)

@@ -34,12 +34,14 @@ func ListenNetwork(ctx context.Context, n Network, log *zap.Logger) (*Server, er
 	if err != nil {
 		return nil, err
 	}
+	bottom := l.Listener.(*net.TCPListener)
+	var top net.Listener = l
 	if n.CertFile != "" {
-		l = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.get})
+		top = tls.NewListener(l, &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: certificate.get})
 	}
 	// A quarter of the connections is left for who asks, however many listen with one token.
 	streams := max(1, n.MaxConnections-n.MaxConnections/4)
-	return &Server{listener: l, log: log, view: func(h *Handler) http.Handler { return h.network(streams) }}, nil
+	return &Server{listener: top, bottom: bottom, log: log, view: func(h *Handler) http.Handler { return h.network(streams) }}, nil
 }
 
 // healthConnections is enough for those who watch a bridge.
@@ -52,10 +54,10 @@ func ListenHealth(ctx context.Context, address string, log *zap.Logger) (*Server
 	if err != nil {
 		return nil, err
 	}
-	return &Server{listener: l, log: log, view: (*Handler).health}, nil
+	return &Server{listener: l, bottom: l.Listener.(*net.TCPListener), log: log, view: (*Handler).health}, nil
 }
 
-func listenTCP(ctx context.Context, setting, address string, most int, hint string, log *zap.Logger) (net.Listener, error) {
+func listenTCP(ctx context.Context, setting, address string, most int, hint string, log *zap.Logger) (*bounded, error) {
 	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if errors.Is(err, fs.ErrPermission) {
 		return nil, fmt.Errorf("%s: %w: choose a port above 1023, and let a proxy or a firewall lead there from a lower one", setting, err)

@@ -9,19 +9,38 @@ import (
 
 // peer says which process is at the other end of a unix socket, " (process 42)".
 func peer(c net.Conn) string {
+	cred := credentials(c)
+	if cred == nil {
+		return ""
+	}
+	return fmt.Sprintf(" (process %d)", cred.Pid)
+}
+
+// peerUser is the id of the user who has opened the other end of a unix socket. ok is false
+// where that is not known.
+func peerUser(c net.Conn) (uid uint32, ok bool) {
+	cred := credentials(c)
+	if cred == nil {
+		return 0, false
+	}
+	return cred.Uid, true
+}
+
+// credentials are those of unix(7), as of when the other end connected; nil: there are none.
+func credentials(c net.Conn) *unix.Ucred {
 	u, ok := c.(*net.UnixConn)
 	if !ok {
-		return ""
+		return nil
 	}
 	raw, err := u.SyscallConn()
 	if err != nil {
-		return ""
+		return nil
 	}
 	var cred *unix.Ucred
 	if err := raw.Control(func(fd uintptr) {
 		cred, err = unix.GetsockoptUcred(int(fd), unix.SOL_SOCKET, unix.SO_PEERCRED)
-	}); err != nil || cred == nil {
-		return ""
+	}); err != nil {
+		return nil
 	}
-	return fmt.Sprintf(" (process %d)", cred.Pid)
+	return cred
 }

@@ -56,6 +56,8 @@ func problemOf(err error) (p *Problem, ok bool) {
 		p = problem(http.StatusUnprocessableEntity, sentence(err))
 	case errors.Is(err, bridge.ErrUnsaved):
 		p = problem(http.StatusServiceUnavailable, "The bridge cannot write its store, so nothing was changed; look at its log and free the disk or repair the database, then try again.")
+	case errors.Is(err, bridge.ErrUnread):
+		p = problem(http.StatusServiceUnavailable, "The store cannot be read now, and this bridge is a standby that knows nothing else; ask the other bridge, or try again.")
 	case errors.Is(err, bridge.ErrPending):
 		p = problem(http.StatusServiceUnavailable, sentence(err)+" Look at GET /readyz and at the user before you try again.")
 	case errors.Is(err, bridge.ErrStopping):

@@ -34,6 +34,7 @@ const (
 // Server serves the API at one listener.
 type Server struct {
 	listener net.Listener
+	bottom   deadliner // of listener
 	log      *zap.Logger
 	view     func(*Handler) http.Handler // what is served here, and to whom
 }
@@ -55,7 +56,7 @@ func Listen(ctx context.Context, path string, logger *zap.Logger) (*Server, erro
 		}
 		logger.Warn("socket not given to its group, so only the bridge's own user can use it; add that user to the group", zap.String("group", Group), zap.Error(err))
 	}
-	return &Server{listener: l, log: logger, view: func(h *Handler) http.Handler { return h }}, nil
+	return &Server{listener: identified{l}, bottom: l.(*net.UnixListener), log: logger, view: func(h *Handler) http.Handler { return h }}, nil
 }
 
 // makeWay makes sure that path can be listened on.
@@ -132,10 +133,30 @@ const maxHeader = 16<<10 - 4<<10
 
 // Run serves h until ctx ends, lets requests under way end, and removes the socket.
 func (s *Server) Run(ctx context.Context, h *Handler) error {
-	return s.run(ctx, h, standardLimits())
+	return s.run(ctx, h, s.listener, standardLimits())
 }
 
-func (s *Server) run(ctx context.Context, h *Handler, most limits) error {
+// RunFirst is Run, but keeps the listener: who connects between two runs waits for the
+// second. An error that is not nil means that there can be none.
+func (s *Server) RunFirst(ctx context.Context, h *Handler) error {
+	if err := s.run(ctx, h, lent{s.listener, s.bottom}, standardLimits()); err != nil {
+		return err
+	}
+	return s.bottom.SetDeadline(time.Time{})
+}
+
+// deadliner is a listener whose Accept can be called off.
+type deadliner interface{ SetDeadline(t time.Time) error }
+
+// lent is a listener that whoever closes it has given back.
+type lent struct {
+	net.Listener
+	bottom deadliner
+}
+
+func (l lent) Close() error { return l.bottom.SetDeadline(time.Unix(1, 0)) }
+
+func (s *Server) run(ctx context.Context, h *Handler, l net.Listener, most limits) error {
 	server := &http.Server{
 		Handler:           s.view(h),
 		ReadHeaderTimeout: most.header,
@@ -153,7 +174,7 @@ func (s *Server) run(ctx context.Context, h *Handler, most limits) error {
 	server.Protocols.SetHTTP1(true)
 	server.RegisterOnShutdown(h.EndStreams)
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(s.listener) }()
+	go func() { served <- server.Serve(l) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve on %s: %w", s.listener.Addr(), err)

@@ -93,7 +93,7 @@ func TestARequestThatDoesNotEndIsCut(t *testing.T) {
 	done := make(chan error, 1)
 	most := standardLimits()
 	most.shutdown = time.Millisecond
-	go func() { done <- s.run(ctx, New(b, Options{}), most) }()
+	go func() { done <- s.run(ctx, New(b, Options{}), s.listener, most) }()
 	asked := make(chan error, 1)
 	go func() {
 		answer, err := client(path).Post("http://bridge/api/v1/reload", "", nil)

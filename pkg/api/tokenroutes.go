@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -89,14 +90,14 @@ func (h *Handler) tokenAsked(w http.ResponseWriter, r *request) (t store.Token, 
 	if expires != nil {
 		t.Expires = expires.UTC().Truncate(time.Microsecond)
 	}
-	return t, h.sensible(&t)
+	return t, h.sensible(r.Context(), &t)
 }
 
 // mostYears keeps times to years that can be written and read again.
 const mostYears = 10
 
 // sensible tells what is wrong about a token that shall be made.
-func (h *Handler) sensible(t *store.Token) error {
+func (h *Handler) sensible(ctx context.Context, t *store.Token) error {
 	refuse := func(what string) error { return problem(http.StatusUnprocessableEntity, what) }
 	switch own := t.Scope == string(ScopeOwn); {
 	case !tokenName.MatchString(t.Name):
@@ -114,7 +115,7 @@ func (h *Handler) sensible(t *store.Token) error {
 	case t.Expires.After(h.now().AddDate(mostYears, 0, 0)):
 		return refuse(fmt.Sprintf("expires is more than %d years ahead; leave it out, so that the token never ends.", mostYears))
 	case own:
-		_, err := h.bridge.User(t.User)
+		_, err := h.bridge.User(ctx, t.User)
 		return err
 	}
 	return nil

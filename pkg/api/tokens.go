@@ -54,6 +54,7 @@ type Tokens struct {
 	// nil: there is none. Set it before the first request.
 	MayAct func() error
 
+	follow   bool          // another bridge writes the tokens
 	refused  atomic.Uint64 // requests whose token was refused
 	cutSince atomic.Int64  // since when MayAct has said no, in nanoseconds; 0: it does not
 	under    underWay
@@ -62,7 +63,8 @@ type Tokens struct {
 
 	mu     sync.Mutex
 	byHash map[string]*grant
-	failed peers // sign-ins, by where they came from
+	failed peers     // sign-ins, by where they came from
+	read   time.Time // when byHash was read, with follow; zero: never
 }
 
 // grant is a token that somebody has.
@@ -76,13 +78,7 @@ type grant struct {
 
 // OpenTokens reads the tokens. log may be nil, now too.
 func OpenTokens(ctx context.Context, s Store, log *zap.Logger, now func() time.Time) (*Tokens, error) {
-	t := &Tokens{store: s, log: log, now: now, byHash: map[string]*grant{}, failed: peers{}}
-	if t.log == nil {
-		t.log = zap.NewNop()
-	}
-	if t.now == nil {
-		t.now = time.Now
-	}
+	t := newTokens(s, log, now)
 	list, err := s.Tokens(ctx)
 	if err != nil {
 		return nil, err
@@ -93,12 +89,27 @@ func OpenTokens(ctx context.Context, s Store, log *zap.Logger, now func() time.T
 	return t, nil
 }
 
+func newTokens(s Store, log *zap.Logger, now func() time.Time) *Tokens {
+	t := &Tokens{store: s, log: log, now: now, byHash: map[string]*grant{}, failed: peers{}}
+	if t.log == nil {
+		t.log = zap.NewNop()
+	}
+	if t.now == nil {
+		t.now = time.Now
+	}
+	return t
+}
+
 func newGrant(token store.Token) *grant {
 	return &grant{Token: token, written: token.Used, revoked: make(chan struct{})}
 }
 
-// Run writes when tokens were last used, until ctx ends.
+// Run writes when tokens were last used, or reads which there are, until ctx ends.
 func (t *Tokens) Run(ctx context.Context) {
+	if t.follow {
+		t.runFollowing(ctx)
+		return
+	}
 	tick := time.NewTicker(usedEvery)
 	defer tick.Stop()
 	for {
@@ -158,9 +169,10 @@ func (t *Tokens) writeUsed(ctx context.Context) {
 // access is the access of the network: by a token.
 func (t *Tokens) access(r *http.Request) (caller, error) {
 	if since := t.cutSince.Load(); since != 0 && t.now().Sub(time.Unix(0, since)) > cutOff {
-		p := problem(http.StatusServiceUnavailable, "This bridge is cut off from its store, so that it is not known which tokens are good; ask the other bridge, or try again.")
-		p.headers = http.Header{"Retry-After": {"60"}, "Connection": {"close"}}
-		return caller{}, p
+		return caller{}, unsure()
+	}
+	if t.stale() {
+		return caller{}, unsure()
 	}
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if !strings.EqualFold(scheme, "Bearer") {
@@ -183,6 +195,13 @@ func (t *Tokens) access(r *http.Request) (caller, error) {
 		by: "api " + g.Name, scope: Scope(g.Scope), user: g.User, expires: g.Expires, revoked: g.revoked,
 		end: end, stream: func() func() { end(); return t.under.stream(g) },
 	}, nil
+}
+
+// unsure refuses everybody.
+func unsure() error {
+	p := problem(http.StatusServiceUnavailable, "This bridge is cut off from its store, so that it is not known which tokens are good; ask the other bridge, or try again.")
+	p.headers = http.Header{"Retry-After": {"60"}, "Connection": {"close"}}
+	return p
 }
 
 // use finds the token of a hash, nil if there is none, and counts a request with it.

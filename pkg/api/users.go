@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
@@ -34,12 +35,20 @@ func (h *Handler) users(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	all, ok := h.bridge.Users(presence.UserID(q.Get("cursor")))
-	if !ok {
+	ctx, cancel := h.call(r)
+	defer cancel()
+	all, err := h.bridge.Users(ctx, presence.UserID(q.Get("cursor")))
+	switch {
+	case errors.Is(err, bridge.ErrNoUser):
 		return problem(http.StatusBadRequest, "The cursor is of a user that is no longer there; start again without cursor.")
+	case err != nil:
+		return err
 	}
 	var page []bridge.User
-	for u := range all {
+	for u, err := range all {
+		if err != nil {
+			return err
+		}
 		if !keep(&u) {
 			continue
 		}
@@ -96,11 +105,11 @@ func userID(r *request) presence.UserID { return presence.UserID(r.PathValue("id
 
 // impossible is the error for an id that no user can have, and that some databases
 // refuse to be asked for.
-func (h *Handler) impossible(id presence.UserID) error {
+func (h *Handler) impossible(ctx context.Context, id presence.UserID) error {
 	if storable(string(id)) {
 		return nil
 	}
-	_, err := h.bridge.User(id)
+	_, err := h.bridge.User(ctx, id)
 	return err
 }
 
@@ -108,7 +117,9 @@ func (h *Handler) impossible(id presence.UserID) error {
 func storable(text string) bool { return utf8.ValidString(text) && !strings.ContainsRune(text, 0) }
 
 func (h *Handler) user(w http.ResponseWriter, r *request) error {
-	u, err := h.bridge.User(userID(r))
+	ctx, cancel := h.call(r)
+	defer cancel()
+	u, err := h.bridge.User(ctx, userID(r))
 	if err != nil {
 		return err
 	}

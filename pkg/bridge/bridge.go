@@ -26,6 +26,7 @@ type Store interface {
 	Save(ctx context.Context, b *store.Batch) error
 	History(ctx context.Context, q store.Query) ([]store.Entry, error)
 	Prune(ctx context.Context, before time.Time) (int64, error)
+	Forget(ctx context.Context, users []presence.UserID) error // all of them, or none
 	Close(ctx context.Context, clean bool) error
 }
 
@@ -43,7 +44,7 @@ type Options struct {
 	Store       Store // Run closes it
 	Log         *zap.Logger
 	Now         func() time.Time // nil: time.Now
-	History     time.Duration    // how long history is kept; 0: for ever
+	History     time.Duration    // how long history is kept, and users whom the mapping lacks; 0: for ever
 	SaveTimeout time.Duration    // of one commit; 0: 5 s
 	ExpiryWait  time.Duration    // how long return times that passed while the bridge was down wait for a PBX; 0: 30 s
 	AcceptWait  time.Duration    // how long a choice waits for its commit; 0: 5 s
@@ -258,7 +259,7 @@ func (b *Bridge) connect(ctx context.Context, p *pbx) {
 	}
 }
 
-// janitor prunes the history once an hour.
+// janitor prunes the history once an hour, and forgets who has left.
 func (b *Bridge) janitor(ctx context.Context) {
 	if b.opt.History == 0 {
 		return
@@ -273,6 +274,7 @@ func (b *Bridge) janitor(ctx context.Context) {
 		case n > 0:
 			b.log.Info("old history removed", zap.Int64("entries", n))
 		}
+		b.forget(ctx, b.opt.Now().Add(-b.opt.History))
 		select {
 		case <-ctx.Done():
 			return

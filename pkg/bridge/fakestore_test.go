@@ -153,6 +153,18 @@ func (s *fakeStore) Prune(_ context.Context, before time.Time) (int64, error) {
 	return int64(len(s.pruned)), s.fail
 }
 
+func (s *fakeStore) Forget(_ context.Context, users []presence.UserID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, id := range users {
+		if s.fail == nil {
+			delete(s.users, id)
+			delete(s.own, id)
+		}
+	}
+	return s.fail
+}
+
 func (s *fakeStore) Close(_ context.Context, clean bool) error {
 	s.mu.Lock()
 	stall := s.closeStall

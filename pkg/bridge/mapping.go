@@ -101,6 +101,11 @@ func (b *Bridge) apply(m *presence.Mapping) {
 			b.dismiss(u, now)
 		}
 	}
+	for _, u := range b.parked {
+		if u.view.Leave(now) {
+			b.saver.touch(u, b.lately())
+		}
+	}
 	order := make([]*user, len(m.Users))
 	for i := range m.Users {
 		order[i] = b.users[m.Users[i].ID]

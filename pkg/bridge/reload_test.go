@@ -2,6 +2,8 @@ package bridge
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -295,4 +297,68 @@ func TestAfterTheEndEverythingIsRefused(t *testing.T) {
 			t.Errorf("Choose = %v", err)
 		}
 	})
+}
+
+func TestWhoLeftIsForgottenWithTheHistory(t *testing.T) {
+	const day = 24 * time.Hour
+	inWorld(t, []string{"alice 1001", "bob 1002", "carol 1003"}, func(t *testing.T, w *world) {
+		w.opt.History = 30 * day
+		w.restart()
+		for _, number := range []string{"1001", "1002", "1003"} {
+			w.press(number, lunch)
+		}
+		w.reload(mappingOf(statuses(), "alice 1001"))
+		pass(20 * day)
+		w.reload(mappingOf(statuses(), "alice 1001", "carol 1003")) // who comes back has not left
+		w.reload(mappingOf(statuses(), "alice 1001"))
+		w.restart() // nor does a start count anew
+		pass(9 * day)
+		w.wantStored(t, "alice", "bob", "carol")
+		w.store.set(func() { w.store.fail = errors.New("disk full") })
+		pass(2 * day)
+		w.store.set(func() { w.store.fail = nil })
+		w.wantStored(t, "alice", "bob", "carol")
+		if !w.logged("users who have left the mapping are not removed from the store, trying again in an hour") {
+			t.Error("nobody is told")
+		}
+		pass(2 * time.Hour)
+		w.wantStored(t, "alice", "carol")
+		pass(20 * day)
+		w.wantStored(t, "alice")
+
+		w.reload(mappingOf(statuses(), "alice 1001", "bob 1004")) // a new one
+		w.want("bob", "")
+		w.press("1004", dnd)
+		w.want("bob", "dnd")
+		w.wantStored(t, "alice", "bob")
+	})
+}
+
+func TestWhoLeftWhileTheBridgeWasDownIsForgottenToo(t *testing.T) {
+	for _, history := range []time.Duration{0, 24 * time.Hour} {
+		inWorld(t, []string{"alice 1001", "bob 1002"}, func(t *testing.T, w *world) {
+			w.opt.History = history
+			w.press("1002", lunch)
+			w.mapping = mappingOf(statuses(), "alice 1001")
+			w.restart()
+			pass(23 * time.Hour)
+			w.wantStored(t, "alice", "bob")
+			pass(3 * time.Hour)
+			if history == 0 { // for ever
+				w.wantStored(t, "alice", "bob")
+			} else {
+				w.wantStored(t, "alice")
+			}
+		})
+	}
+}
+
+// wantStored compares who is in the store.
+func (w *world) wantStored(t *testing.T, ids ...presence.UserID) {
+	t.Helper()
+	var have []presence.UserID
+	w.store.set(func() { have = slices.Sorted(maps.Keys(w.store.users)) })
+	if !slices.Equal(have, ids) {
+		t.Errorf("the store has %v, want %v", have, ids)
+	}
 }

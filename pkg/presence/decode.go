@@ -75,6 +75,7 @@ func (r *Reader) view(v *View) {
 	if r.is(`,"label":`) {
 		v.Label = r.label()
 	}
+	v.Gone = r.optional(`,"gone":`)
 	r.must(`,"default":`)
 	v.Default = r.whole()
 	if r.must(`,"extensions":`); !r.is("null") {

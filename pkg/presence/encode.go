@@ -38,6 +38,7 @@ func (v *View) AppendJSON(b []byte) []byte {
 	if v.Label != nil {
 		b = v.Label.append(append(b, `,"label":`...))
 	}
+	b = nonZero(b, `,"gone":`, v.Gone)
 	b = strconv.AppendInt(append(b, `,"default":`...), int64(v.Default), 10)
 	b = append(b, `,"extensions":`...)
 	if v.Extensions == nil {

@@ -402,3 +402,13 @@ func (v *View) Wake(now Time, heard func(pbx string) Time) {
 	}
 	v.Due = now
 }
+
+// Leave notes that the mapping lacks the user, until it is Reloaded with rules. It tells
+// whether that is new.
+func (v *View) Leave(now Time) bool {
+	if !v.Gone.IsZero() {
+		return false
+	}
+	v.Gone = now
+	return true
+}

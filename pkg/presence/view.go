@@ -23,6 +23,7 @@ type View struct {
 	Out        Time        `json:"out,omitzero"` // since when the user has no page open; zero: they have one, or nobody tells
 	Hold       *Hold       `json:"hold,omitempty"`
 	Label      *Label      `json:"label,omitempty"` // of choices, the newest first; nil: none has one
+	Gone       Time        `json:"gone,omitzero"`   // since when the mapping lacks the user; zero: it does not
 	Default    int         `json:"default"`         // as Rules.Default
 	Extensions []Extension `json:"extensions"`      // as Rules.Extensions, same order
 

@@ -252,6 +252,8 @@ func (s *step) due() (next Time) {
 // under way is still awaited.
 func (s *step) reload() {
 	s.free = true
+	s.fx.Durable = s.fx.Durable || !s.v.Gone.IsZero()
+	s.v.Gone = Time{}
 	if s.v.Later == nil { // else it shows what phones said before
 		s.by = cmp.Or(s.in.By, ByReload)
 	}

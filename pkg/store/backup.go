@@ -96,7 +96,7 @@ func (r *Reader) Backup(ctx context.Context, w io.Writer, made time.Time, p Prog
 	if errors.As(err, &output) {
 		return b, output
 	}
-	return b, (&SQL{dialect: r.dialect}).fail(ctx, "backup", err)
+	return b, (&Reads{dialect: r.dialect}).fail(ctx, "backup", err)
 }
 
 func (r *Reader) backup(ctx context.Context, tx *sql.Tx, w *backupWriter, b *Backup, p Progress) error {

@@ -25,12 +25,16 @@ type Lease struct {
 	Holder string        // who we are, for the others' messages
 	Term   time.Duration // 0: 8 s
 
-	// Waiting is told who has the store, and again when that changes. Its error ends
-	// the wait. nil: ErrInUse instead of a wait.
-	Waiting func(ctx context.Context, holder string) error
+	// Waiting is told who has the store, and again when that changes, with what may be
+	// read of it until Open returns an error or the store is closed. It must not keep the
+	// wait up; its error ends it. nil: ErrInUse instead of a wait.
+	Waiting Waiting
 	// Retry tells whether an error may pass while this bridge waits. nil: none does.
 	Retry func(error) bool
 }
+
+// Waiting is told by an Open that waits: see Lease.
+type Waiting func(ctx context.Context, holder string, from *Reads) error
 
 const (
 	defaultTerm  = 8 * time.Second
@@ -58,6 +62,7 @@ type standing struct {
 type lease struct {
 	Lease
 	dialect *Dialect
+	reads   *Reads
 	log     *zap.Logger
 	token   int64
 	stop    context.CancelFunc
@@ -88,7 +93,7 @@ func (l *lease) acquire(ctx context.Context) error {
 			}
 		} else if l.Waiting != nil && told != seen.holder {
 			told = seen.holder
-			if err := l.Waiting(ctx, told); err != nil {
+			if err := l.Waiting(ctx, told, l.reads); err != nil {
 				return err
 			}
 		}

@@ -46,10 +46,10 @@ func (s *SQL) Load(ctx context.Context) (State, error) {
 }
 
 // History returns entries, newest first.
-func (s *SQL) History(ctx context.Context, q Query) ([]Entry, error) {
+func (r *Reads) History(ctx context.Context, q Query) ([]Entry, error) {
 	text, args := q.sql(`SELECT id, user_id, at, type, name, base, message, since, until, set_by, rule, version, label FROM history`, "set_by")
 	var entries []Entry
-	err := s.each(ctx, func(scan scanner) error {
+	err := r.each(ctx, func(scan scanner) error {
 		var e Entry
 		err := scan(&e.ID, &e.User, (*timeColumn)(&e.At), &e.Type, &e.Name, &e.Base, &e.Message,
 			(*timeColumn)(&e.Since), (*timeColumn)(&e.Until), &e.By, &e.Rule, &e.Version, &e.Label)
@@ -60,7 +60,7 @@ func (s *SQL) History(ctx context.Context, q Query) ([]Entry, error) {
 		return nil
 	}, text, args...)
 	if err != nil {
-		return nil, s.fail(ctx, "history", err)
+		return nil, r.fail(ctx, "history", err)
 	}
 	return entries, nil
 }
@@ -69,8 +69,8 @@ func (s *SQL) History(ctx context.Context, q Query) ([]Entry, error) {
 type scanner func(columns ...any) error
 
 // each calls row for every row that a query finds.
-func (s *SQL) each(ctx context.Context, row func(scanner) error, query string, args ...any) error {
-	rows, err := s.read.QueryContext(ctx, s.dialect.bind(query), args...)
+func (r *Reads) each(ctx context.Context, row func(scanner) error, query string, args ...any) error {
+	rows, err := r.read.QueryContext(ctx, r.dialect.bind(query), args...)
 	if err != nil {
 		return err
 	}

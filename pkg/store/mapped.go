@@ -33,9 +33,9 @@ var errEnough = errors.New("enough")
 
 // Mapped gives the users of the mapping in their order, one by one. The last pair may
 // be an error instead.
-func (s *SQL) Mapped(ctx context.Context) iter.Seq2[Mapped, error] {
+func (r *Reads) Mapped(ctx context.Context) iter.Seq2[Mapped, error] {
 	return func(yield func(Mapped, error) bool) {
-		err := s.each(ctx, func(scan scanner) error {
+		err := r.each(ctx, func(scan scanner) error {
 			m, err := scanMapped(scan)
 			if err == nil && !yield(m, nil) {
 				err = errEnough
@@ -43,33 +43,33 @@ func (s *SQL) Mapped(ctx context.Context) iter.Seq2[Mapped, error] {
 			return err
 		}, mappedSelect+` ORDER BY position`)
 		if err != nil && !errors.Is(err, errEnough) {
-			yield(Mapped{}, s.fail(ctx, "load mapped users", err))
+			yield(Mapped{}, r.fail(ctx, "load mapped users", err))
 		}
 	}
 }
 
 // MappedPage returns at most limit users behind a position.
-func (s *SQL) MappedPage(ctx context.Context, after int64, limit int) ([]Mapped, error) {
-	return s.someMapped(ctx, mappedSelect+` WHERE position > ? ORDER BY position LIMIT ?`, after, limit)
+func (r *Reads) MappedPage(ctx context.Context, after int64, limit int) ([]Mapped, error) {
+	return r.someMapped(ctx, mappedSelect+` WHERE position > ? ORDER BY position LIMIT ?`, after, limit)
 }
 
 // MappedUser returns one user. ok is false where there is none.
-func (s *SQL) MappedUser(ctx context.Context, id presence.UserID) (m Mapped, ok bool, err error) {
-	found, err := s.someMapped(ctx, mappedSelect+` WHERE user_id = ?`, string(id))
+func (r *Reads) MappedUser(ctx context.Context, id presence.UserID) (m Mapped, ok bool, err error) {
+	found, err := r.someMapped(ctx, mappedSelect+` WHERE user_id = ?`, string(id))
 	if err != nil || len(found) == 0 {
 		return m, false, err
 	}
 	return found[0], true, nil
 }
 
-func (s *SQL) someMapped(ctx context.Context, query string, args ...any) (found []Mapped, err error) {
-	err = s.each(ctx, func(scan scanner) error {
+func (r *Reads) someMapped(ctx context.Context, query string, args ...any) (found []Mapped, err error) {
+	err = r.each(ctx, func(scan scanner) error {
 		m, err := scanMapped(scan)
 		found = append(found, m)
 		return err
 	}, query, args...)
 	if err != nil {
-		return nil, s.fail(ctx, "read mapped users", err)
+		return nil, r.fail(ctx, "read mapped users", err)
 	}
 	return found, nil
 }

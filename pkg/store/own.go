@@ -15,8 +15,12 @@ type Settings struct {
 }
 
 // loadOwn returns everybody's settings, ordered by the user.
-func (s *SQL) loadOwn(ctx context.Context) (all []Settings, err error) {
-	err = s.each(ctx, func(scan scanner) error {
+func (r *Reads) loadOwn(ctx context.Context) ([]Settings, error) {
+	return r.someOwn(ctx, ` ORDER BY user_id`)
+}
+
+func (r *Reads) someOwn(ctx context.Context, which string, args ...any) (all []Settings, err error) {
+	err = r.each(ctx, func(scan scanner) error {
 		var one Settings
 		var pbx, number sql.NullString
 		var sync sql.NullBool
@@ -29,7 +33,7 @@ func (s *SQL) loadOwn(ctx context.Context) (all []Settings, err error) {
 		}
 		all = append(all, one)
 		return nil
-	}, `SELECT user_id, pbx, extension, sync FROM own_settings ORDER BY user_id`)
+	}, `SELECT user_id, pbx, extension, sync FROM own_settings`+which, args...)
 	return all, err
 }
 

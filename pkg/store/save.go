@@ -136,3 +136,15 @@ func (s *SQL) pruneSome(ctx context.Context, before time.Time) (int, error) {
 	}
 	return len(ids), nil
 }
+
+// Forget deletes users and what they have set, in one transaction. Their history stays until it is pruned; those
+// who are not there are no error.
+func (s *SQL) Forget(ctx context.Context, users []presence.UserID) error {
+	return s.fail(ctx, "forget users", s.inTx(ctx, func(tx *sql.Tx) error {
+		key := func(id *presence.UserID) []any { return []any{string(*id)} }
+		if err := rows(ctx, tx, &s.deleteOwn, users, key); err != nil {
+			return err
+		}
+		return rows(ctx, tx, &s.deleteUser, users, key)
+	}))
+}

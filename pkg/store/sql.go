@@ -66,15 +66,23 @@ type Config struct {
 // openTimeout bounds an Open, migrations included, once others are kept out.
 const openTimeout = 10 * time.Minute
 
+// Reads is what of a store may be read while another bridge has it. Its methods may be
+// called from any goroutine.
+type Reads struct {
+	dialect Dialect
+	read    *sql.DB
+}
+
 // SQL is a store in a SQL database. Its methods may be called from any goroutine.
 type SQL struct {
-	dialect     Dialect
-	write, read *sql.DB
-	lease       *lease // nil: a lock keeps others out
-	unlock      func() error
-	wasClean    bool // as it was before this Open
+	Reads
+	write *sql.DB
+	lease *lease // nil: a lock keeps others out
 
-	saveUser, saveEntry, savePBX, deleteEntry, addMapped, deleteMapped many
+	unlock   func() error
+	wasClean bool // as it was before this Open
+
+	saveUser, saveEntry, savePBX, deleteUser, deleteOwn, deleteEntry, addMapped, deleteMapped many
 
 	closing sync.Once
 }
@@ -84,9 +92,9 @@ type SQL struct {
 // bridge may act. It takes over what c holds: where it returns an error, all of
 // that is closed.
 func Open(ctx context.Context, c Config) (*SQL, error) {
-	s := &SQL{dialect: c.Dialect, write: c.Write, read: c.Read, unlock: c.Unlock}
+	s := &SQL{Reads: Reads{dialect: c.Dialect, read: c.Read}, write: c.Write, unlock: c.Unlock}
 	if c.Lease != nil {
-		s.lease = &lease{Lease: *c.Lease, dialect: &s.dialect, log: c.Log}
+		s.lease = &lease{Lease: *c.Lease, dialect: &s.dialect, reads: &s.Reads, log: c.Log}
 		s.lease.Term = cmp.Or(s.lease.Term, defaultTerm)
 		s.unlock = s.lease.release
 	}
@@ -186,6 +194,12 @@ func (s *SQL) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	if s.deleteEntry, err = s.prepareMany(ctx, `DELETE FROM history WHERE id IN ({rows})`, 1); err != nil {
+		return err
+	}
+	if s.deleteUser, err = s.prepareMany(ctx, `DELETE FROM users WHERE id IN ({rows})`, 1); err != nil {
+		return err
+	}
+	if s.deleteOwn, err = s.prepareMany(ctx, `DELETE FROM own_settings WHERE user_id IN ({rows})`, 1); err != nil {
 		return err
 	}
 	if s.deleteMapped, err = s.prepareMany(ctx, `DELETE FROM mapped_users WHERE user_id IN ({rows})`, 1); err != nil {
@@ -293,12 +307,12 @@ func (s *SQL) tryTx(ctx context.Context, do func(*sql.Tx) error) error {
 
 // fail says what was being done, and what to do where the dialect knows. An error
 // that comes from ctx can be told by errors.Is, whatever the driver made of it.
-func (s *SQL) fail(ctx context.Context, doing string, err error) error {
+func (r *Reads) fail(ctx context.Context, doing string, err error) error {
 	if err == nil {
 		return nil
 	}
-	if s.dialect.Explain != nil {
-		err = s.dialect.Explain(err)
+	if r.dialect.Explain != nil {
+		err = r.dialect.Explain(err)
 	}
 	if why := ctx.Err(); why != nil && !errors.Is(err, why) {
 		err = fmt.Errorf("%w: %w", why, err)

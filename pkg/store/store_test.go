@@ -65,7 +65,7 @@ func TestDialectBindsItsParameters(t *testing.T) {
 func TestFailureOfAContextCanBeTold(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	driver, hint := errors.New("interrupted"), errors.New("do this")
-	s := &SQL{dialect: Dialect{Explain: func(err error) error { return errors.Join(hint, err) }}}
+	s := &Reads{dialect: Dialect{Explain: func(err error) error { return errors.Join(hint, err) }}}
 	if err := s.fail(ctx, "save", nil); err != nil {
 		t.Errorf("nothing failed: %v", err)
 	}

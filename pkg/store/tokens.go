@@ -7,9 +7,9 @@ import (
 )
 
 // Tokens returns every token of the API, ordered by name.
-func (s *SQL) Tokens(ctx context.Context) ([]Token, error) {
+func (r *Reads) Tokens(ctx context.Context) ([]Token, error) {
 	var tokens []Token
-	err := s.each(ctx, func(scan scanner) error {
+	err := r.each(ctx, func(scan scanner) error {
 		var t Token
 		err := scan(&t.Name, &t.Hash, &t.Scope, &t.User, (*timeColumn)(&t.Made), &t.MadeBy, (*timeColumn)(&t.Expires), (*timeColumn)(&t.Used))
 		if err != nil {
@@ -19,7 +19,7 @@ func (s *SQL) Tokens(ctx context.Context) ([]Token, error) {
 		return nil
 	}, `SELECT name, hash, scope, user_id, made, made_by, expires, used FROM api_tokens ORDER BY name`)
 	if err != nil {
-		return nil, s.fail(ctx, "tokens", err)
+		return nil, r.fail(ctx, "tokens", err)
 	}
 	return tokens, nil
 }
@@ -73,10 +73,10 @@ func (s *SQL) note(ctx context.Context, tx *sql.Tx, act *Act) error {
 }
 
 // Audit returns acts, newest first.
-func (s *SQL) Audit(ctx context.Context, q Query) ([]Act, error) {
+func (r *Reads) Audit(ctx context.Context, q Query) ([]Act, error) {
 	text, args := q.sql(`SELECT id, at, done_by, did, what FROM audit`, "done_by")
 	var acts []Act
-	err := s.each(ctx, func(scan scanner) error {
+	err := r.each(ctx, func(scan scanner) error {
 		var a Act
 		if err := scan(&a.ID, (*timeColumn)(&a.At), &a.By, &a.Did, &a.What); err != nil {
 			return err
@@ -85,7 +85,7 @@ func (s *SQL) Audit(ctx context.Context, q Query) ([]Act, error) {
 		return nil
 	}, text, args...)
 	if err != nil {
-		return nil, s.fail(ctx, "audit", err)
+		return nil, r.fail(ctx, "audit", err)
 	}
 	return acts, nil
 }

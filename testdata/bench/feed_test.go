@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -24,6 +25,7 @@ import (
 	"github.com/presencebridge/presencebridge/pkg/api"
 	"github.com/presencebridge/presencebridge/pkg/api/apitest"
 	"github.com/presencebridge/presencebridge/pkg/bridge"
+	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
 const (
@@ -74,8 +76,16 @@ func inUse() float64 {
 	return float64(m.HeapInuse + m.StackInuse)
 }
 
-// feeds gives the API the bridge's subscriptions.
+// feeds gives the API the bridge. Nobody asks it for lists here.
 type feeds struct{ *bridge.Bridge }
+
+func (feeds) Users(context.Context, presence.UserID) (iter.Seq2[bridge.User, error], error) {
+	return nil, errors.ErrUnsupported
+}
+
+func (f feeds) User(_ context.Context, id presence.UserID) (bridge.User, error) {
+	return f.Bridge.User(id)
+}
 
 func (f feeds) Subscribe(last uint64) api.Feed { return f.Bridge.Subscribe(last) }
 

@@ -14,29 +14,57 @@ import (
 	"testing"
 	"time"
 
+	"github.com/presencebridge/presencebridge/pkg/connector/asterisk"
 	"github.com/presencebridge/presencebridge/pkg/store/servertest"
 )
 
 const memoryUsers = 100_000
 
 // BenchmarkHeap is what the bridge keeps alive for a user with two extensions, all
-// of whom have said something.
+// of whom have said something: alone, and with devices beside each extension.
 func BenchmarkHeap(b *testing.B) {
-	sim := startChild(b, fmt.Sprint("sim ", perUser*memoryUsers))
-	var perOne samples
-	for b.Loop() {
-		dir := b.TempDir()
-		st := openStore(b, dir)
-		before := heap()
-		r := open(b, memoryUsers, asteriskAt(b, sim.addr), st)
-		r.run()
-		r.decided()
-		r.saved()
-		r.settled()
-		perOne = append(perOne, (heap()-before)*1e6/memoryUsers)
-		r.stop()
+	const lamp, dnd = "Custom:PRES{extension}", "Custom:DND{extension}"
+	for _, with := range []struct {
+		name string
+		pbx  asterisk.Config
+	}{
+		{"alone", asterisk.Config{}},
+		{"lamps", asterisk.Config{Lamp: lamp}},
+		{"dnd", asterisk.Config{DND: dnd}},
+		{"lamps and dnd", asterisk.Config{Lamp: lamp, DND: dnd}},
+	} {
+		b.Run(with.name, func(b *testing.B) {
+			sim := startChild(b, fmt.Sprint("sim ", perUser*memoryUsers))
+			var perOne samples
+			for b.Loop() {
+				dir := b.TempDir()
+				st := openStore(b, dir)
+				before := heap()
+				r := open(b, memoryUsers, asteriskWith(b, sim.addr, with.pbx), st)
+				r.run()
+				r.decided()
+				r.saved()
+				r.settled()
+				perOne = append(perOne, (steady(b)-before)*1e6/memoryUsers)
+				r.stop()
+			}
+			b.Logf("| heap %s, bytes/user | %s |", with.name, perOne)
+		})
 	}
-	b.Logf("| heap, bytes/user | %s |", perOne)
+}
+
+// steady is the heap once it changes no more: devices are written after all is saved.
+func steady(b *testing.B) (now float64) {
+	before := heap()
+	for range 30 {
+		time.Sleep(2 * time.Second)
+		if now = heap(); now > 0.998*before && now < 1.002*before {
+			return now
+		}
+		before = now
+	}
+	b.Fatal("the heap does not come to rest")
+	return 0
 }
 
 // BenchmarkRestart starts the program itself, with 100,000 users in its files, its

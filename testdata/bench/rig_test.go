@@ -56,7 +56,14 @@ func account(addr string) ami.Config {
 // asteriskAt is a connector for the PBX at an address.
 func asteriskAt(tb testing.TB, addr string) bridge.PBXConnector {
 	tb.Helper()
-	c, err := asterisk.New(asterisk.Config{Name: "main", Instance: "bench", AMI: account(addr)}, zap.NewNop())
+	return asteriskWith(tb, addr, asterisk.Config{})
+}
+
+// asteriskWith is one with settings beside the address.
+func asteriskWith(tb testing.TB, addr string, cfg asterisk.Config) bridge.PBXConnector {
+	tb.Helper()
+	cfg.Name, cfg.Instance, cfg.AMI = "main", "bench", account(addr)
+	c, err := asterisk.New(cfg, zap.NewNop())
 	check(tb, err)
 	return bridge.PBXConnector{Name: "main", Connector: c}
 }

@@ -99,11 +99,22 @@ func (b *Bridge) find(id presence.UserID) int {
 }
 
 // Users are the users behind after.
-func (b *Bridge) Users(after presence.UserID) (users iter.Seq[bridge.User], ok bool) {
+func (b *Bridge) Users(_ context.Context, after presence.UserID) (iter.Seq2[bridge.User, error], error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	i := b.find(after)
-	return slices.Values(slices.Clone(b.users[i+1:])), i >= 0 || after == ""
+	if i < 0 && after != "" {
+		_, err := b.user(after)
+		return nil, err
+	}
+	users := slices.Clone(b.users[i+1:])
+	return func(yield func(bridge.User, error) bool) {
+		for _, u := range users {
+			if !yield(u, nil) {
+				return
+			}
+		}
+	}, nil
 }
 
 // Count is how many there are.
@@ -114,7 +125,7 @@ func (b *Bridge) Count() int {
 }
 
 // User is one user.
-func (b *Bridge) User(id presence.UserID) (bridge.User, error) {
+func (b *Bridge) User(_ context.Context, id presence.UserID) (bridge.User, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.user(id)
@@ -243,8 +254,8 @@ func (b *Bridge) SetBy() []string {
 }
 
 // Explain explains the users of Explanations.
-func (b *Bridge) Explain(_ context.Context, id presence.UserID) (presence.Explanation, error) {
-	if _, err := b.User(id); err != nil {
+func (b *Bridge) Explain(ctx context.Context, id presence.UserID) (presence.Explanation, error) {
+	if _, err := b.User(ctx, id); err != nil {
 		return presence.Explanation{}, err
 	}
 	return b.Explanations[id], b.ExplainErr

@@ -128,16 +128,16 @@ func Listen(ctx context.Context, at store.Server, channel string, news func()) e
 	}
 	conn, err := pgx.ConnectConfig(ctx, c)
 	if err != nil {
-		return explain(at, err)
+		return err
 	}
 	defer func() { _ = conn.Close(context.WithoutCancel(ctx)) }() // what it could say, it has said
 	if _, err := conn.Exec(ctx, "LISTEN "+pgx.Identifier{channel}.Sanitize()); err != nil {
-		return explain(at, err)
+		return err
 	}
 	for {
 		news() // what was before has gone by unheard
 		if _, err := conn.WaitForNotification(ctx); err != nil {
-			return explain(at, err)
+			return err
 		}
 	}
 }

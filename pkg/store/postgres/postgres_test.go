@@ -71,7 +71,7 @@ func TestATransactionOfAPausedBridgeEnds(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	next := short("next")
-	next.Waiting = func(context.Context, string) error { return nil }
+	next.Waiting = func(context.Context, string, *store.Reads) error { return nil }
 	s, err := Open(ctx, at, next, zap.NewNop())
 	if err != nil {
 		t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"net"
 	"sync"
 	"testing"
+	"time"
 )
 
 // Proxy is a network between a bridge and its server that can be cut.
@@ -15,6 +16,7 @@ type Proxy struct {
 	carriers sync.WaitGroup
 
 	mu    sync.Mutex
+	delay time.Duration
 	cut   chan struct{} // nil: bytes pass; closed when they do again
 	conns []net.Conn
 }
@@ -55,6 +57,13 @@ func (p *Proxy) Heal() {
 	}
 }
 
+// Slow makes every answer of the server come later by d.
+func (p *Proxy) Slow(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delay = d
+}
+
 func (p *Proxy) close() {
 	p.Heal()
 	_ = p.listener.Close()
@@ -80,18 +89,18 @@ func (p *Proxy) accept() {
 		p.mu.Lock()
 		p.conns = append(p.conns, client, server)
 		p.mu.Unlock()
-		p.carriers.Go(func() { p.carry(client, server) })
-		p.carriers.Go(func() { p.carry(server, client) })
+		p.carriers.Go(func() { p.carry(client, server, false) })
+		p.carriers.Go(func() { p.carry(server, client, true) })
 	}
 }
 
 // carry copies until one side closes.
-func (p *Proxy) carry(from, to net.Conn) {
+func (p *Proxy) carry(from, to net.Conn, answers bool) {
 	defer func() { _, _ = from.Close(), to.Close() }()
 	buffer := make([]byte, 32<<10)
 	for {
 		n, err := from.Read(buffer)
-		p.pass()
+		p.pass(answers)
 		if err != nil {
 			return
 		}
@@ -101,11 +110,14 @@ func (p *Proxy) carry(from, to net.Conn) {
 	}
 }
 
-// pass waits while the network is cut.
-func (p *Proxy) pass() {
+// pass waits while the network is cut, and for as long as an answer takes.
+func (p *Proxy) pass(answer bool) {
 	p.mu.Lock()
-	cut := p.cut
+	cut, delay := p.cut, p.delay
 	p.mu.Unlock()
+	if answer {
+		time.Sleep(delay)
+	}
 	if cut != nil {
 		<-cut
 	}

@@ -3,6 +3,7 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -230,6 +231,29 @@ func pruneCancelled(t *testing.T, o Opener) {
 		t.Errorf("prune = %d, %v, want 0 and context.Canceled", n, err)
 	}
 	same(t, "entries", len(history(t, s, store.Query{})), 1)
+}
+
+func forget(t *testing.T, o Opener) {
+	s := open(t, o)
+	b := store.Batch{History: []store.Entry{entry("u0", 1, at(0))}}
+	var most []presence.UserID
+	for i := range 1500 {
+		b.Users = append(b.Users, user(presence.UserID(fmt.Sprintf("u%d", i)), 1))
+		if i != 7 {
+			most = append(most, b.Users[i].ID)
+		}
+	}
+	b.Own = []store.Settings{{User: "u7", Own: presence.Own{Default: presence.ExtensionID{PBX: "main", Number: "1"}}}, {User: "u8", Own: presence.Own{Default: presence.ExtensionID{PBX: "main", Number: "2"}}}}
+	save(t, s, &b)
+	for range 2 { // again is harmless
+		same(t, "the error", s.Forget(t.Context(), append(most, "nobody", "x' OR 1 = 1 --")), nil)
+		left := load(t, s)
+		if len(left.Users) != 1 || left.Users[0].ID != "u7" || len(left.Own) != 1 || left.Own[0].User != "u7" {
+			t.Errorf("%d users are left, and the settings %+v", len(left.Users), left.Own)
+		}
+	}
+	same(t, "entries", len(history(t, s, store.Query{})), 1)
+	same(t, "nobody", s.Forget(t.Context(), nil), nil)
 }
 
 func idsRise(t *testing.T, o Opener) {

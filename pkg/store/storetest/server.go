@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +54,7 @@ func RunServers(t *testing.T, d Servers) {
 		{"a kill of the server in the middle of a restore changes nothing", restoreKilled},
 		{"a bridge that has lost the store restores nothing", restoreFenced},
 		{"whoever takes a backup may be slow", slowBackup},
+		{"who waits reads what the holder saves", readingStandby},
 	} {
 		t.Run(tc.name, func(t *testing.T) { tc.test(t, d, server) })
 	}
@@ -70,7 +72,7 @@ func (d Servers) first(t *testing.T, at store.Server) *store.SQL {
 func (d Servers) standby(ctx context.Context, t *testing.T, at store.Server) (holder string, opened <-chan *store.SQL, failed <-chan error) {
 	t.Helper()
 	told, stores, errs := make(chan string, 10), make(chan *store.SQL, 1), make(chan error, 1)
-	waiting := func(ctx context.Context, holder string) error { told <- holder; return ctx.Err() }
+	waiting := func(ctx context.Context, holder string, _ *store.Reads) error { told <- holder; return ctx.Err() }
 	go func() {
 		s, err := d.Open(ctx, at, store.Lease{Holder: "second", Term: term, Waiting: waiting}, zap.NewNop())
 		if err != nil {
@@ -235,7 +237,7 @@ func waitEnds(t *testing.T, d Servers, server *servertest.Server) {
 		t.Errorf("open = %v, want context.Canceled", err)
 	}
 	no := errors.New("no")
-	_, err := d.Open(t.Context(), at, store.Lease{Holder: "third", Term: term, Waiting: func(context.Context, string) error { return no }}, zap.NewNop())
+	_, err := d.Open(t.Context(), at, store.Lease{Holder: "third", Term: term, Waiting: func(context.Context, string, *store.Reads) error { return no }}, zap.NewNop())
 	if !errors.Is(err, no) {
 		t.Errorf("open = %v, want what Waiting says", err)
 	}
@@ -380,7 +382,7 @@ func newerSchema(t *testing.T, d Servers, server *servertest.Server) {
 	same(t, "clean", panelRow(t, panelOf(server, at), `SELECT value FROM meta WHERE name = 'clean'`, 1), []string{"true"})
 	// Nor does it wait for a newer bridge that holds it.
 	panelExec(t, server, at, `UPDATE lease SET holder = 'newer'`)
-	waiting := func(context.Context, string) error { t.Error("it waits"); return errors.New("no") }
+	waiting := func(context.Context, string, *store.Reads) error { t.Error("it waits"); return errors.New("no") }
 	if _, err := d.Open(t.Context(), at, store.Lease{Holder: "first", Term: term, Waiting: waiting}, zap.NewNop()); !errors.Is(err, store.ErrNewer) {
 		t.Errorf("open = %v, want ErrNewer", err)
 	}
@@ -417,5 +419,46 @@ func panelExec(t *testing.T, server *servertest.Server, at store.Server, stateme
 	t.Helper()
 	if err := panelTry(t, server, at, statements); err != nil {
 		t.Fatalf("%s: %v", statements, err)
+	}
+}
+
+func readingStandby(t *testing.T, d Servers, server *servertest.Server) {
+	at := server.NewDatabase()
+	s := d.first(t, at)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	told, ended := make(chan *store.Reads, 1), make(chan error, 1)
+	waiting := func(ctx context.Context, _ string, from *store.Reads) error { told <- from; return ctx.Err() }
+	go func() {
+		_, err := d.Open(ctx, at, store.Lease{Holder: "second", Term: term, Waiting: waiting}, zap.NewNop())
+		ended <- err
+	}()
+	from := await(t, "the wait", told)
+	number := presence.Own{Default: presence.ExtensionID{PBX: "main", Number: "1001"}}
+	save(t, s, &store.Batch{
+		Users: []store.User{user("alice", 1), user("bob", 7)}, History: []store.Entry{entry("alice", 1, noon)},
+		Own: []store.Settings{{User: "alice", Own: number}},
+	})
+	before, err := from.LastAct(ctx)
+	same(t, "the error of the audit log", err, nil)
+	same(t, "the error of a change", s.ChangeMapped(ctx, []store.Mapped{{ID: "alice", Position: 1, Definition: "{}"}}, nil, &store.Act{At: noon, By: "cli", Did: "user added"}), nil)
+
+	users, err := from.Views(ctx, []presence.UserID{"alice", "bob", "nobody", "x' OR '1' = '1"})
+	slices.SortFunc(users, func(a, b store.User) int { return strings.Compare(string(a.ID), string(b.ID)) })
+	if err != nil || len(users) != 2 || users[1].ID != "bob" || users[1].Version != 7 || string(users[1].View) != string(user("bob", 7).View) {
+		t.Errorf("views %+v, %v", users, err)
+	}
+	if own, err := from.Own(ctx, []presence.UserID{"bob", "alice"}); err != nil || len(own) != 1 || own[0].User != "alice" || own[0].Own != number {
+		t.Errorf("own settings %+v, %v", own, err)
+	}
+	if lines, err := from.History(ctx, store.Query{}); err != nil || len(lines) != 1 {
+		t.Errorf("history %v, %v", lines, err)
+	}
+	if after, err := from.LastAct(ctx); err != nil || after <= before {
+		t.Errorf("the last act is %d after %d, %v", after, before, err)
+	}
+	cancel()
+	if err := await(t, "the end of the wait", ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("open = %v", err)
 	}
 }

@@ -52,6 +52,7 @@ func Run(t *testing.T, fresh func(*testing.T) Opener) {
 		{"history goes by the time, whatever was saved first", byTime},
 		{"prune takes what is older and nothing else", prune},
 		{"prune stops when it is told to", pruneCancelled},
+		{"users who left are forgotten", forget},
 		{"ids of pruned entries are not used again", idsRise},
 		{"tokens come back until they are removed", tokens},
 		{"a name or hash of a token stands for one", tokenTwice},
