@@ -23,9 +23,9 @@ func (m *Main) manCommand() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			for name, page := range manPages(c.Root()) {
 				folder := filepath.Join(args[0], "man"+name[len(name)-1:])
-				err := os.MkdirAll(folder, 0o755)
+				err := os.MkdirAll(folder, 0o755) //nolint:gosec // manual pages are for everybody
 				if err == nil {
-					err = os.WriteFile(filepath.Join(folder, name), []byte(page), 0o644)
+					err = os.WriteFile(filepath.Join(folder, name), []byte(page), 0o644) //nolint:gosec // manual pages are for everybody
 				}
 				if err != nil {
 					return &exit{exitFailed, fmt.Errorf("write the manual page %s: %w", name, err)}

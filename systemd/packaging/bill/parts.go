@@ -112,7 +112,7 @@ func linkedFolders(ctx context.Context, info *debug.BuildInfo) (map[string]folde
 }
 
 func goTool(ctx context.Context, env []string, args ...string) ([]byte, error) {
-	c := exec.CommandContext(ctx, cmp.Or(os.Getenv("GO"), "go"), args...)
+	c := exec.CommandContext(ctx, cmp.Or(os.Getenv("GO"), "go"), args...) //nolint:gosec // the Go of whoever makes a release
 	c.Env = append(os.Environ(), env...)
 	c.Stderr = os.Stderr
 	out, err := c.Output()
