@@ -256,6 +256,32 @@ func TestAnUpdateStartsNothingThatDidNotRun(t *testing.T) {
 	m.must("test", "!", "-e", folder)
 }
 
+func TestWhoRanMakeInstallBeforeIsToldWhatHidesThePackage(t *testing.T) {
+	pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
+	m := packaged(t)
+	m.install()
+	m.configure(pbx)
+	files := m.sums()
+	out, code := m.feed("\n\n", "dpkg", "--install", deb(now))
+	if code != 0 || m.sums() != files {
+		t.Fatalf("exit code %d, and the files are those of before: %v: %s", code, m.sums() == files, out)
+	}
+	commands := regexp.MustCompile(`(?m)^  ((?:rm|systemctl daemon-reload) .*)$`).FindAllStringSubmatch(out, -1)
+	if len(commands) != 3 {
+		t.Fatalf("it says %s", out)
+	}
+	for _, command := range commands {
+		m.must("sh", "-c", command[1])
+	}
+	m.is(now)
+	if path := m.property("FragmentPath"); !strings.HasPrefix(path, "/lib/") && !strings.HasPrefix(path, "/usr/lib/") {
+		t.Errorf("the unit is %s", path)
+	}
+	if !m.active() || !strings.Contains(m.property("ExecStart"), "/usr/bin/presencebridge") {
+		t.Errorf("what runs is %s", m.property("ExecStart"))
+	}
+}
+
 func TestPackagesSayWhatTheyAre(t *testing.T) {
 	m := packaged(t)
 	for _, tc := range []struct {
