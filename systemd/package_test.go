@@ -114,7 +114,7 @@ func (m *machine) fresh(said string) {
 	m.is(before)
 	m.rights()
 	for _, file := range []string{"man/man1/presencebridge.1.gz", "man/man5/presencebridge.yaml.5.gz", "fish/vendor_completions.d/presencebridge.fish",
-		"doc/presencebridge/THIRD_PARTY_LICENSES", "doc/presencebridge/LICENSE", "doc/presencebridge/copyright"} {
+		"doc/presencebridge/THIRD_PARTY_LICENSES", "doc/presencebridge/LICENSE", "doc/presencebridge/copyright", "doc/presencebridge/monitoring/alerts.yaml"} {
 		m.must("test", "-s", "/usr/share/"+file)
 	}
 	m.must("bash", "-n", "/usr/share/bash-completion/completions/presencebridge")
