@@ -3,6 +3,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 CACHE ?= $(if $(filter 0,$(shell id -u)),/var/cache/presencebridge,$(HOME)/.cache/presencebridge)
 GOLANGCI := v2.15.0
+NFPM := v2.45.2
 GO ?= go
 
 help: ## show this list
@@ -40,6 +41,7 @@ lint: ## gofmt, vet, golangci-lint, a tidy go.mod
 # DESTDIR, a package does when it is installed.
 PREFIX ?= /usr/local
 BINARY ?= presencebridge
+NATIVE ?= $(abspath $(BINARY))# one of this machine's kind writes manual pages and completions
 install: ## install what was built, as root; PREFIX=/usr/local DESTDIR=
 	@test -x "$(BINARY)" || { echo "there is no $(BINARY): run make build first" >&2; exit 1; }
 	install -D -m 755 "$(BINARY)" "$(DESTDIR)$(PREFIX)/bin/presencebridge"
@@ -47,6 +49,12 @@ install: ## install what was built, as root; PREFIX=/usr/local DESTDIR=
 	sed -i 's|/usr/local/bin/|$(PREFIX)/bin/|' "$(DESTDIR)$(PREFIX)/lib/systemd/system/presencebridge.service"
 	install -D -m 644 systemd/presencebridge.sysusers "$(DESTDIR)$(PREFIX)/lib/sysusers.d/presencebridge.conf"
 	install -D -m 644 systemd/presencebridge.tmpfiles "$(DESTDIR)$(PREFIX)/lib/tmpfiles.d/presencebridge.conf"
+	"$(NATIVE)" man "$(DESTDIR)$(PREFIX)/share/man"
+	install -d "$(DESTDIR)$(PREFIX)/share/bash-completion/completions" "$(DESTDIR)$(PREFIX)/share/zsh/site-functions" \
+		"$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d"
+	"$(NATIVE)" completion bash >"$(DESTDIR)$(PREFIX)/share/bash-completion/completions/presencebridge"
+	"$(NATIVE)" completion zsh >"$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_presencebridge"
+	"$(NATIVE)" completion fish >"$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/presencebridge.fish"
 	install -d "$(DESTDIR)/etc/presencebridge"
 	for f in presencebridge.yaml mapping.yaml; do \
 		test -e "$(DESTDIR)/etc/presencebridge/$$f" || install -m 640 "config/$$f" "$(DESTDIR)/etc/presencebridge/$$f" || exit 1; \
@@ -58,7 +66,16 @@ install: ## install what was built, as root; PREFIX=/usr/local DESTDIR=
 	@echo '  presencebridge check'
 	@echo '  systemctl enable --now presencebridge'
 
-clean: ## remove what was built (not the cached Asterisk in CACHE)
-	rm -f presencebridge coverage.out
+DIST ?= dist
+ARCHS ?= amd64 arm64
+release: nfpm ## deb, rpm, tar.gz, SBOM and checksums of both architectures into dist/
+	NFPM="$(CACHE)/bin/nfpm" GO="$(GO)" systemd/packaging/build "$(DIST)" $(ARCHS)
 
-.PHONY: help build demo test soak fuzz bench lint install clean
+nfpm:
+	@$(GO) version -m "$(CACHE)/bin/nfpm" 2>/dev/null | grep -q "nfpm/v2.$(NFPM)" || \
+		{ echo "installing nfpm $(NFPM)"; GOBIN="$(CACHE)/bin" $(GO) install github.com/goreleaser/nfpm/v2/cmd/nfpm@$(NFPM); }
+
+clean: ## remove what was built (not the cached Asterisk in CACHE)
+	rm -rf presencebridge coverage.out dist
+
+.PHONY: help build demo test soak fuzz bench lint install release nfpm clean

@@ -35,6 +35,15 @@ func overridable() []string {
 	}
 }
 
+// Environment lists the variables that stand in for a setting.
+func Environment() []string {
+	names := overridable()
+	for i, key := range names {
+		names[i] = envName(key)
+	}
+	return names
+}
+
 func envName(key string) string {
 	return envPrefix + strings.ToUpper(strings.ReplaceAll(key, ".", "_"))
 }

@@ -152,7 +152,8 @@ func TestTheServiceFollowsPhonesAndLetsItsGroupIn(t *testing.T) {
 func TestAPackageFindsAllBelowItsDestdir(t *testing.T) {
 	dir := t.TempDir()
 	program := filepath.Join(dir, "any")
-	if err := os.WriteFile(program, nil, 0o755); err != nil {
+	const script = "#!/bin/sh\n[ \"$1\" != man ] || { mkdir -p \"$2/man1\" && echo page >\"$2/man1/presencebridge.1\"; }\n"
+	if err := os.WriteFile(program, []byte(script), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	c := exec.Command("make", "-C", "..", "install", "BINARY="+program, "PREFIX=/usr", "DESTDIR="+filepath.Join(dir, "root"))
@@ -177,6 +178,8 @@ func TestAPackageFindsAllBelowItsDestdir(t *testing.T) {
 	if want := []string{
 		"etc/presencebridge/mapping.yaml", "etc/presencebridge/presencebridge.yaml", "usr/bin/presencebridge",
 		"usr/lib/systemd/system/presencebridge.service", "usr/lib/sysusers.d/presencebridge.conf", "usr/lib/tmpfiles.d/presencebridge.conf",
+		"usr/share/bash-completion/completions/presencebridge", "usr/share/fish/vendor_completions.d/presencebridge.fish",
+		"usr/share/man/man1/presencebridge.1", "usr/share/zsh/site-functions/_presencebridge",
 	}; !slices.Equal(files, want) {
 		t.Errorf("installed are %q, want %q", files, want)
 	}

@@ -88,7 +88,7 @@ const (
 )
 
 func newActor(s *stage) *actor {
-	return &actor{stage: s, panel: dial(s.socket, "panel reception"), dice: rand.New(rand.NewPCG(1, 2026)), pause: actEvery}
+	return &actor{stage: s, panel: dial(s.socket, "panel reception"), dice: rand.New(rand.NewPCG(1, 2026)), pause: actEvery} //nolint:gosec // a play, the same every time
 }
 
 // run acts until ctx ends or somebody refuses.

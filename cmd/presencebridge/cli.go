@@ -113,7 +113,7 @@ func (m *Main) root() *cobra.Command {
 	m.settings = map[string]*pflag.Flag{"http.socket": flags.Lookup("socket")}
 	root.AddCommand(m.runCommand(), m.checkCommand(), m.reloadCommand(), m.statusCommand(), m.setCommand(),
 		m.explainCommand(), m.historyCommand(), m.userCommand(), m.statusesCommand(), m.tokenCommand(), m.adminCommand(), m.auditCommand(),
-		m.backupCommand(), m.restoreCommand(), m.dialplanCommand(), m.doctorCommand(), m.demoCommand(), m.versionCommand())
+		m.backupCommand(), m.restoreCommand(), m.dialplanCommand(), m.doctorCommand(), m.demoCommand(), m.versionCommand(), m.manCommand())
 	return root
 }
 

@@ -200,10 +200,15 @@ func TestVersionOf(t *testing.T) {
 		{"a changed one", &debug.BuildInfo{Settings: []debug.BuildSetting{{Key: "vcs.revision", Value: "01"}, {Key: "vcs.modified", Value: "true"}}}, "unknown (01, changed)"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			v := versionOf(tc.info)
+			v := versionOf(tc.info).released("", "")
 			if got := v.Version + v.commit(); got != tc.want {
 				t.Errorf("got %q, want %q", got, tc.want)
 			}
 		})
+	}
+	info := &debug.BuildInfo{Main: debug.Module{Version: "(devel)"}}
+	v := versionOf(info).released("1.2.3", "0123456789abcdef")
+	if got, want := v.Version+v.commit(), "1.2.3 (0123456789ab)"; got != want {
+		t.Errorf("a release: got %q, want %q", got, want)
 	}
 }

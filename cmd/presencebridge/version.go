@@ -1,11 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"runtime"
 	"runtime/debug"
 
 	"github.com/spf13/cobra"
 )
+
+// What `make release` knows, and a build outside a repository does not: -ldflags
+// "-X main.release=1.2.3 -X main.commit=…" sets them. "": ask the build.
+var release, commit string
 
 // version is what `version` prints.
 type version struct {
@@ -36,7 +41,7 @@ func (m *Main) versionCommand() *cobra.Command {
 
 func thisVersion() version {
 	info, _ := debug.ReadBuildInfo() // nil only in a binary made without modules
-	return versionOf(info)
+	return versionOf(info).released(release, commit)
 }
 
 func versionOf(info *debug.BuildInfo) version {
@@ -55,6 +60,14 @@ func versionOf(info *debug.BuildInfo) version {
 			v.Dirty = s.Value == "true"
 		}
 	}
+	return v
+}
+
+// released puts what a release was named over what its build says of itself; empty
+// names change nothing.
+func (v version) released(name, commit string) version {
+	v.Version = cmp.Or(name, v.Version)
+	v.Commit = cmp.Or(commit, v.Commit)
 	return v
 }
 

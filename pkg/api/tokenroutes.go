@@ -51,7 +51,7 @@ func (h *Handler) listTokens(w http.ResponseWriter, _ *request) error {
 	return answer(w, listOf(all, ""))
 }
 
-const exampleToken = `{"name": "wallboard", "scope": "read", "user": null, "expires": null}`
+const exampleToken = `{"name": "wallboard", "scope": "read", "user": null, "expires": null}` //nolint:gosec // no token stands in it
 
 func (h *Handler) makeToken(w http.ResponseWriter, r *request) error {
 	t, err := h.tokenAsked(w, r)

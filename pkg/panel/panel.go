@@ -260,7 +260,7 @@ func follow(ctx context.Context, feed Feed, news chan<- []bridge.FeedItem) {
 func (p *Panel) pause() time.Duration {
 	if p.fails > 0 {
 		d := min(maxBackoff, time.Second<<min(p.fails-1, 5))
-		d = d/2 + rand.N(d/2)
+		d = d/2 + rand.N(d/2) //nolint:gosec // jitter
 		p.due = p.cfg.Now().Add(d)
 		return d
 	}

@@ -488,8 +488,13 @@ func (r *Reader) byte() uint8 {
 
 // whole is a number that may be negative.
 func (r *Reader) whole() int {
-	if r.is("-") {
-		return -int(r.number())
+	negative := r.is("-")
+	n := r.number()
+	if n > math.MaxInt {
+		r.bad = true
 	}
-	return int(r.number())
+	if negative {
+		return -int(n)
+	}
+	return int(n)
 }

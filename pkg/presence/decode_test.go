@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"math/rand/v2"
 	"reflect"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 	"unsafe"
@@ -119,4 +121,21 @@ func BenchmarkDecode(b *testing.B) {
 			_ = json.Unmarshal(row, &View{})
 		}
 	})
+}
+
+func TestANumberThatIsTooLargeIsRefusedAsPackageJSONDoes(t *testing.T) {
+	v := sampleView()
+	row := string(v.AppendJSON(nil))
+	for _, number := range []string{"9223372036854775807", "9223372036854775808", "18446744073709551615", "-9223372036854775807", "-18446744073709551615"} {
+		changed := strings.Replace(row, `"default":`+strconv.Itoa(v.Default), `"default":`+number, 1)
+		if changed == row {
+			t.Fatalf("there is no default in %s", row)
+		}
+		var want View
+		wrong := json.Unmarshal([]byte(changed), &want)
+		var r Reader
+		if got, err := r.Read([]byte(changed)); (err == nil) != (wrong == nil) || err == nil && !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %v, want %v", number, err, wrong)
+		}
+	}
 }

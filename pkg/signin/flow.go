@@ -72,7 +72,7 @@ func (f *flows) sealed(one flow) string {
 
 // set sets the cookie. It is Lax: a browser sends a Strict one not on the way back.
 func (f *flows) set(w http.ResponseWriter, value string, age int) {
-	http.SetCookie(w, &http.Cookie{
+	http.SetCookie(w, &http.Cookie{ //nolint:gosec // Secure wherever there is TLS, of ours or of a proxy
 		Name: f.cookie, Value: value, Path: "/", MaxAge: age, HttpOnly: true, Secure: f.secure, SameSite: http.SameSiteLaxMode,
 	})
 }

@@ -114,7 +114,7 @@ func (h *handler) show(w http.ResponseWriter, r *http.Request, p SignInPage) {
 func (h *handler) signInPage(w http.ResponseWriter, r *http.Request) {
 	next := localPath(r.URL.Query().Get("next"))
 	if _, ok := h.Who(r); ok {
-		http.Redirect(w, r, next, http.StatusSeeOther)
+		http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // a path of ours: localPath
 		return
 	}
 	h.show(w, r, SignInPage{Status: http.StatusOK, Next: next})

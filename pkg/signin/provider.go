@@ -202,7 +202,7 @@ func (p *provider) keepAsking(ctx context.Context, now func() time.Time, log *za
 			if !failed && ctx.Err() == nil {
 				log.Warn("the provider of sign-ins does not answer as it should; it is asked again and again", zap.Error(err))
 			}
-			failed, next = true, wait/2+rand.N(wait/2)
+			failed, next = true, wait/2+rand.N(wait/2) //nolint:gosec // jitter
 			wait = min(2*wait, lastRetry)
 		}
 		timer := time.NewTimer(next)
@@ -271,7 +271,7 @@ func (h *handler) toProvider(w http.ResponseWriter, r *http.Request) {
 	}
 	next := localPath(r.URL.Query().Get("next"))
 	if _, ok := h.Who(r); ok {
-		http.Redirect(w, r, next, http.StatusSeeOther)
+		http.Redirect(w, r, next, http.StatusSeeOther) //nolint:gosec // a path of ours: localPath
 		return
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), providerWait)

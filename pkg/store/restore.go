@@ -132,7 +132,7 @@ func (s *SQL) deleteAll(ctx context.Context, tx *sql.Tx, k *kept, deleted func(r
 		var last any // as the driver has it, text or a number
 		err := tx.QueryRowContext(ctx, s.dialect.bind(`SELECT `+k.order+` FROM `+k.name+` ORDER BY `+k.order+` LIMIT 1 OFFSET ?`), deleteStep-1).Scan(&last)
 		if errors.Is(err, sql.ErrNoRows) {
-			_, err = tx.ExecContext(ctx, `DELETE FROM `+k.name)
+			_, err = tx.ExecContext(ctx, `DELETE FROM `+k.name) //nolint:gosec // a name of kept.go
 			return err
 		}
 		if err != nil {

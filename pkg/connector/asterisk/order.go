@@ -92,7 +92,7 @@ func (c *Connector) reading(number string) (r reading, err error) {
 		if err != nil {
 			return reading{}, fmt.Errorf("read extension %s/%s: %w", c.cfg.Name, number, err)
 		}
-		r[i], r[i+3] = ask, ask
+		r[i], r[3+i] = ask, ask //nolint:gosec // i is below 3
 	}
 	return r, nil
 }

@@ -19,7 +19,7 @@ func (b *backoff) next() time.Duration {
 		most = b.min << b.tries
 	}
 	b.tries++
-	return rand.N(most) + 1
+	return rand.N(most) + 1 //nolint:gosec // jitter
 }
 
 func (b *backoff) reset() { b.tries = 0 }
@@ -44,7 +44,7 @@ func (r *refusals) add(now time.Time) time.Duration {
 
 // jitter returns d, give or take a fifth.
 func jitter(d time.Duration) time.Duration {
-	return d - d/5 + rand.N(2*d/5+1)
+	return d - d/5 + rand.N(2*d/5+1) //nolint:gosec // jitter
 }
 
 // sleep returns early when ctx ends.

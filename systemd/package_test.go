@@ -1,0 +1,322 @@
+package systemd_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/presencebridge/presencebridge/pkg/pbxsim/pbxtest"
+)
+
+const (
+	before, now = "1.0.0", "1.1.0" // the versions of the packages that are tested
+	folder      = "/etc/presencebridge"
+)
+
+// packages makes the packages of both versions, once for all tests, in the folder that
+// machines see as inBuilt. The samples of the older one are others.
+var packages = sync.OnceValue(func() error {
+	if _, err := program(); err != nil {
+		return err
+	}
+	for _, version := range []string{before, now} {
+		source, err := copyOfSources(version)
+		if err != nil {
+			return err
+		}
+		if version == before {
+			for _, name := range []string{"presencebridge.yaml", "mapping.yaml"} {
+				if err := addLine(filepath.Join(source, "config", name), "# It was shorter once.\n"); err != nil {
+					return err
+				}
+			}
+		}
+		release := exec.Command("make", "-C", source, "release", "ARCHS=amd64", "DIST="+built)
+		release.Env = append(os.Environ(), "VERSION="+version, "COMMIT=0123456789abcdef", "SOURCE_DATE_EPOCH=1795600000")
+		if out, err := release.CombinedOutput(); err != nil {
+			return fmt.Errorf("make release: %w: %s", err, out)
+		}
+	}
+	return nil
+})
+
+// copyOfSources copies what is, or could be, in the repository; where it lies must not
+// matter to a release.
+func copyOfSources(name string) (string, error) {
+	to := filepath.Join(built, "sources-"+name)
+	if err := os.Mkdir(to, 0o750); err != nil {
+		return "", err
+	}
+	copying := exec.Command("sh", "-c", `{ git ls-files -z --cached --others --exclude-standard || find . -type f -print0; } | tar -c --null --files-from=- --ignore-failed-read | tar -x -C "$0"`, to)
+	copying.Dir = ".."
+	out, err := copying.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("copy the sources: %w: %s", err, out)
+	}
+	return to, nil
+}
+
+func addLine(name, line string) error {
+	f, err := os.OpenFile(name, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(line)
+	if closing := f.Close(); err == nil {
+		err = closing
+	}
+	return err
+}
+
+func deb(version string) string { return inBuilt + "/presencebridge_" + version + "-1_amd64.deb" }
+func rpm(version string) string { return inBuilt + "/presencebridge-" + version + "-1.x86_64.rpm" }
+
+// packaged boots a machine that the packages can be installed in.
+func packaged(t *testing.T) *machine {
+	t.Helper()
+	debian(t)
+	if err := packages(); err != nil {
+		t.Fatal(err)
+	}
+	m := boot(t)
+	m.must("rpm", "--initdb")
+	return m
+}
+
+// configure does what the message of the package tells, and starts the service.
+func (m *machine) configure(pbx pbxtest.PBX) {
+	m.t.Helper()
+	account := pbx.User("bridge")
+	m.must("sed", "-i", "s/address: 127.0.0.1:5038/address: "+pbx.Addr()+"/; s/username: presencebridge/username: "+account.Name+"/", folder+"/presencebridge.yaml")
+	if out, code := m.feed(account.Secret+"\n", "install", "-m", "600", "/dev/stdin", folder+"/ami-secret"); code != 0 {
+		m.t.Fatal(out)
+	}
+	m.must("sh", "-c", `echo '  - {id: zoe, name: Zoe, extensions: ["1009"]}' >>`+folder+`/mapping.yaml`)
+	m.must("presencebridge", "check")
+	m.must("systemctl", "enable", "--now", "presencebridge")
+	m.must("presencebridge", "set", "zoe", "meeting")
+}
+
+// fresh checks what is there when the package was installed for the first time.
+func (m *machine) fresh(said string) {
+	m.t.Helper()
+	if !strings.Contains(said, "does not run yet") || !strings.Contains(said, "systemctl enable --now presencebridge") {
+		m.t.Errorf("it says %q", said)
+	}
+	if m.active() || m.property("UnitFileState") != "disabled" {
+		m.t.Error("a service that nobody has configured runs, or would at the next start")
+	}
+	m.is(before)
+	m.rights()
+	for _, file := range []string{"man/man1/presencebridge.1.gz", "man/man5/presencebridge.yaml.5.gz", "fish/vendor_completions.d/presencebridge.fish",
+		"doc/presencebridge/THIRD_PARTY_LICENSES", "doc/presencebridge/LICENSE", "doc/presencebridge/copyright", "doc/presencebridge/monitoring/alerts.yaml"} {
+		m.must("test", "-s", "/usr/share/"+file)
+	}
+	m.must("bash", "-n", "/usr/share/bash-completion/completions/presencebridge")
+	if out, code := m.run("systemd-analyze", "verify", "presencebridge.service"); code != 0 || out != "" {
+		m.t.Errorf("systemd-analyze verify: exit code %d: %s", code, out)
+	}
+}
+
+func (m *machine) is(version string) {
+	m.t.Helper()
+	if out := m.must("presencebridge", "version"); !strings.HasPrefix(out, "presencebridge "+version+" (0123456789ab), go") {
+		m.t.Errorf("installed is %s, want %s", out, version)
+	}
+}
+
+// rights checks who may do what with the files.
+func (m *machine) rights() {
+	m.t.Helper()
+	out := m.must("stat", "-c", "%a %U %G %n", folder, folder+"/presencebridge.yaml", folder+"/mapping.yaml")
+	if want := "3770 root presencebridge /etc/presencebridge\n640 root presencebridge /etc/presencebridge/presencebridge.yaml\n" +
+		"660 root presencebridge /etc/presencebridge/mapping.yaml\n"; out != want {
+		m.t.Errorf("the rights are\n%swant\n%s", out, want)
+	}
+}
+
+func (m *machine) sums() string {
+	m.t.Helper()
+	return m.must("sh", "-c", "cd "+folder+" && sha256sum presencebridge.yaml mapping.yaml ami-secret")
+}
+
+// updates runs an update and checks that it keeps what the administrator has written,
+// and goes on with the new program.
+func (m *machine) updates(laidBeside string, update func() string) {
+	m.t.Helper()
+	files, pid, since := m.sums(), m.property("MainPID"), m.settled("zoe", "meeting")
+	said := update()
+	m.is(now)
+	m.rights()
+	if strings.Contains(said, "does not run yet") {
+		m.t.Errorf("an update says what is for the first time: %s", said)
+	}
+	if after := m.sums(); after != files {
+		m.t.Errorf("before:\n%safter:\n%s", files, after)
+	}
+	m.must("test", "-s", folder+"/presencebridge.yaml"+laidBeside)
+	m.must("test", "-s", folder+"/mapping.yaml"+laidBeside)
+	if again := m.property("MainPID"); !m.active() || again == pid {
+		m.t.Errorf("the main process was %s and is %s", pid, again)
+	}
+	if again := m.settled("zoe", "meeting"); again != since {
+		m.t.Errorf("zoe's status is since %s, want %s", again, since)
+	}
+}
+
+// removed checks that the service has ended in order and its program is not there any more,
+// but the store and the administrator's files are.
+func (m *machine) removed(kept ...string) {
+	m.t.Helper()
+	if !m.logged(`"stopped"`) {
+		m.t.Error("it was cut off")
+	}
+	if load := m.property("LoadState"); load != "not-found" {
+		m.t.Errorf("the unit is %s", load)
+	}
+	if out, code := m.run("sh", "-c", "find /usr /run -name '*presencebridge*' -not -path '/run/log/*' -not -path '/usr/share/zsh/*' | grep ."); code == 0 {
+		m.t.Errorf("left behind are:\n%s", out)
+	}
+	for _, file := range append(kept, "/var/lib/presencebridge/presencebridge.db") {
+		m.must("test", "-s", file)
+	}
+	m.must("getent", "passwd", "presencebridge")
+}
+
+func TestADebIsInstalledUpdatedRemovedAndPurged(t *testing.T) {
+	pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
+	m := packaged(t)
+	m.fresh(m.must("dpkg", "--install", deb(before)))
+	m.configure(pbx)
+
+	m.updates(".dpkg-dist", func() string {
+		out, code := m.feed("\n\n", "dpkg", "--install", deb(now)) // Enter, twice, is what dpkg proposes: keep yours
+		if code != 0 {
+			t.Fatal(out)
+		}
+		return out
+	})
+
+	files, since := m.sums(), m.settled("zoe", "meeting")
+	m.must("dpkg", "--remove", "presencebridge")
+	m.removed(folder+"/presencebridge.yaml", folder+"/mapping.yaml", folder+"/ami-secret")
+	m.must("dpkg", "--install", deb(now))
+	if m.active() || m.sums() != files {
+		t.Error("installed again it has started, or changed a file")
+	}
+	if state := m.property("UnitFileState"); state != "enabled" {
+		t.Errorf("installed again it is %s", state)
+	}
+	m.must("systemctl", "start", "presencebridge")
+	if again := m.settled("zoe", "meeting"); again != since {
+		t.Errorf("zoe's status is since %s, want %s", again, since)
+	}
+
+	m.write(folder+"/ca.pem", "mine\n")
+	if out := m.must("dpkg", "--purge", "presencebridge"); !strings.Contains(out, "user and group presencebridge stay") {
+		t.Errorf("it does not say what stays: %s", out)
+	}
+	if out := m.must("sh", "-c", "find /etc /usr /run /var/lib -name '*presencebridge*' -not -path '/run/log/*' -o -path '/etc/presencebridge/*' | sort"); out != folder+"\n"+folder+"/ca.pem\n" {
+		t.Errorf("left behind are:\n%s", out)
+	}
+	m.must("getent", "passwd", "presencebridge")
+}
+
+func TestAnRPMIsInstalledUpdatedAndRemoved(t *testing.T) {
+	pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
+	m := packaged(t)
+	// Debian's rpm knows nothing of what dpkg has installed, such as systemd.
+	m.fresh(m.must("rpm", "--install", "--nodeps", rpm(before)))
+	m.configure(pbx)
+	m.updates(".rpmnew", func() string { return m.must("rpm", "--upgrade", "--nodeps", rpm(now)) })
+	m.must("rpm", "--erase", "presencebridge")
+	m.removed(folder+"/presencebridge.yaml.rpmsave", folder+"/mapping.yaml.rpmsave", folder+"/ami-secret")
+	m.must("test", "!", "-e", "/etc/systemd/system/multi-user.target.wants/presencebridge.service")
+}
+
+func TestAnUpdateStartsNothingThatDidNotRun(t *testing.T) {
+	m := packaged(t)
+	apt := []string{"apt-get", "install", "--yes", "--no-install-recommends"} // as the README has it; it finds what the package needs
+	m.must(append(apt, deb(before))...)
+	m.must(append(apt, deb(now))...) // nobody has changed a file, so nobody is asked
+	m.is(now)
+	m.rights()
+	if m.active() || m.property("UnitFileState") != "disabled" {
+		t.Error("it runs")
+	}
+	if out, code := m.run("grep", "-r", "shorter once", folder); code == 0 {
+		t.Errorf("files that nobody has changed are not those of the update: %s", out)
+	}
+	m.must("dpkg", "--purge", "presencebridge")
+	m.must("test", "!", "-e", folder)
+}
+
+func TestWhoRanMakeInstallBeforeIsToldWhatHidesThePackage(t *testing.T) {
+	pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
+	m := packaged(t)
+	m.install()
+	m.configure(pbx)
+	files := m.sums()
+	out, code := m.feed("\n\n", "dpkg", "--install", deb(now))
+	if code != 0 || m.sums() != files {
+		t.Fatalf("exit code %d, and the files are those of before: %v: %s", code, m.sums() == files, out)
+	}
+	commands := regexp.MustCompile(`(?m)^  ((?:rm|systemctl daemon-reload) .*)$`).FindAllStringSubmatch(out, -1)
+	if len(commands) != 3 {
+		t.Fatalf("it says %s", out)
+	}
+	for _, command := range commands {
+		m.must("sh", "-c", command[1])
+	}
+	m.is(now)
+	if path := m.property("FragmentPath"); !strings.HasPrefix(path, "/lib/") && !strings.HasPrefix(path, "/usr/lib/") {
+		t.Errorf("the unit is %s", path)
+	}
+	if !m.active() || !strings.Contains(m.property("ExecStart"), "/usr/bin/presencebridge") {
+		t.Errorf("what runs is %s", m.property("ExecStart"))
+	}
+}
+
+func TestPackagesSayWhatTheyAre(t *testing.T) {
+	m := packaged(t)
+	for _, tc := range []struct {
+		name    string
+		command []string
+		want    string
+	}{
+		{"conffiles", []string{"dpkg-deb", "--info", deb(now), "conffiles"}, `^/etc/presencebridge/mapping\.yaml\n/etc/presencebridge/presencebridge\.yaml\n$`},
+		{"what the deb needs", []string{"dpkg-deb", "--field", deb(now), "Depends", "Architecture", "Version"}, `systemd \(>= 252\)\n.*amd64\n.*1\.1\.0-1\n`},
+		{"config, noreplace", []string{"rpm", "--query", "--package", "--queryformat", `[%{FILENAMES} %{FILEFLAGS:fflags}\n]`, rpm(now)},
+			`(?s)/etc/presencebridge/mapping\.yaml cn\n/etc/presencebridge/presencebridge\.yaml cn\n`},
+		{"what the rpm needs", []string{"rpm", "--query", "--package", "--requires", rpm(now)}, `systemd >= 252\n`},
+		{"of this rpm", []string{"rpm", "--query", "--package", "--queryformat", "%{NAME} %{VERSION} %{ARCH} %{LICENSE} %{BUILDHOST}", rpm(now)}, `^presencebridge 1\.1\.0 x86_64 Apache-2\.0 localhost$`},
+		{"a sound rpm", []string{"rpm", "--checksig", rpm(now)}, `digests OK`},
+		{"all of one time", []string{"sh", "-c", "dpkg-deb --contents " + deb(now) + " | awk '{print $4, $5}' | sort -u"}, `^2026-11-25 \d\d:\d\d\n$`},
+		{"checksums", []string{"sh", "-c", "cd " + inBuilt + " && grep 1.1.0 SHA256SUMS | sha256sum --check --strict"}, `(\S+: OK\n){4}`},
+		{"the tar", []string{"sh", "-c", "cd /tmp && tar -xzf " + inBuilt + "/presencebridge-1.1.0-linux-amd64.tar.gz && make -C presencebridge-1.1.0-linux-amd64 install && presencebridge version"},
+			`presencebridge 1\.1\.0 \(0123456789ab\)`},
+		{"the bill of materials", []string{"cat", inBuilt + "/presencebridge-1.1.0-linux-amd64.cdx.json"}, `(?s)"specVersion": "1\.5".*modernc\.org/sqlite`},
+	} {
+		if out := m.must(tc.command...); !regexp.MustCompile(tc.want).MatchString(out) {
+			t.Errorf("%s: %s\nwant %s", tc.name, out, tc.want)
+		}
+	}
+}
+
+func TestPurgingRemovesEverySecretThatTheUnitNames(t *testing.T) {
+	script := readFile(t, "packaging/postrm")
+	secrets := regexp.MustCompile(`(?m)^LoadCredential=([a-z-]+):`).FindAllStringSubmatch(readFile(t, "presencebridge.service"), -1)
+	if len(secrets) == 0 {
+		t.Fatal("the unit names none")
+	}
+	for _, secret := range secrets {
+		if !regexp.MustCompile(`(?m)^\tfor secret in .*\b` + secret[1] + `\b.*; do$`).MatchString(script) {
+			t.Errorf("postrm does not know %s", secret[1])
+		}
+	}
+}
