@@ -282,3 +282,44 @@ func TestOnesOwnSettingsAreMadeOnThePage(t *testing.T) {
 	alice.do(chromedp.Click(chromedp.CSS("header form button")))
 	alice.sees("the sign-in", `location.pathname === "/sign-in"`)
 }
+
+// How long it takes is reported and not judged: machines differ.
+func TestTenThousandPeopleAreOnOneBoard(t *testing.T) {
+	browserPath(t)
+	const people = 10_000
+	var mapping strings.Builder
+	mapping.WriteString("sync: {incoming: latest, outgoing: all}" + statuses + "users:\n")
+	for i := range people {
+		fmt.Fprintf(&mapping, "  - {id: u%d, name: Person %d, extensions: [\"%d\", \"%d\"], groups: [g%d]}\n", i, i, 100_000+2*i, 100_001+2*i, i%7)
+	}
+	h := startHouse(t, mapping.String(), pbxtest.NewSimulated(t, pbxtest.Options{}))
+	alice := h.enter("alice", "--user", "u5000")
+	alice.visit("/")
+	alice.sees("everybody", fmt.Sprintf(`document.querySelectorAll("#people li").length === %d && !document.querySelector("#people[aria-busy]")`, people))
+	t.Logf("first paint and everybody, ms: %s", eval[string](alice, `(() => {
+		const paint = performance.getEntriesByName("first-contentful-paint")[0].startTime;
+		return Math.round(paint) + ", " + Math.round(performance.now());
+	})()`))
+	// From the press of the button to the row: over the API, the disk, the feed and the page.
+	t.Logf("own choice to its row, ms: %s", eval[string](alice, `(async () => {
+		const row = document.querySelector("#people a[href='/users/u5000']").closest("li").querySelector(".status"), took = [];
+		for (const [type, name] of [["away", "Away"], ["dnd", "Do not disturb"], ["lunch", "Lunch"], ["meeting", "Meeting"], ["available", "Available"]]) {
+			const start = performance.now();
+			const seen = new Promise((done) => new MutationObserver((_, o) => { if (row.textContent === name) { o.disconnect(); done(); } }).observe(row, {childList: true, characterData: true, subtree: true}));
+			await fetch("/api/v1/users/u5000/status", {method: "PUT", headers: {"Content-Type": "application/json"}, body: JSON.stringify({type})});
+			await seen;
+			took.push(Math.round(performance.now() - start));
+		}
+		return took.join(", ");
+	})()`))
+	t.Logf("search among them to the next frame, ms: %s", eval[string](alice, `(async () => {
+		const start = performance.now();
+		document.querySelector("[name=q]").value = "person 4711";
+		document.querySelector("[name=q]").dispatchEvent(new Event("input", {bubbles: true}));
+		await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+		return String(Math.round(performance.now() - start));
+	})()`))
+	alice.sees("those who were sought", `document.getElementById("count").textContent === "3 of 10,000"`) // two by their numbers
+	eval[bool](alice, `document.querySelector("[name=q]").value = "", document.querySelector("[name=q]").dispatchEvent(new Event("input", {bubbles: true}))`)
+	alice.sees("everybody again", `document.getElementById("count").textContent === "10,000 people"`)
+}

@@ -3,7 +3,7 @@
 import { call, get } from "./api.js";
 import { feed, open } from "./page.js";
 import { called, paint, put } from "./show.js";
-import { ago, count, full, phoneName, t, when } from "./text.js";
+import { ago, count, full, number, phoneName, t, when } from "./text.js";
 
 const list = document.getElementById("people");
 const form = document.getElementById("filter");
@@ -86,7 +86,7 @@ function select() {
 		if (row.li.hidden === yes) row.li.hidden = !yes;
 		n += yes;
 	}
-	put(document.getElementById("count"), n === rows.size ? count(n, "{n} person", "{n} people") : t("{n} of {all}", { n, all: rows.size }));
+	put(document.getElementById("count"), n === rows.size ? count(n, "{n} person", "{n} people") : t("{n} of {all}", { n: number(n), all: number(rows.size) }));
 	document.getElementById("empty").hidden = n > 0 || rows.size === 0;
 }
 

@@ -12,9 +12,13 @@ export const t = (english, values = {}) =>
 
 const plurals = new Intl.PluralRules(locale);
 
+const numbers = new Intl.NumberFormat(locale);
+
+/** number is a number as one reads it. */
+export const number = (n) => numbers.format(n);
+
 /** count is one of two texts, by the number that {n} stands for. */
-export const count = (n, one, other) =>
-	t(plurals.select(n) === "one" ? one : other, { n: new Intl.NumberFormat(locale).format(n) });
+export const count = (n, one, other) => t(plurals.select(n) === "one" ? one : other, { n: number(n) });
 
 const relative = new Intl.RelativeTimeFormat(locale, { style: "short", numeric: "auto" });
 const clock = new Intl.DateTimeFormat(locale, { timeStyle: "short" });
