@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -13,26 +11,6 @@ import (
 	"github.com/presencebridge/presencebridge/pkg/store"
 	"github.com/presencebridge/presencebridge/pkg/store/servertest"
 )
-
-// choose is set for a status that may be refused.
-func (r *running) choose(id, status, message string) (code int) {
-	r.t.Helper()
-	body, err := json.Marshal(map[string]any{"type": status, "message": message})
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	req, err := http.NewRequest(http.MethodPut, "http://bridge/api/v1/users/"+id+"/status", bytes.NewReader(body))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := r.client.Do(req)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	return resp.StatusCode
-}
 
 // told returns the messages in the history of a user, the newest first.
 func (r *running) told(id string) (messages []string) {
@@ -66,7 +44,7 @@ func TestADatabaseThatFillsUpLosesNothingThatWasAccepted(t *testing.T) {
 		var accepted []string
 		accept := func(i int) bool {
 			message := fmt.Sprint(i, " ", strings.Repeat("x", 200))
-			code := r.choose("alice", "lunch", message)
+			code, _ := r.choose("alice", "lunch", message)
 			if code == http.StatusOK {
 				accepted = append(accepted, message)
 			}
@@ -137,7 +115,7 @@ func TestASlowDatabaseSlowsChoicesAlone(t *testing.T) {
 		for i := range 5 {
 			message := fmt.Sprint("slow ", i)
 			p.set("1003", "away", "", message)
-			if code := r.choose("alice", "lunch", message); code != http.StatusOK {
+			if code, _ := r.choose("alice", "lunch", message); code != http.StatusOK {
 				t.Errorf("choice %d: %d", i, code)
 			}
 			r.showsMessage("bob", "away", message)

@@ -78,8 +78,10 @@ func takePictures(t *testing.T) {
 	} {
 		p.set(number, says[0], says[1], says[2])
 	}
-	h.chooses("alice", `{"type": "away", "label": "At the dentist", "message": "Back at 11"}`)
-	h.chooses("carol", `{"type": "training", "message": "Room 5"}`)
+	if code, text := h.put("/api/v1/users/alice/status", map[string]any{"type": "away", "label": "At the dentist", "message": "Back at 11"}); code != http.StatusOK {
+		t.Fatalf("%d %s", code, text)
+	}
+	h.set("carol", "training", "Room 5")
 	for _, v := range views {
 		alice.do(chromedp.EmulateViewport(v.width, v.height))
 		alice.scheme(v.scheme)
@@ -90,23 +92,5 @@ func takePictures(t *testing.T) {
 		}
 		alice.do(chromedp.WaitVisible(chromedp.CSS("#live[data-state=on]")))
 		alice.picture(filepath.Join(pictures, v.name+".png"))
-	}
-}
-
-// chooses sets a status over the API.
-func (r *running) chooses(user, body string) {
-	r.t.Helper()
-	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPut, "http://bridge/api/v1/users/"+user+"/status", strings.NewReader(body))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	req.Header.Set("Content-Type", "application/json")
-	answer, err := r.client.Do(req)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	_ = answer.Body.Close()
-	if answer.StatusCode != http.StatusOK {
-		r.t.Fatalf("%s: %d", body, answer.StatusCode)
 	}
 }

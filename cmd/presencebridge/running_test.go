@@ -267,14 +267,14 @@ func (r *running) showsMessage(id, status, message string) bridge.User {
 	return u
 }
 
-// set chooses a status over the API.
-func (r *running) set(id, status, message string) bridge.User {
+// put sends JSON to the API, and returns what comes back.
+func (r *running) put(path string, body any) (code int, text []byte) {
 	r.t.Helper()
-	body, err := json.Marshal(map[string]any{"type": status, "message": message})
+	sent, err := json.Marshal(body)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	req, err := http.NewRequest(http.MethodPut, "http://bridge/api/v1/users/"+id+"/status", bytes.NewReader(body))
+	req, err := http.NewRequest(http.MethodPut, "http://bridge"+path, bytes.NewReader(sent))
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -284,12 +284,27 @@ func (r *running) set(id, status, message string) bridge.User {
 		r.t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != http.StatusOK {
-		text, _ := io.ReadAll(resp.Body)
-		r.t.Fatalf("set %s %s: %s: %s", id, status, resp.Status, text)
+	if text, err = io.ReadAll(resp.Body); err != nil {
+		r.t.Fatal(err)
+	}
+	return resp.StatusCode, text
+}
+
+// choose sets a status, which may be refused.
+func (r *running) choose(id, status, message string) (code int, text []byte) {
+	r.t.Helper()
+	return r.put("/api/v1/users/"+id+"/status", map[string]any{"type": status, "message": message})
+}
+
+// set chooses a status over the API.
+func (r *running) set(id, status, message string) bridge.User {
+	r.t.Helper()
+	code, text := r.choose(id, status, message)
+	if code != http.StatusOK {
+		r.t.Fatalf("set %s %s: %d: %s", id, status, code, text)
 	}
 	var u bridge.User
-	if err := json.NewDecoder(resp.Body).Decode(&u); err != nil {
+	if err := json.Unmarshal(text, &u); err != nil {
 		r.t.Fatal(err)
 	}
 	return u
