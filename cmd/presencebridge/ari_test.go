@@ -48,7 +48,7 @@ func (r *running) behindProxy(pbx pbxtest.PBX) *proxy {
 
 // TestAMIIsLostInTheMiddleAndARIGoesOn loses AMI twice, with changes from both sides in each part.
 func TestAMIIsLostInTheMiddleAndARIGoesOn(t *testing.T) {
-	pbxtest.Run(t, pbxtest.Options{ARI: true}, func(t *testing.T, pbx pbxtest.PBX) {
+	pbxtest.RunTogether(t, pbxtest.Options{ARI: true}, func(t *testing.T, pbx pbxtest.PBX) {
 		r, p := configureOver(t, "both", threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}
 		way := r.behindProxy(pbx)
 		r.startReady()
@@ -104,7 +104,7 @@ func TestAMIIsLostInTheMiddleAndARIGoesOn(t *testing.T) {
 
 // TestAModuleOfAMIIsUnloadedAndARIGoesOn: AMI takes logins, and no event comes.
 func TestAModuleOfAMIIsUnloadedAndARIGoesOn(t *testing.T) {
-	pbxtest.Run(t, pbxtest.Options{ARI: true}, func(t *testing.T, pbx pbxtest.PBX) {
+	pbxtest.RunTogether(t, pbxtest.Options{ARI: true}, func(t *testing.T, pbx pbxtest.PBX) {
 		r, p := configureOver(t, "both", threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}
 		r.startReady()
 		r.over("ami")
@@ -129,7 +129,7 @@ func TestAModuleOfAMIIsUnloadedAndARIGoesOn(t *testing.T) {
 
 // A choice that is made in the gap between both is written by whoever comes next.
 func TestAChoiceBetweenBothTransportsIsKept(t *testing.T) {
-	pbxtest.Run(t, pbxtest.Options{ARI: true}, func(t *testing.T, pbx pbxtest.PBX) {
+	pbxtest.RunTogether(t, pbxtest.Options{ARI: true}, func(t *testing.T, pbx pbxtest.PBX) {
 		r, p := configureOver(t, "both", threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}
 		way := r.behindProxy(pbx)
 		r.startReady()
@@ -152,7 +152,7 @@ func TestAChoiceBetweenBothTransportsIsKept(t *testing.T) {
 }
 
 func TestAWrongSecretOfAMILeavesPresenceToARI(t *testing.T) {
-	pbxtest.Run(t, pbxtest.Options{ARI: true}, func(t *testing.T, pbx pbxtest.PBX) {
+	pbxtest.RunTogether(t, pbxtest.Options{ARI: true}, func(t *testing.T, pbx pbxtest.PBX) {
 		r, p := configureOver(t, "both", threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}
 		r.write("wrong", "not the secret")
 		text, err := os.ReadFile(filepath.Join(r.dir, "presencebridge.yaml"))
@@ -172,7 +172,7 @@ func TestAWrongSecretOfAMILeavesPresenceToARI(t *testing.T) {
 
 // TestTwoBridgesWithOneApplicationDoNotFight has each take it over at most once.
 func TestTwoBridgesWithOneApplicationDoNotFight(t *testing.T) {
-	pbxtest.Run(t, pbxtest.Options{ARI: true}, func(t *testing.T, pbx pbxtest.PBX) {
+	pbxtest.RunTogether(t, pbxtest.Options{ARI: true}, func(t *testing.T, pbx pbxtest.PBX) {
 		a, b := configureOver(t, "both", threeMethods, pbx), configureOver(t, "both", threeMethods, pbx)
 		a.startReady()
 		b.startReady()
@@ -185,7 +185,7 @@ func TestTwoBridgesWithOneApplicationDoNotFight(t *testing.T) {
 }
 
 func TestChangesReachAnApplicationAndItsEventsAreHints(t *testing.T) {
-	pbxtest.Run(t, pbxtest.Options{ARI: true}, func(t *testing.T, pbx pbxtest.PBX) {
+	pbxtest.RunTogether(t, pbxtest.Options{ARI: true}, func(t *testing.T, pbx pbxtest.PBX) {
 		r, p := configureOver(t, "ari", threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}
 		text, err := os.ReadFile(filepath.Join(r.dir, "presencebridge.yaml"))
 		if err != nil {
@@ -212,7 +212,7 @@ func TestChangesReachAnApplicationAndItsEventsAreHints(t *testing.T) {
 
 // TestACallShowsOverARI is the essence of TestACallShowsOverTheStatusOfWhoHasIt.
 func TestACallShowsOverARI(t *testing.T) {
-	pbxtest.Run(t, pbxtest.Options{ARI: true, Phones: []string{"1001", "1002", "1003"}}, func(t *testing.T, pbx pbxtest.PBX) {
+	pbxtest.RunTogether(t, pbxtest.Options{ARI: true, Phones: []string{"1001", "1002", "1003"}}, func(t *testing.T, pbx pbxtest.PBX) {
 		r, p := configureOver(t, "ari", withCalls, pbx), phone{t, pbxtest.Observe(t, pbx)}
 		r.startReady()
 		r.does("alice", presence.PhoneIdle)
@@ -235,7 +235,7 @@ func TestACallShowsOverARI(t *testing.T) {
 
 // A call that began over AMI goes on over ARI.
 func TestACallOutlivesTheTransport(t *testing.T) {
-	pbxtest.Run(t, pbxtest.Options{ARI: true, Phones: []string{"1001", "1002", "1003"}}, func(t *testing.T, pbx pbxtest.PBX) {
+	pbxtest.RunTogether(t, pbxtest.Options{ARI: true, Phones: []string{"1001", "1002", "1003"}}, func(t *testing.T, pbx pbxtest.PBX) {
 		r := configureOver(t, "both", withCalls, pbx)
 		way := r.behindProxy(pbx)
 		r.startReady()

@@ -235,7 +235,7 @@ func TestARestartedAsteriskIsBroughtBackIntoAgreement(t *testing.T) {
 }
 
 func TestAnUnloadedModuleIsNoticedAndHeals(t *testing.T) {
-	pbxtest.Run(t, pbxtest.Options{}, func(t *testing.T, pbx pbxtest.PBX) {
+	pbxtest.RunTogether(t, pbxtest.Options{}, func(t *testing.T, pbx pbxtest.PBX) {
 		r, p := configure(t, threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}
 		r.startReady()
 		p.set("1001", "away", "", "")
@@ -250,7 +250,7 @@ func TestAnUnloadedModuleIsNoticedAndHeals(t *testing.T) {
 }
 
 func TestAWrongSecretIsTriedThreeTimesAndExplained(t *testing.T) {
-	pbxtest.Run(t, pbxtest.Options{}, func(t *testing.T, pbx pbxtest.PBX) {
+	pbxtest.RunTogether(t, pbxtest.Options{}, func(t *testing.T, pbx pbxtest.PBX) {
 		r := configure(t, threeMethods, pbx)
 		r.write("secret-main", "not the secret")
 		r.start()

@@ -31,7 +31,7 @@ func (r *running) does(id string, want presence.PhoneState) bridge.User {
 
 // TestACallShowsOverTheStatusOfWhoHasIt makes real calls where there is a real Asterisk.
 func TestACallShowsOverTheStatusOfWhoHasIt(t *testing.T) {
-	pbxtest.Run(t, pbxtest.Options{Phones: []string{"1001", "1002", "1003"}}, func(t *testing.T, pbx pbxtest.PBX) {
+	pbxtest.RunTogether(t, pbxtest.Options{Phones: []string{"1001", "1002", "1003"}}, func(t *testing.T, pbx pbxtest.PBX) {
 		r, p := configure(t, withCalls, pbx), phone{t, pbxtest.Observe(t, pbx)}
 		r.startReady()
 		r.does("alice", presence.PhoneIdle)

@@ -12,7 +12,7 @@ import (
 
 // TestFeatureCodesPhonesAndPanelAgreeAboutDND sets devices as feature codes do.
 func TestFeatureCodesPhonesAndPanelAgreeAboutDND(t *testing.T) {
-	pbxtest.Run(t, pbxtest.Options{}, func(t *testing.T, pbx pbxtest.PBX) {
+	pbxtest.RunTogether(t, pbxtest.Options{}, func(t *testing.T, pbx pbxtest.PBX) {
 		r, p := configure(t, threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}
 		r.withPBX(`dnd: "Custom:DND{extension}"`)
 		press := func(number, state string) {

@@ -33,7 +33,7 @@ func (p phone) device(name, state string) {
 }
 
 func TestAnyPhonesLampShowsTheStatus(t *testing.T) {
-	pbxtest.Run(t, pbxtest.Options{Phones: []string{"1001", "1002"}}, func(t *testing.T, pbx pbxtest.PBX) {
+	pbxtest.RunTogether(t, pbxtest.Options{Phones: []string{"1001", "1002"}}, func(t *testing.T, pbx pbxtest.PBX) {
 		r, p := configure(t, withCalls, pbx), phone{t, pbxtest.Observe(t, pbx)}
 		r.withPBX(`lamp: "Custom:PRES{extension}"`)
 		if err := p.SetDevice("Custom:PRES1003", "INUSE"); err != nil { // of a time before the bridge

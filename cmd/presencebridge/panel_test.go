@@ -98,7 +98,7 @@ func livePanel(t *testing.T, r *running, pbx pbxtest.PBX, p *thePanel, query fun
 const panelValues = "values: [{status: lunch, value: '3'}]"
 
 func TestAPanelInASQLiteFile(t *testing.T) {
-	pbxtest.Run(t, pbxtest.Options{}, func(t *testing.T, pbx pbxtest.PBX) {
+	pbxtest.RunTogether(t, pbxtest.Options{}, func(t *testing.T, pbx pbxtest.PBX) {
 		r := configure(t, threeMethods, pbx)
 		p := &thePanel{t, openFile(t, filepath.Join(r.dir, "panel.db"))}
 		// As FreePBX has it: statuses are numbers.

@@ -118,7 +118,7 @@ func overEach(t *testing.T, test func(t *testing.T, pbx pbxtest.PBX, over string
 	t.Helper()
 	for _, over := range []string{"ami", "ari"} {
 		t.Run(over, func(t *testing.T) {
-			pbxtest.Run(t, pbxtest.Options{ARI: over == "ari"}, func(t *testing.T, pbx pbxtest.PBX) { test(t, pbx, over) })
+			pbxtest.RunTogether(t, pbxtest.Options{ARI: over == "ari"}, func(t *testing.T, pbx pbxtest.PBX) { test(t, pbx, over) })
 		})
 	}
 }

@@ -16,7 +16,7 @@ users:
 `)
 
 func TestABreakEndsByItselfOnPhonesAndInThePanel(t *testing.T) {
-	pbxtest.Run(t, pbxtest.Options{}, func(t *testing.T, pbx pbxtest.PBX) {
+	pbxtest.RunTogether(t, pbxtest.Options{}, func(t *testing.T, pbx pbxtest.PBX) {
 		r, p := configure(t, withBreaks, pbx), phone{t, pbxtest.Observe(t, pbx)}
 		r.startReady()
 		p.set("1001", "available", "", "at my desk")

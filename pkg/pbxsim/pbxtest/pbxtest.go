@@ -95,6 +95,18 @@ func Run(t *testing.T, o Options, test func(*testing.T, PBX)) {
 	}
 }
 
+// RunTogether is Run for tests that mostly wait: all PBXs at the same time. The test
+// shares nothing between its calls.
+func RunTogether(t *testing.T, o Options, test func(*testing.T, PBX)) {
+	t.Helper()
+	for _, f := range All(t) {
+		t.Run(f.Name, func(t *testing.T) {
+			t.Parallel()
+			test(t, f.Start(t, o))
+		})
+	}
+}
+
 // Reals returns a factory for every real Asterisk that the environment lists.
 func Reals(t testing.TB) []Factory {
 	t.Helper()
