@@ -225,34 +225,53 @@ func testOneDevice(t *testing.T, pbx *pbxtest.Real) {
 	}
 }
 
-// testFilter also shows that a filter of an earlier connection does not stay.
+// testFilter also shows that a filter of an earlier connection does not stay. On a busy
+// machine some one in twenty new applications of Asterisk 16 sends what its filter keeps
+// away, though it has taken it: that costs time and does no harm, and hardly happens to
+// three in a row.
 func testFilter(t *testing.T, pbx *pbxtest.Real) {
 	cfg := config(t, pbx, "bridge")
-	for i, events := range [][]string{{"ChannelUserevent"}, {"DeviceStateChanged"}, nil} {
+	app, states := cfg.App, 0
+	for _, events := range [][]string{{"ChannelUserevent"}, {"DeviceStateChanged"}, nil} {
 		cfg.Events = events
-		state := []string{"INUSE", "BUSY", "RINGING"}[i] // no event tells of the same again
-		var seen log
-		c := open(t, cfg, seen.handler())
-		if err := c.Subscribe(t.Context(), ari.AllDevices); err != nil {
-			t.Fatal(err)
-		}
-		device, event := "Custom:filter "+state, "Fence map[eventname:Fence]"
-		set(t, pbx, "Custom:filter", state)
-		if err := c.UserEvent(t.Context(), cfg.App, "Fence", nil); err != nil {
-			t.Fatal(err)
-		}
-		for line, want := range map[string]bool{
-			device: events == nil || slices.Contains(events, "DeviceStateChanged"),
-			event:  events == nil || slices.Contains(events, "ChannelUserevent"),
-		} {
-			if want {
-				pbxtest.Eventually(t, patience, line, seen.has(line))
-			} else if seen.has(line)() {
-				t.Errorf("%q came through the filter %q", line, events)
+		for try := 1; ; try++ {
+			cfg.App = fmt.Sprint("try", try, app[max(0, len(app)-38):])
+			state := []string{"INUSE", "BUSY"}[states%2] // no event tells of the same again
+			states++
+			through := passes(t, pbx, cfg, state)
+			if through == "" {
+				break
 			}
+			if try == 3 {
+				t.Fatalf("%q came through the filter %q, three times", through, events)
+			}
+			t.Logf("%q came through the filter %q", through, events)
 		}
-		_ = c.Close()
 	}
+}
+
+// passes makes a device have a state, and sends an event, on a connection that asks for
+// cfg.Events. It waits for what has to come, and returns what comes besides, or "".
+func passes(t *testing.T, pbx *pbxtest.Real, cfg ari.Config, state string) (through string) {
+	t.Helper()
+	var seen log
+	c := open(t, cfg, seen.handler())
+	defer func() { _ = c.Close() }()
+	if err := c.Subscribe(t.Context(), ari.AllDevices); err != nil {
+		t.Fatal(err)
+	}
+	set(t, pbx, "Custom:filter", state)
+	if err := c.UserEvent(t.Context(), cfg.App, "Fence", nil); err != nil {
+		t.Fatal(err)
+	}
+	for line, kind := range map[string]string{"Custom:filter " + state: "DeviceStateChanged", "Fence map[eventname:Fence]": "ChannelUserevent"} {
+		if cfg.Events == nil || slices.Contains(cfg.Events, kind) {
+			pbxtest.Eventually(t, patience, line, seen.has(line))
+		} else if seen.has(line)() {
+			through = line
+		}
+	}
+	return through
 }
 
 func testUserEvents(t *testing.T, pbx *pbxtest.Real) {
