@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -295,6 +296,9 @@ func (c *console) golden(t *testing.T, name, args, where string) {
 	code := c.Run(t.Context())
 	got := fmt.Sprintf("$ presencebridge %s\n%s%s[exit code %d]\n", args, c.out.String(), c.err.String(), code)
 	got = strings.ReplaceAll(strings.ReplaceAll(got, where, "WHERE"), "\x1b", "␛")
+	if who, err := user.Current(); err == nil { // the audit log names who runs the tests
+		got = strings.ReplaceAll(got, "cli of "+who.Username, "cli of WHO")
+	}
 	path := filepath.Join("../../testdata/cmd", name+".txt")
 	if *update {
 		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
