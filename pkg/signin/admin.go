@@ -134,7 +134,9 @@ func (d *Desk) replace(ctx context.Context, a *store.Account, act *store.Act) er
 
 // lastAdministrator tells whether nobody could administer the panel any more.
 func (d *Desk) lastAdministrator(before, after *store.Account) bool {
-	rules := func(a *store.Account) bool { return a != nil && Role(a.Role) == Administrator && !a.Disabled }
+	rules := func(a *store.Account) bool {
+		return a != nil && Role(a.Role) == Administrator && !a.Disabled && d.lets(a) && (a.Hash != "" || a.Provider != "")
+	}
 	if !rules(before) || rules(after) {
 		return false
 	}

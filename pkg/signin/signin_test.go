@@ -225,3 +225,28 @@ func TestWhatIsTakenAwayIsGoneAtOnce(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// An account counts as the other administrator only where its owner can sign in.
+func TestTheLastAdministratorIsTheLastWhoCanSignIn(t *testing.T) {
+	o := newOffice(t, nil)
+	o.has("root", "administrator")
+	o.has("bob", "administrator")
+	role := "user"
+	if _, err := o.ResetAccount(t.Context(), "bob", "cli"); err != nil {
+		t.Fatal(err)
+	}
+	for name, err := range map[string]error{
+		"removed": o.RemoveAccount(t.Context(), "root", "cli"),
+		"changed": func() error {
+			_, err := o.ChangeAccount(t.Context(), "root", api.AccountChange{Role: &role}, "cli")
+			return err
+		}(),
+	} {
+		if err == nil || !strings.Contains(err.Error(), "last administrator who can sign in") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if err := o.RemoveAccount(t.Context(), "bob", "cli"); err != nil {
+		t.Errorf("one who cannot sign in: %v", err)
+	}
+}
