@@ -19,7 +19,8 @@ export class Feed extends EventTarget {
 	live = false;
 	lost; // since when it is not live
 	last = ""; // id of the last event
-	#before; // who was there before a reset, until everybody was sent
+	#before; // who was there before a reset, until everybody was sent; undefined: no reset was heard
+	#asked = false; // another tab wants to know who is there
 	#batch = { changed: new Map(), gone: new Set(), all: false };
 	#due = false;
 	#watch;
@@ -28,8 +29,9 @@ export class Feed extends EventTarget {
 
 	open() {
 		this.#others.onmessage = ({ data }) => {
-			if (data.name !== "hello") this.#take(data);
-			else if (this.#stream && this.ready) this.#others.postMessage({ name: "everybody", id: this.last, data: { users: [...this.users.values()], live: this.live } });
+			if (data.name !== "hello") return this.#take(data);
+			this.#asked = true;
+			this.#answer();
 		};
 		this.#others.postMessage({ name: "hello" });
 		this.#lead();
@@ -48,6 +50,13 @@ export class Feed extends EventTarget {
 		});
 	}
 
+	/** #answer tells the tabs that have asked who is there, once this one knows it. */
+	#answer() {
+		if (!this.#asked || !this.#stream || !this.ready) return;
+		this.#asked = false;
+		this.#others.postMessage({ name: "everybody", id: this.last, data: { users: [...this.users.values()], live: this.live } });
+	}
+
 	/** #take takes what the stream sends, here or in another tab. */
 	#take({ name, id, data }) {
 		if (id) this.last = id;
@@ -55,7 +64,10 @@ export class Feed extends EventTarget {
 		case "reset": this.#before ??= this.users; this.users = new Map(); this.ready = false; break;
 		case "user": this.#put(data); break;
 		case "gone": this.users.delete(data.id); this.#batch.changed.delete(data.id); this.#batch.gone.add(data.id); this.#tell(); break;
-		case "beat": this.#complete(); break;
+		case "beat":
+			if (this.#before) this.#complete(); // who came after the reset has heard a part
+			this.#answer();
+			break;
 		case "everybody":
 			if (this.ready) return;
 			for (const user of data.users) this.#put(user);
@@ -77,7 +89,7 @@ export class Feed extends EventTarget {
 		this.#tell();
 	}
 
-	/** After a beat everybody has been sent. */
+	/** After a reset and a beat everybody has been sent. */
 	#complete() {
 		if (this.ready) return;
 		for (const id of this.#before?.keys() ?? []) {
