@@ -59,3 +59,19 @@ func TestATabThatComesWhileEverybodyIsSentHasEverybody(t *testing.T) {
 		})
 	}
 }
+
+func TestSomebodyWhoGoesWhileTheBoardIsMadeDoesNotStopIt(t *testing.T) {
+	browserPath(t)
+	h := startHouse(t, threeMethods, pbxtest.NewSimulated(t, pbxtest.Options{}))
+	alice := h.enter("alice", "--user", "alice")
+	eval[bool](alice, `(async () => {
+		const {feed} = await import(document.querySelector("link[rel=stylesheet]").href.replace("panel.css", "feed.js"));
+		const one = feed.users.get("alice"), tell = (detail) => feed.dispatchEvent(new CustomEvent("users", {detail: {changed: [], gone: [], all: false, ...detail}}));
+		feed.users = new Map(Array.from({length: 1500}, (_, i) => ["u" + i, {...one, id: "u" + i, name: "User " + i}]));
+		tell({gone: ["alice", "bob", "carol", "dave"], all: true});
+		feed.users.delete("u1400");
+		tell({gone: ["u1400"]});
+		return true;
+	})()`)
+	alice.sees("everybody else", `document.querySelectorAll("#people li").length === 1499`)
+}

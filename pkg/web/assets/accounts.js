@@ -94,10 +94,13 @@ async function change(a) {
 	form.onsubmit = async (e) => {
 		e.preventDefault();
 		try {
-			await call("PATCH", path(a.name), {
+			const wish = {
 				user: form.user.value.trim() || null, role: form.role.value, disabled: form.elements.disabled.checked,
 				rights: [...form.rights].filter((b) => b.checked).map((b) => b.value),
-			});
+			};
+			// Only what differs, for somebody else may have changed the rest meanwhile.
+			const changed = Object.entries(wish).filter(([key, value]) => JSON.stringify(value) !== JSON.stringify(a[key]));
+			if (changed.length) await call("PATCH", path(a.name), Object.fromEntries(changed));
 			dialog.close();
 			await load();
 		} catch (problem) {

@@ -2,7 +2,7 @@
 // that 10,000 of them stay quick; the browser lays out only those that are in sight.
 import { call, get } from "./api.js";
 import { feed, open } from "./page.js";
-import { called, paint, put } from "./show.js";
+import { called, paint, put, tell } from "./show.js";
 import { ago, count, full, number, phoneName, t, when } from "./text.js";
 
 const list = document.getElementById("people");
@@ -112,12 +112,12 @@ async function star(id) {
 	arrange();
 	rows.get(id).parts.star.focus();
 	preferences = { ...preferences, stars: [...stars].slice(0, 200) };
-	await call("PUT", "/me/preferences", preferences).catch((e) => console.warn(e.message));
+	await call("PUT", "/me/preferences", preferences).catch((e) => tell(e.message));
 }
 
 feed.addEventListener("users", ({ detail: { changed, gone, all } }) => {
 	if (!feed.ready && rows.size === 0) return; // everybody is coming
-	let fresh = all;
+	let fresh = all || gone.length > 0;
 	for (const user of all ? feed.users.values() : changed) {
 		let row = rows.get(user.id);
 		if (!row) {
@@ -148,6 +148,6 @@ get("/me/preferences").then((kept) => {
 	stars = new Set(preferences.stars ?? []);
 	for (const [id, { parts }] of rows) parts.star.setAttribute("aria-pressed", stars.has(id));
 	if (stars.size && rows.size) arrange();
-}).catch((e) => console.warn(e.message));
-get("/statuses").then(({ items }) => offer(form.status, items.map((s) => [s.id, s.name])));
+}).catch((e) => tell(e.message));
+get("/statuses").then(({ items }) => offer(form.status, items.map((s) => [s.id, s.name]))).catch((e) => tell(e.message));
 open();

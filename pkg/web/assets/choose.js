@@ -1,7 +1,7 @@
 // My status: in the bar, and in the dialog that sets it.
 import { call, get, userPath } from "./api.js";
 import { feed } from "./feed.js";
-import { called, dot, fail, make, paint } from "./show.js";
+import { called, dot, fail, make, paint, tell } from "./show.js";
 import { t } from "./text.js";
 
 const dialog = document.getElementById("choose");
@@ -29,6 +29,7 @@ form?.addEventListener("submit", (e) => { e.preventDefault(); submit(); });
 
 /** choose opens the dialog for a user's status. */
 export async function choose(user) {
+	if (user !== whose) form.message.value = form.until.value = form.at.value = ""; // what was typed was for somebody else
 	whose = user;
 	fail(trouble, null);
 	const mine = user === document.documentElement.dataset.user;
@@ -73,6 +74,7 @@ async function offerRecent(user) {
 	const box = form.querySelector(".recent");
 	box.hidden = true;
 	const { items } = await get(userPath(user, "/history?limit=50")).catch(() => ({ items: [] }));
+	if (user !== whose) return;
 	const seen = new Map();
 	for (const h of items) {
 		const type = types.find((x) => x.id === h.type);
@@ -109,17 +111,23 @@ function until() {
 	const wish = form.until.value;
 	if (wish === "") return null;
 	if (wish === "never") return wish;
-	if (wish === "at") return form.at.value ? new Date(form.at.value).toISOString() : null;
+	if (wish === "at") return new Date(form.at.value).toISOString();
 	return new Date(Date.now() + wish * 60_000).toISOString();
 }
 
+/** missing tells what is not filled in, and leads there; false: nothing. */
+function missing() {
+	const [what, where] = !picked() ? [t("Choose a status first."), form.querySelector("[name=type]")]
+		: form.until.value === "at" && !form.at.value ? [t("Write the day and the time until when it lasts, or choose another end."), form.at] : [];
+	if (!what) return false;
+	fail(trouble, new Error(what));
+	where?.focus();
+	return true;
+}
+
 async function submit() {
+	if (missing()) return;
 	const type = picked();
-	if (!type) {
-		fail(trouble, new Error(t("Choose a status first.")));
-		form.querySelector("[name=type]")?.focus();
-		return;
-	}
 	const button = form.querySelector("[type=submit]");
 	button.disabled = true;
 	try {
@@ -133,13 +141,4 @@ async function submit() {
 	} finally {
 		button.disabled = false;
 	}
-}
-
-/** tell shows what there is to know about what was done, above the page. */
-function tell(text) {
-	document.getElementById("notice")?.remove();
-	const p = make("p", "note", text);
-	p.id = "notice";
-	p.role = "status";
-	document.getElementById("main").prepend(p);
 }

@@ -52,3 +52,12 @@ export function presenceText(p) {
 	if (!p) return t("not known");
 	return p.state + (p.subtype ? ", " + p.subtype : "");
 }
+
+/** tell shows what there is to know about what was done, above the page. */
+export function tell(text) {
+	document.getElementById("notice")?.remove();
+	const p = make("p", "note", text);
+	p.id = "notice";
+	p.role = "status";
+	document.getElementById("main").prepend(p);
+}

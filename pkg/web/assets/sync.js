@@ -184,8 +184,7 @@ $("save").addEventListener("click", ({ target }) => busy(target, save));
 $("discard").addEventListener("click", () => { draft = new Draft(draft.base, draft.tag); show(); });
 $("undo").addEventListener("click", ({ target }) => busy(target, async () => {
 	await call("POST", "/mapping/undo", undefined, { "If-Match": draft.tag });
-	draft = undefined;
-	await load();
+	await load(); // what is not saved is kept
 	done(t("What was before is in force again. The same button takes that back."));
 }));
 addEventListener("beforeunload", (e) => { if (draft?.changes) e.preventDefault(); });

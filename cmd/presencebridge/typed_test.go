@@ -1,0 +1,64 @@
+package main
+
+import (
+	"testing"
+
+	"github.com/chromedp/chromedp"
+
+	"github.com/presencebridge/presencebridge/pkg/pbxsim/pbxtest"
+)
+
+func TestAMessageForOneIsNotOfferedForAnother(t *testing.T) {
+	browserPath(t)
+	h := startHouse(t, threeMethods, pbxtest.NewSimulated(t, pbxtest.Options{}))
+	alice := h.enter("alice", "--user", "alice")
+	eval[bool](alice, `import(document.querySelector("link[rel=stylesheet]").href.replace("panel.css", "choose.js")).then(({choose}) => choose("bob")).then(() => true)`)
+	alice.do(chromedp.SendKeys(chromedp.CSS("#choose [name=message]"), "Ill since Monday"), chromedp.SetValue(chromedp.CSS("#choose [name=until]"), "30"),
+		chromedp.Click(chromedp.CSS("#choose [value=cancel]")), chromedp.Click(chromedp.CSS("#mine")), chromedp.WaitVisible(chromedp.CSS("#choose")))
+	if got := eval[string](alice, `document.querySelector("#choose [name=message]").value + document.querySelector("#choose [name=until]").value`); got != "" {
+		t.Errorf("offered is %q", got)
+	}
+	alice.do(chromedp.SendKeys(chromedp.CSS("#choose [name=message]"), "Room 5"), chromedp.Click(chromedp.CSS("#choose [value=cancel]")),
+		chromedp.Click(chromedp.CSS("#mine")), chromedp.WaitVisible(chromedp.CSS("#choose")))
+	alice.sees("what was typed for the same one", `document.querySelector("#choose [name=message]").value === "Room 5"`)
+}
+
+func TestAReturnTimeThatIsNotWrittenIsNotLeftOut(t *testing.T) {
+	browserPath(t)
+	h := startHouse(t, threeMethods, pbxtest.NewSimulated(t, pbxtest.Options{}))
+	alice := h.enter("alice", "--user", "alice")
+	alice.do(chromedp.Click(chromedp.CSS("#mine")), chromedp.WaitVisible(chromedp.CSS("#choose")), chromedp.Click(chromedp.CSS("#choose [value=lunch]")),
+		chromedp.SetValue(chromedp.CSS("#choose [name=until]"), "at"), chromedp.SetValue(chromedp.CSS("#choose [name=at]"), ""),
+		chromedp.Click(chromedp.CSS("#choose [type=submit]")))
+	alice.sees("what is missing", `document.querySelector("#choose [role=alert]").textContent.startsWith("Write the day and the time")`)
+	alice.sees("where", `document.activeElement.name === "at"`)
+	if s := h.user("alice").Status; s != nil && s.Type == "lunch" {
+		t.Errorf("alice is %+v", s)
+	}
+}
+
+func TestUndoKeepsWhatIsNotSaved(t *testing.T) {
+	browserPath(t)
+	h := startHouse(t, byPriority, pbxtest.NewSimulated(t, pbxtest.Options{}))
+	root := h.enter("root", "--role", "administrator", "--user", "alice")
+	root.visit("/sync")
+	root.sees("the types", `document.querySelectorAll("#types tbody tr").length === 6`)
+	root.do(chromedp.Click(chromedp.CSS("[name=outgoing][value=all]")), chromedp.Click(chromedp.CSS("#save")))
+	root.sees("that it is saved", `document.getElementById("done").textContent === "Saved, and in force."`)
+	root.do(chromedp.Click(chromedp.CSS("[name=repeats][value=count]")), chromedp.Click(chromedp.CSS("#undo")))
+	root.sees("what was before", `document.querySelector("[name=outgoing][value=default]").checked`)
+	root.sees("what is not saved", `document.querySelector("[name=repeats][value=count]").checked && document.querySelector("#pending p").textContent === "1 change is not saved"`)
+	root.do(chromedp.Click(chromedp.CSS("#discard")))
+}
+
+func TestWhatAnotherAdministratorChangedOfAnAccountStays(t *testing.T) {
+	browserPath(t)
+	h := startHouse(t, threeMethods, pbxtest.NewSimulated(t, pbxtest.Options{}))
+	root := h.enter("root", "--role", "administrator", "--user", "alice")
+	h.enter("mallory", "--role", "operator")
+	root.visit("/accounts")
+	root.do(chromedp.Click(chromedp.CSS(`#accounts [aria-label="Edit: mallory"]`)), chromedp.WaitVisible(chromedp.CSS("#change")))
+	h.must("admin", "disable", "mallory")
+	root.do(chromedp.SendKeys(chromedp.CSS("#change [name=user]"), "bob"), chromedp.Click(chromedp.CSS("#change [type=submit]")))
+	root.sees("both changes", `[...document.querySelectorAll("#accounts tr")].some((tr) => /mallory.*disabled.*bob/s.test(tr.textContent))`)
+}
