@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/presencebridge/presencebridge/pkg/pbxsim/pbxtest"
 )
@@ -44,11 +45,32 @@ func TestUndoKeepsWhatIsNotSaved(t *testing.T) {
 	root.visit("/sync")
 	root.sees("the types", `document.querySelectorAll("#types tbody tr").length === 6`)
 	root.do(chromedp.Click(chromedp.CSS("[name=outgoing][value=all]")), chromedp.Click(chromedp.CSS("#save")))
-	root.sees("that it is saved", `document.getElementById("done").textContent === "Saved, and in force."`)
+	root.sees("that it is saved, where the focus is", `document.activeElement.id === "done" && document.getElementById("done").textContent === "Saved, and in force."`)
 	root.do(chromedp.Click(chromedp.CSS("[name=repeats][value=count]")), chromedp.Click(chromedp.CSS("#undo")))
 	root.sees("what was before", `document.querySelector("[name=outgoing][value=default]").checked`)
 	root.sees("what is not saved", `document.querySelector("[name=repeats][value=count]").checked && document.querySelector("#pending p").textContent === "1 change is not saved"`)
 	root.do(chromedp.Click(chromedp.CSS("#discard")))
+}
+
+// Who works with the keyboard goes on where they were.
+func TestTheFocusStaysWhenAListIsMadeAnew(t *testing.T) {
+	browserPath(t)
+	h := startHouse(t, threeMethods, pbxtest.NewSimulated(t, pbxtest.Options{}))
+	root := h.enter("root", "--role", "administrator", "--user", "alice")
+	root.visit("/sync")
+	root.tabTo(`#types [aria-label="Edit: Lunch"]`)
+	root.press(kb.Enter)
+	root.sees("the dialog", `document.getElementById("edit").open`)
+	root.press("x", kb.Enter)
+	root.sees("the new name", `document.getElementById("types").textContent.includes("x")`)
+	root.sees("the focus on the same button", `document.activeElement.closest("tr")?.textContent.includes("lunch")`)
+	root.do(chromedp.Click(chromedp.CSS("#discard")))
+	root.visit("/accounts")
+	root.tabTo(`#accounts [aria-label="Edit: root"]`)
+	root.press(kb.Enter)
+	root.sees("the dialog", `document.getElementById("change").open`)
+	root.do(chromedp.Click(chromedp.CSS("#change [type=submit]")))
+	root.sees("the focus on the same button", `!document.getElementById("change").open && document.activeElement.getAttribute("aria-label") === "Edit: root"`)
 }
 
 func TestWhatAnotherAdministratorChangedOfAnAccountStays(t *testing.T) {

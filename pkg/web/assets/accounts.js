@@ -1,7 +1,7 @@
 // Who may sign in to the panel, and as what.
 import { call, get } from "./api.js";
 import { feed, open } from "./page.js";
-import { fail, make, put, time } from "./show.js";
+import { fail, make, put, refill, time } from "./show.js";
 import { t, when } from "./text.js";
 
 const $ = (id) => document.getElementById(id);
@@ -48,8 +48,8 @@ function invitationLine(i) {
 
 async function load() {
 	const [accounts, invitations] = await Promise.all([get("/accounts"), get("/invitations")]);
-	$("accounts").tBodies[0].replaceChildren(...accounts.items.map(accountRow));
-	$("invitations").replaceChildren(...invitations.items.map(invitationLine));
+	refill($("accounts").tBodies[0], accounts.items.map(accountRow));
+	refill($("invitations"), invitations.items.map(invitationLine));
 	fail($("trouble"), null);
 }
 

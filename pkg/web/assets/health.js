@@ -1,7 +1,7 @@
 // The condition of the bridge: PBXs, store, figures, and what is wanted but not shown.
 import { get } from "./api.js";
 import { open } from "./page.js";
-import { fail, make, presenceText, put, time } from "./show.js";
+import { fail, make, presenceText, put, refill, time } from "./show.js";
 import { count, t } from "./text.js";
 
 const every = 5000; // ms
@@ -65,7 +65,7 @@ function show(h) {
 	const { count: n, items } = h.drift; // at most a hundred of them
 	put($("drift"), n ? count(n, "{n} extension does not show what it shall.", "{n} extensions do not show what they shall.") : t("Every extension shows what it shall."));
 	$("drifted").hidden = n === 0;
-	$("drifted").tBodies[0].replaceChildren(...items.map(driftRow));
+	refill($("drifted").tBodies[0], items.map(driftRow));
 }
 
 async function refresh() {

@@ -3,7 +3,7 @@ import { call, get, userPath } from "./api.js";
 import { choose } from "./choose.js";
 import { showHistory } from "./history.js";
 import { feed, open } from "./page.js";
-import { called, clock, fail, make, paint, presenceText, put } from "./show.js";
+import { called, clock, fail, make, paint, presenceText, put, refill } from "./show.js";
 import { byName, full, t, when } from "./text.js";
 
 const page = document.getElementById("me");
@@ -76,9 +76,7 @@ function followMe(id) {
 	function showUser(u) {
 		if (!u) return;
 		showStatus(u);
-		const body = form.querySelector("tbody"), focused = body.contains(document.activeElement) && document.activeElement.value;
-		body.replaceChildren(...u.extensions.map(row));
-		if (focused) body.querySelector(`[value="${CSS.escape(focused)}"]`)?.focus();
+		refill(form.querySelector("tbody"), u.extensions.map(row));
 	}
 
 	form.addEventListener("change", ({ target }) => {

@@ -44,13 +44,25 @@ export function put(e, text) {
 /** fail tells in e why something did not work; "" takes it away. */
 export function fail(e, problem) {
 	e.hidden = !problem;
-	e.textContent = problem ? [problem.message, ...(problem.errors ?? [])].join("\n") : "";
+	put(e, problem ? [problem.message, ...(problem.errors ?? [])].join("\n") : ""); // the same is not read aloud again
 }
 
 /** presenceText is a presence of Asterisk as one reads it. */
 export function presenceText(p) {
 	if (!p) return t("not known");
 	return p.state + (p.subtype ? ", " + p.subtype : "");
+}
+
+const operated = "a, button, input";
+const known = (e) => e.getAttribute("aria-label") ?? e.getAttribute("href");
+
+/** refill replaces what is in e, and leaves the focus where it was: on what has the same name, else on what has the same place. */
+export function refill(e, children) {
+	const at = [...e.querySelectorAll(operated)].indexOf(document.activeElement), name = at >= 0 && known(document.activeElement);
+	e.replaceChildren(...children);
+	if (at < 0) return;
+	const now = [...e.querySelectorAll(operated)];
+	(now.find((x) => known(x) === name) ?? now[at] ?? now.at(-1))?.focus();
 }
 
 /** tell shows what there is to know about what was done, above the page. */

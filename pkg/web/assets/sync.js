@@ -2,7 +2,7 @@
 import { call, Problem } from "./api.js";
 import { open } from "./page.js";
 import { Draft, imageOf, ranked } from "./rules.js";
-import { dot, fail, make, put } from "./show.js";
+import { dot, fail, make, put, refill } from "./show.js";
 import { sortable } from "./sortable.js";
 import { baseName, count, t, when } from "./text.js";
 import { editType } from "./type.js";
@@ -48,7 +48,7 @@ function showTypes() {
 	for (const tag of tags) form.tag.add(new Option(tag));
 	form.tag.value = chosen;
 	form.tag.parentElement.hidden = tags.length === 0;
-	$("types").tBodies[0].replaceChildren(...draft.want.statuses.filter(matches).map(typeRow));
+	refill($("types").tBodies[0], draft.want.statuses.filter(matches).map(typeRow));
 }
 
 function matches(s) {
@@ -138,9 +138,11 @@ async function busy(button, act) {
 	}
 }
 
+/** done tells that it is, at the top of the page: the button of it may be gone, and the focus with it. */
 function done(text) {
 	$("done").hidden = false;
 	put($("done"), text);
+	$("done").focus();
 }
 
 async function preview() {
