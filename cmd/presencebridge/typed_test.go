@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -50,6 +51,24 @@ func TestUndoKeepsWhatIsNotSaved(t *testing.T) {
 	root.sees("what was before", `document.querySelector("[name=outgoing][value=default]").checked`)
 	root.sees("what is not saved", `document.querySelector("[name=repeats][value=count]").checked && document.querySelector("#pending p").textContent === "1 change is not saved"`)
 	root.do(chromedp.Click(chromedp.CSS("#discard")))
+}
+
+// The page offers what the bridge would not refuse.
+func TestWhoMayOnlyMakeStatusTypesIsOfferedThatAlone(t *testing.T) {
+	browserPath(t)
+	h := startHouse(t, threeMethods, pbxtest.NewSimulated(t, pbxtest.Options{}))
+	maker := h.enter("maker", "--rights", "create")
+	maker.visit("/sync")
+	maker.sees("the types", `document.querySelectorAll("#types tbody tr").length === 6`)
+	offered := eval[string](maker, `[...document.querySelectorAll("main :is(input, button, select):enabled")].filter((e) => e.checkVisibility()).map((e) => e.id || e.name || e.textContent).join(" ")`)
+	if want := "find new" + strings.Repeat(" Duplicate History", 6); offered != want {
+		t.Errorf("offered: %s, want %s", offered, want)
+	}
+	if eval[bool](maker, `!!document.querySelector("#priority [draggable=true]")`) {
+		t.Error("lines can be dragged")
+	}
+	maker.do(chromedp.Click(chromedp.CSS("#new")), chromedp.SendKeys(chromedp.CSS("#edit [name=name]"), "Homeoffice"), chromedp.Click(chromedp.CSS("#edit [type=submit]")), chromedp.Click(chromedp.CSS("#save")))
+	maker.sees("that it is saved", `document.getElementById("done").textContent === "Saved, and in force."`)
 }
 
 // Who works with the keyboard goes on where they were.

@@ -12,7 +12,7 @@ export function sortable(list, { moved, say }) {
 	function line({ id, name, mark }) {
 		const li = make("li");
 		li.dataset.id = id;
-		li.draggable = true;
+		li.draggable = !list.closest("fieldset:disabled");
 		const grip = make("span", "grip", "⠿");
 		grip.setAttribute("aria-hidden", "true");
 		li.append(grip, mark, make("span", "name", name), button("↑", t("Move {name} up", { name }), () => move(li, -1)), button("↓", t("Move {name} down", { name }), () => move(li, 1)));

@@ -10,6 +10,7 @@ import { editType } from "./type.js";
 const $ = (id) => document.getElementById(id);
 const form = $("sync");
 const settings = ["incoming", "outgoing", "repeats"];
+const rights = $("types").dataset.rights.split(" "); // to status types
 let draft;
 
 const priority = sortable($("priority"), {
@@ -64,9 +65,9 @@ function typeRow(s) {
 	if (s.system) name.append(make("span", "badge", t("protected")));
 	const actions = make("td", "row-actions");
 	actions.append(
-		button(t("Edit"), s.name, () => edit(s)),
-		button(t("Duplicate"), s.name, () => edit({ ...s, id: "", name: t("{name} (copy)", { name: s.name }), system: false }, true)),
-		button(t("Delete"), s.name, () => remove(s), s.system),
+		button(t("Edit"), s.name, () => edit(s), !rights.includes("modify")),
+		button(t("Duplicate"), s.name, () => edit({ ...s, id: "", name: t("{name} (copy)", { name: s.name }), system: false }, true), !rights.includes("create")),
+		button(t("Delete"), s.name, () => remove(s), s.system || !rights.includes("delete")),
 		button(t("History"), s.name, () => past(s)),
 	);
 	tr.append(name, make("td", "", baseName(s.base)), make("td", "", image ? image.state + (image.subtype ? ", " + image.subtype : "") : t("not synchronised")), make("td", "", s.tags.join(", ")), actions);
