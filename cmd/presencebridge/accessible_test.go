@@ -81,9 +81,15 @@ func TestEverybodyCanUseThePages(t *testing.T) {
 		for _, scheme := range []string{"light", "dark"} {
 			root.scheme(scheme)
 			root.accessible(page.name+", "+scheme, source)
+			eval[bool](root, `document.body.classList.toggle("stale")`)
+			root.accessible(page.name+", "+scheme+", not live", source)
+			eval[bool](root, `!document.body.classList.toggle("stale")`)
 		}
-		for _, width := range []int64{320, 1280} { // WCAG 2.2, 1.4.10: nothing is scrolled in two directions
+		for _, width := range []int64{320, 768, 1280} { // WCAG 2.2, 1.4.10: nothing is scrolled in two directions
 			root.do(chromedp.EmulateViewport(width, 900))
+			if !eval[bool](root, `parseFloat(getComputedStyle(document.documentElement).scrollPaddingTop) >= document.querySelector(".bar").offsetHeight`) {
+				t.Errorf("%s on %d: what has the focus may be under the bar", page.name, width) // 2.4.11
+			}
 			if wide := eval[int64](root, `document.scrollingElement.scrollWidth`); wide > width {
 				t.Errorf("%s is %d wide on %d: %s", page.name, wide, width, eval[string](root,
 					`[...document.querySelectorAll("main *")].filter((e) => e.getBoundingClientRect().right > innerWidth && !e.closest(".scroll")).map((e) => e.outerHTML.slice(0, 200)).join("\n")`))
