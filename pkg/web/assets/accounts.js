@@ -2,6 +2,7 @@
 import { call, get } from "./api.js";
 import { feed, open } from "./page.js";
 import { fail, make, put, refill, time } from "./show.js";
+import { sure } from "./sure.js";
 import { t, when } from "./text.js";
 
 const $ = (id) => document.getElementById(id);
@@ -58,26 +59,21 @@ function showLink({ url }) {
 	input.value = url;
 	dialog.showModal();
 	input.select();
-	dialog.querySelector(".copy").onclick = () => { input.select(); navigator.clipboard?.writeText(url); };
+	dialog.querySelector(".copy").onclick = () => {
+		input.select();
+		navigator.clipboard.writeText(url).then(() => put(dialog.querySelector("[role=status]"), t("Copied.")), () => {}); // it is selected, to be copied by hand
+	};
 }
 
 async function reset(a) {
+	if (!(await sure(t("The password of {name} is taken away, and they are signed out everywhere.", { name: a.name })))) return;
 	const { value } = await call("POST", path(a.name, "/reset"));
 	showLink(value);
 	await load();
 }
 
-let asked; // name of the account that the next press deletes
-
 async function remove(a) {
-	if (asked !== a.name) {
-		asked = a.name;
-		$("done").hidden = false;
-		put($("done"), t("Press it once more to delete the account {name}.", { name: a.name }));
-		return;
-	}
-	asked = undefined;
-	$("done").hidden = true;
+	if (!(await sure(t("The account {name} is deleted.", { name: a.name })))) return;
 	await call("DELETE", path(a.name));
 	await load();
 }
@@ -124,7 +120,7 @@ $("invite").addEventListener("submit", async (e) => {
 });
 
 feed.addEventListener("users", ({ detail: { all } }) => {
-	if (all) $("users").replaceChildren(...[...feed.users.values()].slice(0, 1000).map((u) => new Option(u.name, u.id)));
+	if (all) $("users").replaceChildren(...[...feed.users.values()].map((u) => new Option(u.name, u.id)));
 });
 load().catch((e) => fail($("trouble"), e));
 open();

@@ -13,29 +13,26 @@ export class Problem extends Error {
 
 /**
  * call asks the API and returns its answer, null if that is empty. Who is no longer
- * signed in is led to where that is done, and comes back.
+ * signed in is led to where that is done, and comes back; but not from a dialog, where
+ * something may have been typed.
  */
 export async function call(method, path, body, headers = {}) {
-	let answer;
+	let answer, value;
 	try {
 		answer = await fetch("/api/v1" + path, {
 			method,
 			headers: body === undefined ? headers : { "Content-Type": "application/json", ...headers },
 			body: body === undefined ? undefined : JSON.stringify(body),
+			keepalive: body !== undefined, // who leaves the page has done it all the same
 		});
-	} catch {
-		throw new Problem(0);
-	}
-	if (answer.status === 401) {
-		signIn();
-		throw new Problem(401, { detail: t("You are no longer signed in.") });
-	}
-	const text = await answer.text();
-	let value = null;
-	try {
+		const text = answer.status === 401 ? "" : await answer.text();
 		value = text ? JSON.parse(text) : null;
 	} catch {
-		throw new Problem(answer.status);
+		throw new Problem(answer?.status ?? 0);
+	}
+	if (answer.status === 401) {
+		if (!document.querySelector("dialog[open]")) signIn();
+		throw new Problem(401, { detail: t("You are no longer signed in. Sign in in another tab, then try again here.") });
 	}
 	if (!answer.ok) throw new Problem(answer.status, value ?? {});
 	return { value, tag: answer.headers.get("ETag") };

@@ -1,7 +1,8 @@
 // The board: everybody, live. A row is made once and then changed where it has to be, so
 // that 10,000 of them stay quick; the browser lays out only those that are in sight.
-import { call, get } from "./api.js";
+import { get } from "./api.js";
 import { feed, open } from "./page.js";
+import { follow, prefer } from "./preferences.js";
 import { called, paint, put, tell } from "./show.js";
 import { ago, count, full, number, phoneName, t, when } from "./text.js";
 
@@ -10,8 +11,8 @@ const form = document.getElementById("filter");
 const template = document.getElementById("person").content.firstElementChild;
 const atOnce = 500; // rows that are made before the browser may draw
 const rows = new Map(); // by id: {li, parts, user, text}
+const mostStars = 200;
 let stars = new Set();
-let preferences = {};
 let order = []; // ids, as they are shown
 
 function makeRow(user) {
@@ -51,7 +52,7 @@ function fill(row, user) {
 
 function age({ parts, user }) {
 	const s = user.status;
-	put(parts.when, !s ? "" : s.until ? t("until {time}", { time: when(s.until) }) : ago(s.since));
+	put(parts.when, !s ? "" : s.until ? t("{ago}, until {time}", { ago: ago(s.since), time: when(s.until) }) : ago(s.since));
 	parts.when.title = s ? t("since {time}", { time: full(s.since) }) : "";
 }
 
@@ -106,14 +107,22 @@ function offerWords(field) {
 }
 
 async function star(id) {
-	const on = !stars.delete(id);
-	if (on) stars.add(id);
-	rows.get(id).parts.star.setAttribute("aria-pressed", on);
-	arrange();
-	rows.get(id).parts.star.focus();
-	preferences = { ...preferences, stars: [...stars].slice(0, 200) };
-	await call("PUT", "/me/preferences", preferences).catch((e) => tell(e.message));
+	const next = new Set(stars);
+	if (!next.delete(id)) next.add(id);
+	if (next.size > mostStars) return tell(t("There is room for {n} favourites.", { n: mostStars }));
+	await prefer({ stars: [...next] }).catch((e) => tell(e.message));
 }
+
+function showStars(kept) {
+	const focused = document.activeElement;
+	stars = new Set(kept.stars ?? []);
+	for (const [id, { parts }] of rows) parts.star.setAttribute("aria-pressed", stars.has(id));
+	if (rows.size) arrange();
+	if (focused?.classList.contains("star")) focused.focus();
+}
+
+/** offerTypes offers the status types, which a new mapping may have changed. */
+const offerTypes = () => get("/statuses").then(({ items }) => offer(form.status, items.map((s) => [s.id, s.name]))).catch((e) => tell(e.message));
 
 feed.addEventListener("users", ({ detail: { changed, gone, all } }) => {
 	if (!feed.ready && rows.size === 0) return; // everybody is coming
@@ -131,6 +140,7 @@ feed.addEventListener("users", ({ detail: { changed, gone, all } }) => {
 		rows.get(id)?.li.remove();
 		rows.delete(id);
 	}
+	if (all) offerTypes();
 	if (fresh) {
 		offerWords("group");
 		offerWords("tag");
@@ -143,11 +153,5 @@ form.addEventListener("input", select);
 form.addEventListener("submit", (e) => e.preventDefault());
 setInterval(() => rows.forEach(age), 30_000);
 
-get("/me/preferences").then((kept) => {
-	preferences = kept ?? {};
-	stars = new Set(preferences.stars ?? []);
-	for (const [id, { parts }] of rows) parts.star.setAttribute("aria-pressed", stars.has(id));
-	if (stars.size && rows.size) arrange();
-}).catch((e) => tell(e.message));
-get("/statuses").then(({ items }) => offer(form.status, items.map((s) => [s.id, s.name]))).catch((e) => tell(e.message));
+follow(showStars).catch((e) => tell(e.message));
 open();

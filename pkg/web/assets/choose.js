@@ -78,15 +78,17 @@ async function offerRecent(user) {
 	const seen = new Map();
 	for (const h of items) {
 		const type = types.find((x) => x.id === h.type);
-		if (type && h.message && seen.size < 6) seen.set(h.type + "\n" + h.message, { type, message: h.message });
+		const chosen = !/^(extension|expiry|reload)/.test(h.by); // by a person, not by a phone or by itself
+		if (type && chosen && (h.message || h.label) && seen.size < 6) seen.set([h.type, h.label, h.message].join("\n"), { type, label: h.label ?? "", message: h.message });
 	}
-	box.querySelector("ul").replaceChildren(...[...seen.values()].map(({ type, message }) => {
+	box.querySelector("ul").replaceChildren(...[...seen.values()].map(({ type, label, message }) => {
 		const button = make("button");
 		button.type = "button";
-		button.append(dot(type), make("span", "", type.name + ": " + message));
+		button.append(dot(type), make("span", "", [label || type.name, message].filter(Boolean).join(": ")));
 		button.addEventListener("click", () => {
 			form.querySelector(`[name=type][value="${CSS.escape(type.id)}"]`).checked = true;
 			form.message.value = message;
+			form.label.value = label;
 			showLabel();
 			form.message.focus();
 		});

@@ -3,18 +3,20 @@ import { call, get, userPath } from "./api.js";
 import { choose } from "./choose.js";
 import { showHistory } from "./history.js";
 import { feed, open } from "./page.js";
+import { prefer } from "./preferences.js";
 import { called, clock, fail, make, paint, presenceText, put, refill } from "./show.js";
 import { byName, full, t, when } from "./text.js";
 
 const page = document.getElementById("me");
 const account = document.getElementById("account");
 
-account.language.addEventListener("change", async () => {
+account.addEventListener("submit", async (e) => {
+	e.preventDefault();
 	try {
-		await call("PUT", "/me/preferences", { ...(await get("/me/preferences")), language: account.language.value });
+		await prefer({ language: account.language.value });
 		location.reload();
-	} catch (e) {
-		account.append(make("p", "note bad", e.message));
+	} catch (problem) {
+		tell(problem.message);
 	}
 });
 

@@ -29,9 +29,13 @@ export class Draft {
 		return p;
 	}
 
-	/** rebase takes over what somebody else has saved meanwhile, and keeps what was changed here. */
+	/**
+	 * rebase takes over what somebody else has saved meanwhile, and keeps what was changed
+	 * here. It returns the names of the status types that both have changed.
+	 */
 	rebase(rules, tag) {
 		const { base, want } = this;
+		const both = base.statuses.filter((s) => !same(s, find(want, s.id)) && !same(s, find(rules, s.id))).map((s) => s.name);
 		const next = copy(rules);
 		for (const [k, v] of Object.entries(want.sync)) if (!same(v, base.sync[k])) next.sync[k] = v;
 		for (const s of want.statuses) {
@@ -42,6 +46,7 @@ export class Draft {
 		}
 		next.statuses = next.statuses.filter((s) => find(want, s.id) || !find(base, s.id));
 		Object.assign(this, { base: rules, tag, want: next });
+		return both;
 	}
 
 	find(id) { return find(this.want, id); }

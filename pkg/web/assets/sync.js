@@ -1,5 +1,5 @@
 // The page Status sync: the rules of the mapping, edited, previewed, saved, undone.
-import { call, Problem } from "./api.js";
+import { call } from "./api.js";
 import { open } from "./page.js";
 import { Draft, imageOf, ranked } from "./rules.js";
 import { dot, fail, make, put, refill } from "./show.js";
@@ -20,9 +20,18 @@ const priority = sortable($("priority"), {
 
 async function load() {
 	const { value, tag } = await call("GET", "/mapping/rules");
-	if (draft) draft.rebase(value, tag);
+	let both = [];
+	if (draft) both = draft.rebase(value, tag);
 	else draft = new Draft(value, tag);
 	show();
+	return both;
+}
+
+/** reloaded is what to tell after somebody else was faster: what was changed here is kept. */
+async function reloaded() {
+	const both = await load();
+	const text = t("The file was changed meanwhile. It was loaded anew, with your changes on top; look, then save again.");
+	return new Error(both.length ? text + "\n" + t("Both of you have changed: {names}", { names: both.join(", ") }) : text);
 }
 
 function show() {
@@ -165,9 +174,7 @@ async function save() {
 		const { value, tag } = await call("PUT", "/mapping/rules", draft.proposal, { "If-Match": draft.tag });
 		draft = new Draft(value, tag);
 	} catch (e) {
-		if (!(e instanceof Problem) || e.status !== 412) throw e;
-		await load(); // what was changed here is kept
-		throw new Error(t("The file was changed meanwhile. It was loaded anew, with your changes on top; look, then save again."));
+		throw e.status === 412 ? await reloaded() : e; // what was changed here is kept
 	}
 	show();
 	done(t("Saved, and in force."));
@@ -186,7 +193,11 @@ $("preview").addEventListener("click", ({ target }) => busy(target, preview));
 $("save").addEventListener("click", ({ target }) => busy(target, save));
 $("discard").addEventListener("click", () => { draft = new Draft(draft.base, draft.tag); show(); });
 $("undo").addEventListener("click", ({ target }) => busy(target, async () => {
-	await call("POST", "/mapping/undo", undefined, { "If-Match": draft.tag });
+	try {
+		await call("POST", "/mapping/undo", undefined, { "If-Match": draft.tag });
+	} catch (e) {
+		throw e.status === 412 ? await reloaded() : e;
+	}
 	await load(); // what is not saved is kept
 	done(t("What was before is in force again. The same button takes that back."));
 }));

@@ -4,7 +4,7 @@ export const lang = root.lang;
 /** locale is how times and numbers are written: as the browser's user does it in that language. */
 const locale = navigator.languages.find((l) => l.split("-")[0] === lang) ?? lang;
 const at = root.dataset.messages;
-const messages = at ? await (await fetch(at)).json() : {};
+const messages = at ? await fetch(at).then((answer) => answer.json()).catch(() => ({})) : {}; // English is better than nothing
 
 /** t is an English text in the reader's language, with {name} filled in. */
 export const t = (english, values = {}) =>
