@@ -38,7 +38,8 @@ lint: ## gofmt, vet, golangci-lint, a tidy go.mod
 	"$(CACHE)/bin/golangci-lint" run ./... ./testdata/bench
 
 # PREFIX is one that systemd searches: /usr/local or /usr. What is done only without
-# DESTDIR, a package does when it is installed.
+# DESTDIR, a package does when it is installed. A mapping that lies where earlier versions
+# had it, beside presencebridge.yaml, stays there.
 PREFIX ?= /usr/local
 BINARY ?= presencebridge
 NATIVE ?= $(abspath $(BINARY))# one of this machine's kind writes manual pages and completions
@@ -55,13 +56,16 @@ install: ## install what was built, as root; PREFIX=/usr/local DESTDIR=
 	"$(NATIVE)" completion bash >"$(DESTDIR)$(PREFIX)/share/bash-completion/completions/presencebridge"
 	"$(NATIVE)" completion zsh >"$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_presencebridge"
 	"$(NATIVE)" completion fish >"$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/presencebridge.fish"
-	install -d "$(DESTDIR)/etc/presencebridge"
-	for f in presencebridge.yaml mapping.yaml; do \
-		test -e "$(DESTDIR)/etc/presencebridge/$$f" || install -m 640 "config/$$f" "$(DESTDIR)/etc/presencebridge/$$f" || exit 1; \
-	done
+	install -d -m 750 "$(DESTDIR)/etc/presencebridge" "$(DESTDIR)/etc/presencebridge/mapping"
+	set -e -o pipefail; cd "$(DESTDIR)/etc/presencebridge"; \
+	test -e presencebridge.yaml || { \
+		test -e mapping.yaml || own='s|^mapping: mapping.yaml$$|mapping: mapping/mapping.yaml|'; \
+		sed "$$own" "$(CURDIR)/config/presencebridge.yaml" | install -m 640 /dev/stdin presencebridge.yaml; \
+	}; \
+	test -e mapping.yaml || test -e mapping/mapping.yaml || install -m 640 "$(CURDIR)/config/mapping.yaml" mapping/mapping.yaml
 	test -n "$(DESTDIR)" || { systemd-sysusers presencebridge.conf && systemd-tmpfiles --create presencebridge.conf; }
 	test -n "$(DESTDIR)" || test ! -d /run/systemd/system || systemctl daemon-reload
-	@echo 'Edit the two files in /etc/presencebridge. Then, as root:'
+	@echo 'Edit presencebridge.yaml and the mapping in /etc/presencebridge. Then, as root:'
 	@echo '  install -m 600 /dev/stdin /etc/presencebridge/ami-secret   # paste the secret of the AMI account, Enter, Ctrl-D'
 	@echo '  presencebridge check'
 	@echo '  systemctl enable --now presencebridge'

@@ -22,6 +22,9 @@ type Version struct {
 // ErrChanged says that a file is another by now.
 var ErrChanged = errors.New("the file was changed meanwhile")
 
+// ErrNotKept says that the owner or the group of a file would be lost.
+var ErrNotKept = errors.New("its owner and group cannot be kept")
+
 // ErrNoBefore says that there is nothing that a file could go back to.
 var ErrNoBefore = errors.New("there is nothing to undo: the file is not as the last change over the API left it")
 
@@ -66,8 +69,9 @@ var tagPattern = regexp.MustCompile(`^[0-9a-f]{24}$`)
 // Save puts a text in the place of a file that still is this version, whole or not at
 // all, whatever happens meanwhile: ErrChanged if it is another. What it had is kept
 // beside it for Before, in place of what was kept earlier. A link stays, and what it
-// leads to is replaced. Mode, owner and group are those of the file, but one of root's
-// becomes the bridge's where it may not give it back; what else a file may carry is lost.
+// leads to is replaced. Mode, owner and group are those of the file, or ErrNotKept; where
+// the owner cannot be kept and does not matter, it becomes the bridge's (needsOwner). What
+// else a file may carry is lost.
 func (v Version) Save(path string, text []byte) (Version, error) {
 	path, err := filepath.EvalSymlinks(path)
 	if err != nil {
@@ -137,19 +141,26 @@ func fill(f *os.File, text []byte, like os.FileInfo) error {
 	is, known := now.Sys().(*syscall.Stat_t)
 	if ok && known && want.Gid != is.Gid {
 		if err := f.Chown(-1, int(want.Gid)); err != nil {
-			return fmt.Errorf("keep the group of the file: %w", err)
+			return fmt.Errorf("%w: %w", ErrNotKept, err)
 		}
 	}
 	if ok && known && want.Uid != is.Uid {
-		// root may do with the file what it likes, whoever owns it; anybody else might be locked out.
-		if err := f.Chown(int(want.Uid), -1); err != nil && want.Uid != 0 {
-			return fmt.Errorf("keep the owner of the file: %w", err)
+		if err := f.Chown(int(want.Uid), -1); err != nil && needsOwner(like.Mode(), want.Uid) {
+			return fmt.Errorf("%w: %w", ErrNotKept, err)
 		}
 	}
 	if err := f.Chmod(like.Mode().Perm()); err != nil {
 		return err
 	}
 	return f.Sync()
+}
+
+// needsOwner tells whether somebody might be locked out of a file that gets another owner.
+// root never is; and where the group may do what the owner may, the owner is one of many: an
+// editor that replaces files makes its user the owner of one that belongs to a group.
+func needsOwner(mode fs.FileMode, owner uint32) bool {
+	mine, ours := mode.Perm()>>6, mode.Perm()>>3
+	return owner != 0 && mine&^ours&0o6 != 0
 }
 
 // tidy removes what earlier changes, and those that were cut off, have left beside a

@@ -16,10 +16,13 @@ import (
 const (
 	before, now = "1.0.0", "1.1.0" // the versions of the packages that are tested
 	folder      = "/etc/presencebridge"
+	mapping     = folder + "/mapping/mapping.yaml"
+	// inFolder begins a command that knows which mapping is in force.
+	inFolder = "cd " + folder + "; mapping=$(sed -n 's/^mapping: //p' presencebridge.yaml); "
 )
 
 // packages makes the packages of both versions, once for all tests, in the folder that
-// machines see as inBuilt. The samples of the older one are others.
+// machines see as inBuilt. The sample of the older one is another.
 var packages = sync.OnceValue(func() error {
 	if _, err := program(); err != nil {
 		return err
@@ -30,10 +33,8 @@ var packages = sync.OnceValue(func() error {
 			return err
 		}
 		if version == before {
-			for _, name := range []string{"presencebridge.yaml", "mapping.yaml"} {
-				if err := addLine(filepath.Join(source, "config", name), "# It was shorter once.\n"); err != nil {
-					return err
-				}
+			if err := addLine(filepath.Join(source, "config/presencebridge.yaml"), "# It was shorter once.\n"); err != nil {
+				return err
 			}
 		}
 		release := exec.Command("make", "-C", source, "release", "ARCHS=amd64", "DIST="+built)
@@ -96,7 +97,7 @@ func (m *machine) configure(pbx pbxtest.PBX) {
 	if out, code := m.feed(account.Secret+"\n", "install", "-m", "600", "/dev/stdin", folder+"/ami-secret"); code != 0 {
 		m.t.Fatal(out)
 	}
-	m.must("sh", "-c", `echo '  - {id: zoe, name: Zoe, extensions: ["1009"]}' >>`+folder+`/mapping.yaml`)
+	m.must("sh", "-c", inFolder+`echo '  - {id: zoe, name: Zoe, extensions: ["1009"]}' >>"$mapping"`)
 	m.must("presencebridge", "check")
 	m.must("systemctl", "enable", "--now", "presencebridge")
 	m.must("presencebridge", "set", "zoe", "meeting")
@@ -114,7 +115,8 @@ func (m *machine) fresh(said string) {
 	m.is(before)
 	m.rights()
 	for _, file := range []string{"man/man1/presencebridge.1.gz", "man/man5/presencebridge.yaml.5.gz", "fish/vendor_completions.d/presencebridge.fish",
-		"doc/presencebridge/THIRD_PARTY_LICENSES", "doc/presencebridge/LICENSE", "doc/presencebridge/copyright", "doc/presencebridge/monitoring/alerts.yaml"} {
+		"doc/presencebridge/THIRD_PARTY_LICENSES", "doc/presencebridge/LICENSE", "doc/presencebridge/copyright", "doc/presencebridge/monitoring/alerts.yaml",
+		"doc/presencebridge/proxy/nginx.conf", "doc/presencebridge/proxy/Caddyfile", "presencebridge/mapping.yaml"} {
 		m.must("test", "-s", "/usr/share/"+file)
 	}
 	m.must("bash", "-n", "/usr/share/bash-completion/completions/presencebridge")
@@ -133,16 +135,16 @@ func (m *machine) is(version string) {
 // rights checks who may do what with the files.
 func (m *machine) rights() {
 	m.t.Helper()
-	out := m.must("stat", "-c", "%a %U %G %n", folder, folder+"/presencebridge.yaml", folder+"/mapping.yaml")
+	out := m.must("stat", "-c", "%a %U %G %n", folder, folder+"/presencebridge.yaml", folder+"/mapping", mapping)
 	if want := "3770 root presencebridge /etc/presencebridge\n640 root presencebridge /etc/presencebridge/presencebridge.yaml\n" +
-		"660 root presencebridge /etc/presencebridge/mapping.yaml\n"; out != want {
+		"2770 root presencebridge /etc/presencebridge/mapping\n660 root presencebridge /etc/presencebridge/mapping/mapping.yaml\n"; out != want {
 		m.t.Errorf("the rights are\n%swant\n%s", out, want)
 	}
 }
 
 func (m *machine) sums() string {
 	m.t.Helper()
-	return m.must("sh", "-c", "cd "+folder+" && sha256sum presencebridge.yaml mapping.yaml ami-secret")
+	return m.must("sh", "-c", inFolder+`sha256sum presencebridge.yaml "$mapping" ami-secret`)
 }
 
 // updates runs an update and checks that it keeps what the administrator has written,
@@ -160,7 +162,6 @@ func (m *machine) updates(laidBeside string, update func() string) {
 		m.t.Errorf("before:\n%safter:\n%s", files, after)
 	}
 	m.must("test", "-s", folder+"/presencebridge.yaml"+laidBeside)
-	m.must("test", "-s", folder+"/mapping.yaml"+laidBeside)
 	if again := m.property("MainPID"); !m.active() || again == pid {
 		m.t.Errorf("the main process was %s and is %s", pid, again)
 	}
@@ -195,7 +196,7 @@ func TestADebIsInstalledUpdatedRemovedAndPurged(t *testing.T) {
 	m.configure(pbx)
 
 	m.updates(".dpkg-dist", func() string {
-		out, code := m.feed("\n\n", "dpkg", "--install", deb(now)) // Enter, twice, is what dpkg proposes: keep yours
+		out, code := m.feed("\n", "dpkg", "--install", deb(now)) // Enter is what dpkg proposes: keep yours
 		if code != 0 {
 			t.Fatal(out)
 		}
@@ -204,7 +205,7 @@ func TestADebIsInstalledUpdatedRemovedAndPurged(t *testing.T) {
 
 	files, since := m.sums(), m.settled("zoe", "meeting")
 	m.must("dpkg", "--remove", "presencebridge")
-	m.removed(folder+"/presencebridge.yaml", folder+"/mapping.yaml", folder+"/ami-secret")
+	m.removed(folder+"/presencebridge.yaml", mapping, folder+"/ami-secret")
 	m.must("dpkg", "--install", deb(now))
 	if m.active() || m.sums() != files {
 		t.Error("installed again it has started, or changed a file")
@@ -218,6 +219,7 @@ func TestADebIsInstalledUpdatedRemovedAndPurged(t *testing.T) {
 	}
 
 	m.write(folder+"/ca.pem", "mine\n")
+	m.saves("meeting", "dnd") // which leaves the version before beside it
 	if out := m.must("dpkg", "--purge", "presencebridge"); !strings.Contains(out, "user and group presencebridge stay") {
 		t.Errorf("it does not say what stays: %s", out)
 	}
@@ -235,7 +237,7 @@ func TestAnRPMIsInstalledUpdatedAndRemoved(t *testing.T) {
 	m.configure(pbx)
 	m.updates(".rpmnew", func() string { return m.must("rpm", "--upgrade", "--nodeps", rpm(now)) })
 	m.must("rpm", "--erase", "presencebridge")
-	m.removed(folder+"/presencebridge.yaml.rpmsave", folder+"/mapping.yaml.rpmsave", folder+"/ami-secret")
+	m.removed(folder+"/presencebridge.yaml.rpmsave", mapping, folder+"/ami-secret")
 	m.must("test", "!", "-e", "/etc/systemd/system/multi-user.target.wants/presencebridge.service")
 }
 
@@ -262,7 +264,7 @@ func TestWhoRanMakeInstallBeforeIsToldWhatHidesThePackage(t *testing.T) {
 	m.install()
 	m.configure(pbx)
 	files := m.sums()
-	out, code := m.feed("\n\n", "dpkg", "--install", deb(now))
+	out, code := m.feed("\n", "dpkg", "--install", deb(now))
 	if code != 0 || m.sums() != files {
 		t.Fatalf("exit code %d, and the files are those of before: %v: %s", code, m.sums() == files, out)
 	}
@@ -289,10 +291,10 @@ func TestPackagesSayWhatTheyAre(t *testing.T) {
 		command []string
 		want    string
 	}{
-		{"conffiles", []string{"dpkg-deb", "--info", deb(now), "conffiles"}, `^/etc/presencebridge/mapping\.yaml\n/etc/presencebridge/presencebridge\.yaml\n$`},
+		{"conffiles", []string{"dpkg-deb", "--info", deb(now), "conffiles"}, `^/etc/presencebridge/presencebridge\.yaml\n$`},
 		{"what the deb needs", []string{"dpkg-deb", "--field", deb(now), "Depends", "Architecture", "Version"}, `systemd \(>= 252\)\n.*amd64\n.*1\.1\.0-1\n`},
 		{"config, noreplace", []string{"rpm", "--query", "--package", "--queryformat", `[%{FILENAMES} %{FILEFLAGS:fflags}\n]`, rpm(now)},
-			`(?s)/etc/presencebridge/mapping\.yaml cn\n/etc/presencebridge/presencebridge\.yaml cn\n`},
+			`(?s)/etc/presencebridge \n/etc/presencebridge/presencebridge\.yaml cn\n/usr`},
 		{"what the rpm needs", []string{"rpm", "--query", "--package", "--requires", rpm(now)}, `systemd >= 252\n`},
 		{"of this rpm", []string{"rpm", "--query", "--package", "--queryformat", "%{NAME} %{VERSION} %{ARCH} %{LICENSE} %{BUILDHOST}", rpm(now)}, `^presencebridge 1\.1\.0 x86_64 Apache-2\.0 localhost$`},
 		{"a sound rpm", []string{"rpm", "--checksig", rpm(now)}, `digests OK`},

@@ -2,6 +2,7 @@ package systemd_test
 
 import (
 	"encoding/json"
+	"errors"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -22,7 +23,7 @@ func installed(t *testing.T, pbx pbxtest.PBX) *machine {
 	m.write("/etc/presencebridge/presencebridge.yaml", strings.NewReplacer(
 		"address: 127.0.0.1:5038", "address: "+pbx.Addr(),
 		"username: presencebridge", "username: "+account.Name,
-	).Replace(readFile(t, "../config/presencebridge.yaml")))
+	).Replace(m.must("cat", "/etc/presencebridge/presencebridge.yaml")))
 	if out, code := m.feed(account.Secret+"\n", "install", "-m", "600", "/dev/stdin", "/etc/presencebridge/ami-secret"); code != 0 {
 		t.Fatal(out)
 	}
@@ -130,9 +131,12 @@ func TestTheServiceFollowsPhonesAndLetsItsGroupIn(t *testing.T) {
 			{"panel", "presencebridge set alice dnd", "", 0},
 			{"panel", "presencebridge status alice", "Do not disturb", 0},
 			{"panel", store, "dnd", 0},
-			{"panel", "echo '# mine' >>/etc/presencebridge/mapping.yaml", "", 0},
+			{"panel", "echo '# mine' >>" + mapping, "", 0},
 			{"panel", "cat /etc/presencebridge/ami-secret", "Permission denied", 1},
-			{"panel", "mv -f /etc/presencebridge/mapping.yaml /etc/presencebridge/presencebridge.yaml", "not permitted", 1},
+			{"panel", "mv -f " + mapping + " /etc/presencebridge/presencebridge.yaml", "not permitted", 1},
+			{"panel", "mv -T /etc/presencebridge/mapping /etc/presencebridge/mine", "not permitted", 1},
+			{"panel", "rm -f /etc/presencebridge/presencebridge.yaml", "not permitted", 1},
+			{"panel", "chmod o+rx /etc/presencebridge/mapping", "not permitted", 1},
 			{"panel", "echo >>/var/lib/presencebridge/presencebridge.db", "Permission denied", 2},
 			{"stranger", "presencebridge --socket /run/presencebridge/presencebridge.sock status", "join its group", 3},
 			{"stranger", store, "unable to open", 1},
@@ -176,12 +180,15 @@ func TestAPackageFindsAllBelowItsDestdir(t *testing.T) {
 		t.Fatal(err)
 	}
 	if want := []string{
-		"etc/presencebridge/mapping.yaml", "etc/presencebridge/presencebridge.yaml", "usr/bin/presencebridge",
+		"etc/presencebridge/mapping/mapping.yaml", "etc/presencebridge/presencebridge.yaml", "usr/bin/presencebridge",
 		"usr/lib/systemd/system/presencebridge.service", "usr/lib/sysusers.d/presencebridge.conf", "usr/lib/tmpfiles.d/presencebridge.conf",
 		"usr/share/bash-completion/completions/presencebridge", "usr/share/fish/vendor_completions.d/presencebridge.fish",
 		"usr/share/man/man1/presencebridge.1", "usr/share/zsh/site-functions/_presencebridge",
 	}; !slices.Equal(files, want) {
 		t.Errorf("installed are %q, want %q", files, want)
+	}
+	if text, err := fs.ReadFile(root, "etc/presencebridge/presencebridge.yaml"); err != nil || !strings.Contains(string(text), "\nmapping: mapping/mapping.yaml\n") {
+		t.Errorf("presencebridge.yaml does not name the mapping: %v", err)
 	}
 	unit, err := fs.ReadFile(root, "usr/lib/systemd/system/presencebridge.service")
 	if err != nil {
@@ -192,11 +199,43 @@ func TestAPackageFindsAllBelowItsDestdir(t *testing.T) {
 	}
 }
 
+func TestMakeInstallLeavesAMappingWhereAnEarlierOneLaidIt(t *testing.T) {
+	for _, tc := range []struct{ name, file string }{
+		{"both files are there", "mapping: mapping.yaml\n# mine\n"},
+		{"presencebridge.yaml is made anew", ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			dir := t.TempDir()
+			etc := filepath.Join(dir, "etc/presencebridge")
+			if err := errors.Join(os.MkdirAll(etc, 0o750), os.WriteFile(filepath.Join(etc, "mapping.yaml"), []byte("mine"), 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			if tc.file != "" {
+				if err := os.WriteFile(filepath.Join(etc, "presencebridge.yaml"), []byte(tc.file), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if out, err := exec.Command("make", "-C", "..", "install", "BINARY=/bin/true", "DESTDIR="+dir).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			if got := readFile(t, filepath.Join(etc, "mapping.yaml")); got != "mine" {
+				t.Errorf("the mapping is %q", got)
+			}
+			if got := readFile(t, filepath.Join(etc, "presencebridge.yaml")); !strings.Contains("\n"+got, "\nmapping: mapping.yaml\n") || tc.file != "" && got != tc.file {
+				t.Errorf("presencebridge.yaml is %q", got)
+			}
+			if got, _ := os.ReadDir(filepath.Join(etc, "mapping")); len(got) > 0 {
+				t.Errorf("there is another mapping: %v", got)
+			}
+		})
+	}
+}
+
 func TestInstallingAgainKeepsTheFiles(t *testing.T) {
 	m := installed(t, pbxtest.NewSimulated(t, pbxtest.Options{}))
-	before := m.must("sh", "-c", "cd /etc/presencebridge && sha256sum * && stat -c '%A %U %G %n' . *")
+	before := m.must("sh", "-c", "cd /etc/presencebridge && sha256sum *.yaml mapping/* && stat -c '%A %U %G %n' . * mapping/*")
 	m.install()
-	if after := m.must("sh", "-c", "cd /etc/presencebridge && sha256sum * && stat -c '%A %U %G %n' . *"); after != before {
+	if after := m.must("sh", "-c", "cd /etc/presencebridge && sha256sum *.yaml mapping/* && stat -c '%A %U %G %n' . * mapping/*"); after != before {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
 }
@@ -236,7 +275,6 @@ func TestReloadTakesOverAGoodMappingAndRefusesABadOne(t *testing.T) {
 	m := installed(t, pbxtest.NewSimulated(t, pbxtest.Options{}))
 	m.must("systemctl", "start", "presencebridge")
 	pid := m.property("MainPID")
-	const mapping = "/etc/presencebridge/mapping.yaml"
 	good := m.must("cat", mapping) + "  - {id: carol, name: Carol, extensions: [\"1005\"]}\n"
 	m.write(mapping, good)
 	m.must("systemctl", "reload", "presencebridge")

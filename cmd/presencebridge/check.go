@@ -41,6 +41,9 @@ func (m *Main) check() error {
 	look := m.overrides()
 	look.Checking = true
 	cfg, faults := config.Load(file, look)
+	if cfg != nil {
+		faults = append(faults, savingFaults(cfg)...)
+	}
 	if m.json {
 		list := []fault{}
 		for _, f := range faults {

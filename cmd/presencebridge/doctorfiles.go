@@ -46,6 +46,9 @@ func (m *Main) examineFiles(ctx context.Context, file string) (*config.Config, [
 	if cfg != nil {
 		steps = append(steps, m.secretSteps(file)...)
 		steps = append(steps, mappingStep(cfg.MappingPath))
+		if s := savingStep(cfg); s != nil {
+			steps = append(steps, *s)
+		}
 		if cfg.Stored != nil {
 			var found []diagnose.Step
 			cfg, found = m.withUsers(ctx, cfg)

@@ -42,9 +42,9 @@ func manPages(root *cobra.Command) map[string]string {
 	root.InitDefaultHelpCmd()
 	root.InitDefaultCompletionCmd()
 	pages := map[string]string{
-		fileManName("presencebridge.yaml") + ".5": filePage("presencebridge.yaml", "configuration of Presence Bridge: connections, store and listeners",
+		fileManName("presencebridge.yaml") + ".5": filePage("presencebridge.yaml", "presencebridge.yaml", "configuration of Presence Bridge: connections, store and listeners",
 			config.DaemonSample, config.Environment()),
-		fileManName("mapping.yaml") + ".5": filePage("mapping.yaml", "configuration of Presence Bridge: methods, statuses and users",
+		fileManName("mapping.yaml") + ".5": filePage("mapping.yaml", "mapping/mapping.yaml", "configuration of Presence Bridge: methods, statuses and users",
 			config.MappingSample, nil),
 	}
 	var add func(*cobra.Command)
@@ -113,7 +113,7 @@ func commandPage(c *cobra.Command) string {
 	if !c.HasParent() {
 		p.section("FILES")
 		p.line(".TP", ".I /etc/presencebridge/presencebridge.yaml", "Connections, the store and listeners: see", ".BR presencebridge.yaml (5).",
-			".TP", ".I /etc/presencebridge/mapping.yaml", "Methods, statuses and users: see", ".BR presencebridge\\-mapping.yaml (5).",
+			".TP", ".I /etc/presencebridge/mapping/mapping.yaml", "Methods, statuses and users: see", ".BR presencebridge\\-mapping.yaml (5).",
 			".TP", ".I /var/lib/presencebridge", "The store, where it is a file.",
 			".TP", ".I /run/presencebridge/presencebridge.sock", "The unix socket of the service.")
 	}
@@ -126,12 +126,12 @@ func commandPage(c *cobra.Command) string {
 	return p.String()
 }
 
-// filePage is the page of a configuration file, which is its sample: each setting has
-// its comment there.
-func filePage(name, short, sample string, environment []string) string {
+// filePage is the page of a configuration file, which the service has at path below its
+// folder. It is the sample: each setting has its comment there.
+func filePage(name, path, short, sample string, environment []string) string {
 	p := newManPage(fileManName(name), "5", short)
 	p.section("DESCRIPTION")
-	p.line(".I /etc/presencebridge/" + roff(name))
+	p.line(".I /etc/presencebridge/" + roff(path))
 	p.text("has the form of YAML. This is the sample, with every setting, what it means and what it is when it is left out. " +
 		"A setting that is unknown, missing or wrong is a fault, which names its line.")
 	p.line(".PP", ".B presencebridge check", "tries the files without touching anything.")

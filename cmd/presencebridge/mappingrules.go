@@ -189,7 +189,7 @@ func (r *mappingRules) save(p *planned) (config.Version, error) {
 		return next, api.ErrRulesDiffer
 	case err != nil:
 		r.users.mappings.log.Error("the mapping was not changed", zap.String("mapping", r.path()), zap.Error(err))
-		return next, fmt.Errorf("%w, since the bridge cannot replace it (%w): let the bridge make files in its folder, as config/README.md says under Status sync, or edit the file by hand", api.ErrRulesFixed, reasonOf(err))
+		return next, fmt.Errorf("%w, since the bridge cannot replace it (%w): presencebridge doctor, as root, says what to do; or edit the file by hand", api.ErrRulesFixed, reasonOf(err))
 	}
 	return next, nil
 }
@@ -317,6 +317,9 @@ func loadFaults(err error) error {
 // reasonOf is an error without the names of the files that come and go meanwhile.
 func reasonOf(err error) error {
 	var errno syscall.Errno
+	if errors.Is(err, config.ErrNotKept) {
+		return config.ErrNotKept
+	}
 	if errors.As(err, &errno) {
 		return errno
 	}
