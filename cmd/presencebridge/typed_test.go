@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -102,4 +103,54 @@ func TestWhatAnotherAdministratorChangedOfAnAccountStays(t *testing.T) {
 	h.must("admin", "disable", "mallory")
 	root.do(chromedp.SendKeys(chromedp.CSS("#change [name=user]"), "bob"), chromedp.Click(chromedp.CSS("#change [type=submit]")))
 	root.sees("both changes", `[...document.querySelectorAll("#accounts tr")].some((tr) => /mallory.*disabled.*bob/s.test(tr.textContent))`)
+}
+
+// Two tabs of one person star two people: neither takes the other's away.
+func TestFavouritesOfTwoTabsAreKept(t *testing.T) {
+	browserPath(t)
+	h := startHouse(t, threeMethods, pbxtest.NewSimulated(t, pbxtest.Options{}))
+	one := h.enter("alice", "--user", "alice")
+	two := one.another("/")
+	two.sees("the board", `document.querySelectorAll("#people li").length === 4`)
+	pressed := func(user string) string {
+		return row(user) + `.querySelector(".star").getAttribute("aria-pressed") === "true"`
+	}
+	one.do(chromedp.Click(chromedp.CSS(`#people li:nth-child(4) .star`))) // dave
+	two.sees("what the other tab starred", pressed("dave"))
+	two.do(chromedp.Click(chromedp.CSS(`#people li:nth-child(4) .star`))) // carol, now that dave is first
+	one.sees("both", pressed("dave")+"&&"+pressed("carol"))
+	one.visit("/")
+	one.sees("both, still", `document.querySelectorAll("#people li").length === 4 && `+pressed("dave")+"&&"+pressed("carol"))
+}
+
+func TestASessionThatEndsKeepsWhatIsTypedInADialog(t *testing.T) {
+	browserPath(t)
+	h := startHouse(t, threeMethods, pbxtest.NewSimulated(t, pbxtest.Options{}))
+	alice := h.enter("alice", "--user", "alice")
+	alice.do(chromedp.Click(chromedp.CSS("#mine")), chromedp.WaitVisible(chromedp.CSS("#choose")), chromedp.Click(chromedp.CSS("#choose [value=lunch]")),
+		chromedp.SendKeys(chromedp.CSS("#choose [name=message]"), "with a long explanation"))
+	eval[bool](alice, `fetch("/sign-out", {method: "POST", redirect: "manual"}).then(() => true)`) // as another tab would
+	alice.do(chromedp.Click(chromedp.CSS("#choose [type=submit]")))
+	alice.sees("why it was not set, and what was typed", `document.querySelector("#choose [role=alert]").textContent.includes("no longer signed in") && document.querySelector("#choose [name=message]").value === "with a long explanation"`)
+	alice.another("/sign-in").do(chromedp.SendKeys(chromedp.CSS("[name=name]"), "alice"), chromedp.SendKeys(chromedp.CSS("[name=password]"), password+kb.Enter), chromedp.WaitVisible(chromedp.CSS("#people")))
+	alice.do(chromedp.Click(chromedp.CSS("#choose [type=submit]")))
+	alice.sees("the status, once signed in again", rowShows("alice", "message", "with a long explanation"))
+	alice.mu.Lock()
+	alice.problems = nil // what was refused meanwhile
+	alice.mu.Unlock()
+}
+
+func TestAnAccountIsDeletedOnlyWhenThatIsSaidTwice(t *testing.T) {
+	browserPath(t)
+	h := startHouse(t, threeMethods, pbxtest.NewSimulated(t, pbxtest.Options{}))
+	root := h.enter("root", "--role", "administrator")
+	h.enter("bob", "--user", "bob")
+	root.visit("/accounts")
+	const bob = `[...document.querySelectorAll("#accounts tbody tr")].find((tr) => tr.textContent.startsWith("bob"))`
+	root.sees("bob", bob)
+	for i, answer := range []string{"no", "yes"} {
+		eval[bool](root, bob+`.querySelector(".row-actions button:last-child").click() ?? true`)
+		root.do(chromedp.WaitVisible(chromedp.CSS("#sure")), chromedp.Click(chromedp.CSS("#sure [value="+answer+"]")))
+		root.sees("the answer heeded", fmt.Sprintf(`!document.getElementById("sure").open && !!%s === %v`, bob, i == 0))
+	}
 }

@@ -2,7 +2,7 @@
 //
 // A browser opens only six connections to one server, so of all tabs one has the stream
 // and tells the others what comes. When it is closed, the next one goes on where it was.
-import { get, Problem } from "./api.js";
+import { get } from "./api.js";
 import { t, when } from "./text.js";
 
 const silence = 40_000; // ms without a beat, of which there is one every 15 s, until it counts as cut
@@ -175,11 +175,8 @@ class Stream {
 		this.#send({ name: "cut" });
 		const wait = retries[Math.min(this.#failed++, retries.length - 1)] * 1000 * (0.75 + Math.random() / 2);
 		this.#retry = setTimeout(async () => {
-			try {
-				await get("/me"); // leads to the sign-in where the session has ended, which EventSource does not tell
-			} catch (e) {
-				if (!(e instanceof Problem) || e.status === 401) return;
-			}
+			// It leads to the sign-in where the session has ended, which EventSource does not tell.
+			await get("/me").catch(() => {});
 			if (this.#source) this.#connect();
 		}, wait);
 	}

@@ -4,7 +4,7 @@ import { choose } from "./choose.js";
 import { showHistory } from "./history.js";
 import { feed, open } from "./page.js";
 import { prefer } from "./preferences.js";
-import { called, clock, fail, make, paint, presenceText, put, refill } from "./show.js";
+import { called, clock, fail, make, paint, presenceText, put, refill, tell } from "./show.js";
 import { byName, full, t, when } from "./text.js";
 
 const page = document.getElementById("me");

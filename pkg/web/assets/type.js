@@ -38,8 +38,8 @@ export function editType(type, { fresh, taken }) {
 		resolve(read(type));
 		dialog.close();
 	};
-	dialog.onclose = () => resolve(undefined);
-	form.querySelector("[value=cancel]").onclick = () => dialog.close();
+	dialog.oncancel = () => resolve(undefined);
+	form.querySelector("[value=cancel]").onclick = () => { resolve(undefined); dialog.close(); };
 	dialog.showModal();
 	form.name.focus();
 	return promise;
