@@ -249,6 +249,20 @@ func TestAnUnloadedModuleIsNoticedAndHeals(t *testing.T) {
 	})
 }
 
+// The module is back long before the next canary.
+func TestWhatNoEventToldWhileAModuleWasAwayIsReadWhenItIsBack(t *testing.T) {
+	pbxtest.Run(t, pbxtest.Options{}, func(t *testing.T, pbx pbxtest.PBX) {
+		r, p := configure(t, threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}
+		r.startReady()
+		p.set("1001", "away", "", "")
+		r.shows("alice", "away")
+		pbx.Unload(pbxsim.PresenceManager)
+		p.set("1001", "dnd", "", "")
+		pbx.Load(pbxsim.PresenceManager)
+		r.shows("alice", "dnd")
+	})
+}
+
 func TestAWrongSecretIsTriedThreeTimesAndExplained(t *testing.T) {
 	pbxtest.RunTogether(t, pbxtest.Options{}, func(t *testing.T, pbx pbxtest.PBX) {
 		r := configure(t, threeMethods, pbx)

@@ -142,6 +142,18 @@ func (s *session) event(e ami.Event) {
 		}
 	case e.Is("Shutdown"):
 		s.goodbye = true // only a reason: a forged one must not end sessions
+	case e.Is("Load"):
+		s.loadedModule(string(e.Bytes("Module")))
+	}
+}
+
+// loadedModule wants to know what happened while a module that makes events was not
+// there: one that was back before the next canary nobody has missed.
+func (s *session) loadedModule(name string) {
+	switch name {
+	case "res_manager_presencestate.so", "res_manager_devicestate.so":
+		s.c.log.Debug("module loaded, everything is read again", zap.String("pbx", s.c.cfg.Name), zap.String("module", name))
+		s.relist()
 	}
 }
 
