@@ -19,6 +19,9 @@ import (
 
 const observerDeadline = 30 * time.Second
 
+// ErrNotRunning is that of what was not even sent, since the PBX is not there.
+var ErrNotRunning = errors.New("the PBX is not running")
+
 // Observer sets presence as a phone would, sees what Asterisk tells, and asks
 // it. It is built on amigo, an AMI client that shares no line with ours.
 //
@@ -32,7 +35,8 @@ type Observer struct {
 	deadline time.Duration // for one action or login
 
 	mu      sync.Mutex
-	client  *amigo.Amigo // nil: the PBX is not there
+	client  *amigo.Amigo  // nil: the PBX is not there
+	left    chan struct{} // closed when client goes
 	seen    []pbxsim.Change
 	devices []pbxsim.Device
 	members map[string]pbxsim.Member // as the last list of each told
@@ -69,7 +73,7 @@ func (o *Observer) connect() {
 	client.Connect()
 	Eventually(o.t, o.deadline, "the observer logs in as "+o.user.Name, client.Connected)
 	o.mu.Lock()
-	o.client = client
+	o.client, o.left = client, make(chan struct{})
 	o.mu.Unlock()
 	// What came together with the answer to the login is lost (ami.go:305), and
 	// what follows may begin in the middle: this answer shows that it is over.
@@ -84,6 +88,7 @@ func (o *Observer) disconnect() {
 	if o.client != nil {
 		o.client.Close()
 		o.client = nil
+		close(o.left)
 	}
 }
 
@@ -175,10 +180,10 @@ func (o *Observer) action(a map[string]string) (map[string]string, error) {
 		}
 	}
 	o.mu.Lock()
-	client := o.client
+	client, left := o.client, o.left
 	o.mu.Unlock()
 	if client == nil {
-		return nil, errors.New("the PBX is not running")
+		return nil, ErrNotRunning
 	}
 	type result struct {
 		answer map[string]string
@@ -195,6 +200,8 @@ func (o *Observer) action(a map[string]string) (map[string]string, error) {
 			r.err = errors.New(r.answer["Error"])
 		}
 		return r.answer, r.err
+	case <-left:
+		return nil, errors.New("the PBX went before it answered")
 	case <-time.After(o.deadline):
 		return nil, errors.New("no answer")
 	}
