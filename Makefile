@@ -22,6 +22,10 @@ test: ## run everything, on a real Asterisk too (installs one where it may)
 soak: ## millions of simulated worlds: SEEDS=1000000 make soak
 	PRESENCEBRIDGE_SOAK_SEEDS=$${SEEDS:-1000000} $(GO) test -run TestSimulation -timeout 0 -v ./pkg/presence
 
+chaos: ## faults on a real Asterisk for FOR=10m, and KILLS=500 of the bridge; SEED=1 USERS=60 JSON=file
+	@PRESENCEBRIDGE_TEST_CHAOS=$${FOR:-10m} PRESENCEBRIDGE_TEST_CHAOS_KILLS=$${KILLS:-500} PRESENCEBRIDGE_TEST_CHAOS_SEED=$${SEED:-1} \
+		PRESENCEBRIDGE_TEST_CHAOS_USERS=$${USERS:-60} PRESENCEBRIDGE_TEST_CHAOS_JSON=$${JSON:+$$(realpath -m "$$JSON")} .ci/test "$(CACHE)" chaos
+
 fuzz: ## every fuzz target for an hour: FUZZ_SECONDS=3600 make fuzz
 	.ci/fuzz $${FUZZ_SECONDS:-3600}
 
@@ -82,4 +86,4 @@ nfpm:
 clean: ## remove what was built (not the cached Asterisk in CACHE)
 	rm -rf presencebridge coverage.out dist
 
-.PHONY: help build demo test soak fuzz bench lint install release nfpm clean
+.PHONY: help build demo test soak chaos fuzz bench lint install release nfpm clean

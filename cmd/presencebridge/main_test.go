@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -27,10 +28,13 @@ import (
 var update = flag.Bool("update", false, "write the golden files")
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m, append(pbxtest.LeakOptions(), goleak.Cleanup(func(code int) {
+	if os.Getenv(naiveVariable) != "" { // this process is the naive listener of a test
+		listenNaively(strings.Fields(os.Getenv(naiveVariable)))
+	}
+	goleak.VerifyTestMain(m, slices.Concat(pbxtest.LeakOptions(), wireLeaks(), []goleak.Option{goleak.Cleanup(func(code int) {
 		removeProgram()
 		os.Exit(code)
-	}))...)
+	})})...)
 }
 
 // console is a Main whose output can be read while it runs.

@@ -133,6 +133,14 @@ func (r *running) write(name, text string) {
 // start runs the bridge and waits until it answers.
 func (r *running) start() {
 	r.t.Helper()
+	r.launch()
+	r.t.Cleanup(r.cleanup)
+	pbxtest.Eventually(r.t, patience, "the bridge answers", func() bool { return r.status("/healthz") == http.StatusOK })
+}
+
+// launch runs the bridge.
+func (r *running) launch() {
+	r.t.Helper()
 	path, err := program()
 	if err != nil {
 		r.t.Fatal(err)
@@ -144,8 +152,6 @@ func (r *running) start() {
 	}
 	r.gone = make(chan error, 1)
 	go func(cmd *exec.Cmd, gone chan<- error) { gone <- cmd.Wait() }(r.cmd, r.gone)
-	r.t.Cleanup(r.cleanup)
-	pbxtest.Eventually(r.t, patience, "the bridge answers", func() bool { return r.status("/healthz") == http.StatusOK })
 }
 
 // startReady runs the bridge and waits until it is ready.
