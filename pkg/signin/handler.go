@@ -168,13 +168,14 @@ func (h *handler) check(w http.ResponseWriter, r *http.Request, name, password s
 		h.reject(status)
 		return nil, status, &m
 	}
-	from := attempt{account: clip(name), network: networkOf(h.peer(r))}
+	a = h.account(name)
+	from := h.attempt(r, name, a)
 	if wait := h.try(from, h.now()); wait > 0 {
 		w.Header().Set("Retry-After", retryAfter(wait))
 		return refuse(http.StatusTooManyRequests, tooOften(minutes(wait)))
 	}
 	hash := ""
-	if a = h.account(name); a != nil {
+	if a != nil {
 		hash = a.Hash
 	}
 	if len(password) > mostPassword {
