@@ -1,12 +1,14 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"strings"
 	"testing"
 
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
 	"github.com/presencebridge/presencebridge/pkg/pbxsim/pbxtest"
 )
@@ -59,6 +61,69 @@ var seen = []struct{ name, path, there string }{
 	{"accounts", "/accounts", `document.querySelector("#accounts tbody tr")`},
 	{"password", "/account/password", `document.querySelector("[name=old]")`},
 	{"nothing", "/nothing", `document.querySelector(".card")`},
+}
+
+// dialogs are those of pages, how one comes to them, and what tells that one has.
+var dialogs = []struct{ id, path, ready, open string }{
+	{"edit", "/sync", `document.querySelector("#types tbody tr")`, `document.querySelector("#types tbody button").click()`},
+	{"edit", "/sync", `document.querySelector("#types tbody tr")`, // with what is wrong
+		`document.getElementById("new").click(); document.querySelector("#edit [type=submit]").click()`},
+	{"past", "/sync", `document.querySelector("#types tbody tr")`, `document.querySelector("#types tbody button:last-child").click()`},
+	{"previewed", "/sync", `document.querySelector("#types tbody tr")`,
+		`document.querySelector("#sync [value=priority]").click(); document.getElementById("preview").click()`},
+	{"change", "/accounts", `document.querySelector("#accounts tbody tr")`, `document.querySelector("#accounts tbody button").click()`},
+	{"sure", "/accounts", `document.querySelector("#accounts tbody tr")`, `document.querySelector("#accounts tbody button:last-child").click()`},
+	{"link", "/accounts", `document.querySelector("#accounts tbody tr")`, `document.querySelector("#invite [type=submit]").click()`},
+}
+
+func TestEverybodyCanUseTheDialogs(t *testing.T) {
+	source := axe(t)
+	browserPath(t)
+	pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
+	h, p := startHouse(t, threeMethods, pbx), phone{t, pbxtest.Observe(t, pbx)}
+	p.set("1003", "dnd", "", "Writing the report")
+	root := h.enter("root", "--role", "administrator", "--user", "alice")
+	for _, d := range dialogs {
+		root.visit(d.path)
+		root.sees("the page of "+d.id, d.ready)
+		eval[bool](root, d.open+"; true")
+		root.sees("the dialog "+d.id, fmt.Sprintf(`document.getElementById(%q).open`, d.id))
+		if !eval[bool](root, `!!document.getElementById(document.querySelector("dialog[open]").getAttribute("aria-labelledby"))?.textContent.trim()`) {
+			t.Errorf("the dialog %s has no name", d.id) // axe looks for it at role="dialog" alone
+		}
+		for _, scheme := range []string{"light", "dark"} {
+			root.scheme(scheme)
+			root.accessible("the dialog "+d.id+", "+scheme, source)
+		}
+		root.do(chromedp.EmulateViewport(320, 640))
+		if wide := eval[int64](root, `document.querySelector("dialog[open]").scrollWidth - document.querySelector("dialog[open]").clientWidth`); wide > 0 {
+			t.Errorf("the dialog %s is %d too wide on 320", d.id, wide)
+		}
+		root.do(chromedp.EmulateViewport(1280, 900))
+		root.press(kb.Escape)
+		root.sees("no dialog", `!document.querySelector("dialog[open]")`)
+		eval[bool](root, `document.getElementById("discard")?.click(); true`) // or the browser asks before it leaves
+	}
+}
+
+func TestEverybodyCanTakeAnInvitationUp(t *testing.T) {
+	source := axe(t)
+	browserPath(t)
+	h := startHouse(t, threeMethods, pbxtest.NewSimulated(t, pbxtest.Options{}))
+	for what, link := range map[string]string{"with a name": h.invite("bob"), "without a name": h.invite()} {
+		out := h.open(h.base)
+		out.do(chromedp.Navigate(link))
+		out.sees("the invitation", `document.querySelector("[name=again]")`)
+		for _, scheme := range []string{"light", "dark"} {
+			out.scheme(scheme)
+			out.accessible("an invitation "+what+", "+scheme, source)
+		}
+		eval[bool](out, `document.forms[0].noValidate = true`)
+		out.do(chromedp.SendKeys(chromedp.CSS("[name=password]"), "short"+kb.Enter))
+		out.sees("what is wrong", `document.querySelector("[role=alert]")`)
+		out.accessible("an invitation "+what+", refused", source)
+		out.expect("422")
+	}
 }
 
 func TestEverybodyCanUseThePages(t *testing.T) {

@@ -100,6 +100,7 @@ var bodies = map[string]string{
 	"PUT /api/v1/users/{id}/status":   `{"type":"dnd"}`,
 	"PUT /api/v1/users/{id}/settings": `{"sync":false}`,
 	"POST /api/v1/tokens":             `{"name":"made","scope":"read"}`,
+	"PUT /api/v1/me/preferences":      `{"language":"de"}`,
 
 	"POST /api/v1/mapping/users":     `{"users":[{"id":"zoe"}]}`,
 	"PUT /api/v1/mapping/users/{id}": `{"name":"Alice"}`,

@@ -90,6 +90,7 @@ type Handler struct {
 	mapping    Mapping
 	ruleSet    Rules
 	panel      Panel
+	csrf       http.CrossOriginProtection // refuses what a page of another site makes a browser send
 	accounts   Accounts
 	standby    func() string // nil: this bridge acts
 	log        *zap.Logger

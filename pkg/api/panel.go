@@ -35,16 +35,13 @@ type Session struct {
 // TypeRights say what somebody may do to status types who is no administrator.
 type TypeRights struct{ Create, Modify, Delete bool }
 
-// csrf refuses what a page of another site makes a browser send.
-var csrf http.CrossOriginProtection
-
 // tokenOrSession is the access of the network where there is a panel. A token goes
 // before a cookie, for nobody sends one by mistake.
 func (h *Handler) tokenOrSession(r *http.Request) (caller, error) {
 	if r.Header.Get("Authorization") != "" {
 		return h.tokens.access(r)
 	}
-	if err := csrf.Check(r); err != nil {
+	if err := h.csrf.Check(r); err != nil {
 		return caller{}, problem(http.StatusForbidden, "The request came from a page of another site; send it from the panel, or with a token.")
 	}
 	s, err := h.panel.Session(r)

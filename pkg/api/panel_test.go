@@ -2,8 +2,10 @@ package api_test
 
 import (
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -49,6 +51,102 @@ func newDesk(t *testing.T) *office {
 		"admin":    {Name: "root", Scope: api.ScopeAdmin},
 	})
 	return o
+}
+
+// people are those who sign in, by what they may do. They share an account, for whose
+// is what does not matter here.
+func people() desk {
+	all := desk{
+		"user":          {Scope: api.ScopeOwn, User: "alice"},
+		"operator":      {Scope: api.ScopeOwn, User: "alice", Others: true},
+		"creator":       {Scope: api.ScopeOwn, User: "alice", Types: api.TypeRights{Create: true}},
+		"modifier":      {Scope: api.ScopeOwn, User: "alice", Types: api.TypeRights{Modify: true}},
+		"remover":       {Scope: api.ScopeOwn, User: "alice", Types: api.TypeRights{Delete: true}},
+		"administrator": {Scope: api.ScopeAdmin, User: "alice", Types: api.TypeRights{Create: true, Modify: true, Delete: true}},
+	}
+	for who, s := range all {
+		s.Name = "crm"
+		all[who] = s
+	}
+	return all
+}
+
+// editing are the routes of administrators that are also for people who may do something
+// to status types, with what the request of this test does to them; nil: it only reads.
+var editing = map[string]*api.RuleDiff{
+	"GET /api/v1/mapping/rules":                     nil,
+	"PUT /api/v1/mapping/rules":                     {Created: []presence.TypeID{"dinner"}},
+	"POST /api/v1/mapping/preview":                  nil,
+	"POST /api/v1/mapping/undo":                     {Reordered: true},
+	"GET /api/v1/mapping/statuses/{status}":         nil,
+	"PUT /api/v1/mapping/statuses/{status}":         {Modified: []presence.TypeID{"lunch"}},
+	"DELETE /api/v1/mapping/statuses/{status}":      {Deleted: []presence.TypeID{"lunch"}},
+	"GET /api/v1/mapping/statuses/{status}/history": nil,
+}
+
+// mayAsk tells whether somebody may use a route that needs a scope, for a user.
+func mayAsk(what string, need api.Scope, id presence.UserID, s *api.Session) bool {
+	if does, ok := editing[what]; ok && s.Scope != api.ScopeAdmin {
+		switch {
+		case does == nil:
+			return s.Types != api.TypeRights{}
+		case does.Created != nil:
+			return s.Types.Create
+		case does.Deleted != nil:
+			return s.Types.Delete
+		}
+		return s.Types.Modify
+	}
+	switch {
+	case what == "PUT /api/v1/users/{id}/status": // not even an administrator sets others'
+		return s.User == id || s.Others
+	case need == api.ScopeOwn:
+		return s.User == id || s.Scope == api.ScopeAdmin
+	}
+	return slices.Index(api.Scopes(), s.Scope) >= slices.Index(api.Scopes(), need)
+}
+
+// The routes come from the description, so that a new one is covered by itself.
+func TestEveryRouteIsForThoseWhoseRoleMayUseIt(t *testing.T) {
+	all := people()
+	routes := described(t)
+	for what := range editing {
+		if routes[what] != api.ScopeAdmin {
+			t.Errorf("%s is no route of administrators", what)
+		}
+	}
+	for what, need := range routes {
+		t.Run(what, func(t *testing.T) {
+			ids := []presence.UserID{"alice"}
+			if need == api.ScopeOwn {
+				ids = append(ids, "bob")
+			}
+			for _, who := range append(slices.Sorted(maps.Keys(all)), "", "nobody") {
+				for _, id := range ids {
+					o := newOffice(t)
+					rules := apitest.NewRules()
+					rules.Diff, o.options.Rules = editing[what], rules
+					o.open(all)
+					o.of(api.ScopeRead) // which is there to be revoked
+					method, path, _ := strings.Cut(what, " ")
+					path = strings.NewReplacer("{id}", string(id), "{name}", "read", "{account}", "crm", "{status}", "lunch").Replace(path)
+					if path == "/api/v1/events" { // it has no end: what is asked is whether it begins
+						method = http.MethodHead
+					}
+					s, known := all[who]
+					w := o.by(who, method, path, bodies[what])
+					switch may := known && mayAsk(what, need, id, &s); {
+					case !known && w.Code != http.StatusUnauthorized:
+						t.Errorf("%q: %d %s, want 401", who, w.Code, w.Body)
+					case known && !may && w.Code != http.StatusForbidden:
+						t.Errorf("%s, for %s: %d %s, want 403", who, id, w.Code, w.Body)
+					case may && w.Code >= 400 && w.Code != http.StatusServiceUnavailable:
+						t.Errorf("%s, for %s: %d %s", who, id, w.Code, w.Body)
+					}
+				}
+			}
+		})
+	}
 }
 
 func TestWhoHasSignedInNeedsNoToken(t *testing.T) {

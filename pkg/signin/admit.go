@@ -49,6 +49,7 @@ func (h *handler) admit(w http.ResponseWriter, r *http.Request, who admitted) er
 		log.Error("not signed in", zap.String("did", who.did), zap.Error(err))
 		return err
 	}
+	h.remember(w, who.account, now)
 	log.Info(who.did)
 	return nil
 }

@@ -168,13 +168,14 @@ func (h *handler) check(w http.ResponseWriter, r *http.Request, name, password s
 		h.reject(status)
 		return nil, status, &m
 	}
-	from := attempt{account: clip(name), network: networkOf(h.peer(r))}
+	a = h.account(name)
+	from := h.attempt(r, name, a)
 	if wait := h.try(from, h.now()); wait > 0 {
 		w.Header().Set("Retry-After", retryAfter(wait))
 		return refuse(http.StatusTooManyRequests, tooOften(minutes(wait)))
 	}
 	hash := ""
-	if a = h.account(name); a != nil {
+	if a != nil {
 		hash = a.Hash
 	}
 	if len(password) > mostPassword {
@@ -186,10 +187,10 @@ func (h *handler) check(w http.ResponseWriter, r *http.Request, name, password s
 		h.succeeded(from)
 		return refuse(http.StatusServiceUnavailable, busy())
 	case err != nil:
-		h.log.Error("a password was not looked at", zap.String("account", from.account), zap.Error(err))
+		h.log.Error("a password was not looked at", whose(a), zap.Error(err))
 		return refuse(http.StatusServiceUnavailable, busy())
 	case !ok:
-		h.log.Warn("sign-in refused", zap.String("account", from.account), zap.Stringer("peer", h.peer(r)))
+		h.log.Warn("sign-in refused", whose(a), zap.Stringer("peer", h.peer(r)))
 		return refuse(http.StatusUnauthorized, refused())
 	}
 	h.succeeded(from)
@@ -198,6 +199,15 @@ func (h *handler) check(w http.ResponseWriter, r *http.Request, name, password s
 		return refuse(http.StatusForbidden, disabled())
 	}
 	return a, http.StatusOK, nil
+}
+
+// whose is the account of an attempt, for the log. What is no account's name may be a
+// password that was typed into the wrong field.
+func whose(a *store.Account) zap.Field {
+	if a == nil {
+		return zap.String("why", "there is no such account")
+	}
+	return zap.String("account", a.Name)
 }
 
 // reject counts who is not let in. What fails on this side of the network is nobody's try.

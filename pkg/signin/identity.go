@@ -343,12 +343,16 @@ func (d *Desk) freeName(p *provider, who *identity) string {
 	}
 }
 
-// printable is a name that somebody else chose, at a length that a page bears.
+// printable is a name that somebody else chose, at a length that a page bears, and without
+// signs that nobody sees and that turn the text around them or make one name of two.
 func printable(text string) string {
 	const most = 100
 	text = strings.Join(strings.Fields(strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
+		switch {
+		case unicode.IsControl(r):
 			return ' '
+		case unicode.Is(unicode.Cf, r):
+			return -1
 		}
 		return r
 	}, strings.ToValidUTF8(text, ""))), " ")

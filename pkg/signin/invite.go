@@ -92,7 +92,7 @@ func (h *handler) takeUp(w http.ResponseWriter, r *http.Request) {
 		h.pages.Problem(w, r, http.StatusNotFound, invitationGone())
 		return
 	case err != nil:
-		h.log.Error("an invitation was not taken up", zap.String("account", name), zap.Error(err))
+		h.log.Error("an invitation was not taken up", zap.String("account", i.Name), zap.Error(err))
 		again(http.StatusServiceUnavailable, unsaved())
 		return
 	}

@@ -5,6 +5,10 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/presencebridge/presencebridge/pkg/store"
 )
 
 // pace is how often something may fail: so many times at once, and once more every now
@@ -14,9 +18,9 @@ type pace struct {
 	every time.Duration
 }
 
-// The pace of sign-ins that fail: of one account from one network, and of all accounts
-// from one network, which may have many people behind it. Nothing counts for an account
-// alone, so that nobody can keep another one out.
+// The pace of sign-ins that fail: of one account from one network or one device, and of
+// all accounts from one network, which may have many people behind it. Nothing counts for
+// an account alone, so that nobody can keep another one out.
 var (
 	accountPace = pace{burst: 8, every: time.Minute}
 	networkPace = pace{burst: 60, every: 5 * time.Second}
@@ -76,7 +80,17 @@ func (c counters[K]) makeRoom(now time.Time) {
 // attempt is who tries to be whom.
 type attempt struct {
 	account string
-	network netip.Prefix
+	network netip.Prefix // zero where there is a device
+	device  string       // of that account; "": a browser in which its owner has not signed in
+}
+
+// attempt is that of who sent r and says to be the owner of a; nil: of no account. A
+// device is counted by itself, so that others in its network do not keep its owner out.
+func (d *Desk) attempt(r *http.Request, name string, a *store.Account) attempt {
+	if device := d.device(r, a); device != "" {
+		return attempt{account: a.Name, device: device}
+	}
+	return attempt{account: clip(name), network: networkOf(d.peer(r))}
 }
 
 // try counts a sign-in before its password is looked at, so that many at once count,
@@ -84,12 +98,18 @@ type attempt struct {
 func (d *Desk) try(a attempt, now time.Time) (wait time.Duration) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	wait = max(d.failed.wait(a, now, accountPace), d.networks.wait(a.network, now, networkPace))
-	if wait == 0 {
-		d.failed.count(a, now, accountPace)
+	wait = d.failed.wait(a, now, accountPace)
+	if a.device == "" {
+		wait = max(wait, d.networks.wait(a.network, now, networkPace))
+	}
+	if wait > 0 {
+		return wait
+	}
+	d.failed.count(a, now, accountPace)
+	if a.device == "" {
 		d.networks.count(a.network, now, networkPace)
 	}
-	return wait
+	return 0
 }
 
 // tryCode is try for who comes back from a provider, which is asked then.
@@ -114,7 +134,9 @@ func (d *Desk) succeeded(a attempt) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.failed.forgive(a, accountPace)
-	d.networks.forgive(a.network, networkPace)
+	if a.device == "" {
+		d.networks.forgive(a.network, networkPace)
+	}
 }
 
 // peer is where a request comes from: the last address that no trusted proxy has.
@@ -124,7 +146,13 @@ func (d *Desk) peer(r *http.Request) netip.Addr {
 		return netip.Addr{}
 	}
 	addr := at.Addr().Unmap().WithZone("")
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	forwarded := strings.Join(r.Header.Values("X-Forwarded-For"), ",")
+	if forwarded != "" && !d.trusted(addr) {
+		d.strange.Do(func() {
+			d.log.Warn("a request came with X-Forwarded-For from an address that is not in http.trusted_proxies: if that is your proxy, add it there, or all behind it count as one", zap.Stringer("peer", addr))
+		})
+	}
+	hops := strings.Split(forwarded, ",")
 	for i := len(hops) - 1; i >= 0 && d.trusted(addr); i-- {
 		hop := strings.TrimSpace(hops[i])
 		next, err := netip.ParseAddr(hop)

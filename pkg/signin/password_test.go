@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/presencebridge/presencebridge/pkg/api"
 	"github.com/presencebridge/presencebridge/pkg/signin"
 )
@@ -95,6 +97,24 @@ func TestNobodyLearnsWhichAccountsThereAre(t *testing.T) {
 	a, n := strings.ReplaceAll(there.Body.String(), "alice", "NAME"), strings.ReplaceAll(not.Body.String(), "alicf", "NAME")
 	if a != n || there.Code != not.Code || there.Header().Get("X-Text") != not.Header().Get("X-Text") {
 		t.Errorf("%d %s\n%d %s", there.Code, a, not.Code, n)
+	}
+}
+
+// Who is in a hurry types the password where the name belongs.
+func TestTheLogNamesAccountsAndNothingElseThatWasTyped(t *testing.T) {
+	o := newOffice(t, nil)
+	o.has("alice", "user")
+	b := o.browser("192.0.2.1")
+	for range 9 {
+		b.signIn(good, "")
+		b.signIn("alice", "a wrong password")
+	}
+	log := fmt.Sprint(o.logs.All())
+	if strings.Contains(log, "wooden") || strings.Contains(log, "wrong") {
+		t.Errorf("a password stands in the log: %s", log)
+	}
+	if n := len(o.logs.FilterMessage("sign-in refused").FilterField(zap.String("account", "alice")).All()); n != 8 {
+		t.Errorf("%d refusals of alice are logged", n)
 	}
 }
 

@@ -323,6 +323,24 @@ func TestAnotherIssuerOrNoneSpeaksOfOthers(t *testing.T) {
 	b.saw(b.post(link, url.Values{"password": {good}, "again": {good}}), http.StatusForbidden, "signin.no_passwords")
 }
 
+// A name that turns the text around it, or looks like another one, is that of nobody.
+func TestANameFromOutsideHasNoSignsThatNobodySees(t *testing.T) {
+	for name, want := range map[string]string{
+		"Alice \u202eecilA\u2066":                 "Alice ecilA",
+		"\ufeffAl\u200bi\u200d\u00adce\u061c":     "Alice",
+		"\u200e\u200f\u2060":                      "Name of alice", // nothing is left, so the mapping has it
+		"Zo\u00eb\u2028Lef\u00e8vre\tJ\u00fa\x00": "Zo\u00eb Lef\u00e8vre J\u00fa",
+	} {
+		o, p := withProvider(t, nil)
+		p.says(map[string]any{"email": "alice@example.com", "email_verified": true, "name": name})
+		b := o.browser("192.0.2.1")
+		b.through(p)
+		if got, _ := b.Who(b.request("GET", "/", nil)); got.Name != want {
+			t.Errorf("%+q is shown as %+q, want %+q", name, got.Name, want)
+		}
+	}
+}
+
 func TestAWayOnThatIsTooLongIsLeftOut(t *testing.T) {
 	o, p := withProvider(t, nil)
 	p.says(alice)

@@ -88,6 +88,7 @@ type Desk struct {
 	providers       []*provider
 	flows           *flows
 
+	strange  sync.Once     // tells of a proxy that nobody trusts
 	rejected atomic.Uint64 // attempts to sign in, since the start
 	cutSince atomic.Int64  // since when mayAct has said no, in nanoseconds; 0: it does not
 

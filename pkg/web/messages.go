@@ -60,20 +60,9 @@ var matcher = language.NewMatcher([]language.Tag{language.English, language.Fren
 
 // language is the one that who has chosen, else what the browser prefers.
 func (p *Pages) language(r *http.Request, who *signin.Person) string {
-	if who != nil {
-		if lang := chosen(who); p.pages[lang] != nil {
-			return lang
-		}
+	if who != nil && p.pages[who.Language] != nil {
+		return who.Language
 	}
 	_, i := language.MatchStrings(matcher, r.Header.Get("Accept-Language"))
 	return languages[i].Tag
-}
-
-// chosen is the language that somebody has chosen; "": none.
-func chosen(who *signin.Person) string {
-	var kept struct {
-		Language string `json:"language"`
-	}
-	_ = json.Unmarshal(who.Preferences, &kept) // whatever else scripts keep there
-	return kept.Language
 }

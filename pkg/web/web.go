@@ -111,7 +111,7 @@ func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, v vie
 	v.Lang = p.language(r, v.Who)
 	v.Languages = languages
 	if v.Who != nil {
-		v.Chosen = chosen(v.Who)
+		v.Chosen = v.Who.Language
 	}
 	v.Assets = p.assets.prefix
 	v.Script = v.Name + ".js"

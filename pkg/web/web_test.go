@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,9 +53,9 @@ func people() desk {
 	return desk{
 		"user":          {Account: "alice", Name: hostile, User: "alice", Role: signin.User},
 		"nobody":        {Account: "nn", Name: "N. N.", Role: signin.User},
-		"maker":         {Account: "m", Name: "Maker", User: "m", Role: signin.User, Rights: signin.Rights{Create: true}, Preferences: []byte(`{"language":"../x"}`)},
+		"maker":         {Account: "m", Name: "Maker", User: "m", Role: signin.User, Rights: signin.Rights{Create: true}, Language: "pt-BR"},
 		"operator":      {Account: "otto", Name: "Otto", User: "otto", Role: signin.Operator},
-		"administrator": {Account: "root", Name: "Root", User: "root", Role: signin.Administrator, Preferences: []byte(`{"stars":["x"],"language":"de"}`)},
+		"administrator": {Account: "root", Name: "Root", User: "root", Role: signin.Administrator, Language: "de"},
 	}
 }
 
@@ -213,16 +214,60 @@ func TestWhatPagesAreMadeOfIsKeptByBrowsers(t *testing.T) {
 	}
 }
 
-// A script imports what is there.
+var (
+	imported = regexp.MustCompile(`(?:import|export)\s+(?:\{([^}]*)\}\s*from\s*)?"\./([^"]+)"`)
+	exported = regexp.MustCompile(`(?m)^export (?:async )?(?:function\*?|class|const|let) (\w+)|^export \{([^}]*)\};`)
+	anImport = regexp.MustCompile(`(?m)^\s*import\b|\bimport\(|^export\b.*\bfrom\b`)
+)
+
+// names are those of a list in braces: as is how the other side calls what stands before it.
+func names(list string, otherSide bool) (all []string) {
+	for one := range strings.SplitSeq(list, ",") {
+		name, as, renamed := strings.Cut(strings.TrimSpace(one), " as ")
+		if renamed && otherSide {
+			name = as
+		}
+		if name != "" {
+			all = append(all, name)
+		}
+	}
+	return all
+}
+
+// exports are what a script has for others.
+func exports(text string) []string {
+	var all []string
+	for _, m := range exported.FindAllStringSubmatch(text, -1) {
+		all = append(all, names(m[1]+","+m[2], true)...)
+	}
+	return all
+}
+
+// A script imports what is there. A name that is not makes a browser run nothing of it.
 func TestScriptsImportWhatIsThere(t *testing.T) {
 	p := open(t)
 	for name, a := range p.assets.files {
-		for _, m := range regexp.MustCompile(`from "\./([^"]+)"`).FindAllStringSubmatch(string(a.text), -1) {
-			if _, ok := p.assets.files[m[1]]; !ok {
-				t.Errorf("%s imports %s, which is not there", name, m[1])
+		if !strings.HasSuffix(name, ".js") {
+			continue
+		}
+		imports := imported.FindAllStringSubmatch(string(a.text), -1)
+		if n := len(anImport.FindAllString(string(a.text), -1)); n != len(imports) {
+			t.Errorf("%s: of %d imports %d are looked at: write import { name } from \"./file.js\"", name, n, len(imports))
+		}
+		for _, m := range imports {
+			from, ok := p.assets.files[m[2]]
+			if !ok {
+				t.Errorf("%s imports %s, which is not there", name, m[2])
+				continue
+			}
+			there := exports(string(from.text))
+			for _, want := range names(m[1], false) {
+				if !slices.Contains(there, want) {
+					t.Errorf("%s imports %s from %s, which exports %v", name, want, m[2], there)
+				}
 			}
 		}
-		if strings.HasSuffix(name, ".js") && regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function`).Match(a.text) {
+		if regexp.MustCompile(`innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(|new Function`).Match(a.text) {
 			t.Errorf("%s makes markup of a text", name)
 		}
 	}

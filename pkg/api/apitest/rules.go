@@ -73,10 +73,8 @@ func (r *Rules) Change(_ context.Context, c *api.RuleChange) (api.RuleSet, error
 	if !c.Matches(r.set.Tag) {
 		return api.RuleSet{}, api.ErrRulesDiffer
 	}
-	if c.Allow != nil && r.Diff != nil {
-		if err := c.Allow(r.Diff); err != nil {
-			return api.RuleSet{}, err
-		}
+	if err := r.allows(c); err != nil {
+		return api.RuleSet{}, err
 	}
 	before, next := r.now(), r.now()
 	next.Statuses = nil // else what is proposed would be mixed with what there is
@@ -92,6 +90,14 @@ func (r *Rules) Change(_ context.Context, c *api.RuleChange) (api.RuleSet, error
 	r.past, r.set, r.NoPast = before, next, false
 	r.bump()
 	return r.now(), nil
+}
+
+// allows asks whether who changes something may do what changes do.
+func (r *Rules) allows(c *api.RuleChange) error {
+	if c.Allow == nil || r.Diff == nil {
+		return nil
+	}
+	return c.Allow(r.Diff)
 }
 
 func (r *Rules) bump() {
@@ -131,6 +137,9 @@ func (r *Rules) Undo(_ context.Context, c *api.RuleChange) (api.RuleSet, error) 
 		return api.RuleSet{}, api.ErrRulesDiffer
 	case r.NoPast:
 		return api.RuleSet{}, api.ErrNothingPast
+	}
+	if err := r.allows(c); err != nil {
+		return api.RuleSet{}, err
 	}
 	before := r.now()
 	tag := r.set.Tag
