@@ -7,7 +7,7 @@ NFPM := v2.45.2
 GO ?= go
 
 help: ## show this list
-	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build ./presencebridge
 	CGO_ENABLED=0 $(GO) build -trimpath -o presencebridge ./cmd/presencebridge
@@ -29,17 +29,24 @@ chaos: ## faults on a real Asterisk for FOR=10m, and KILLS=500 of the bridge; SE
 fuzz: ## every fuzz target for an hour: FUZZ_SECONDS=3600 make fuzz
 	.ci/fuzz $${FUZZ_SECONDS:-3600}
 
-bench: ## measure against floors and peers, as in BENCHMARKS.md
+bench: ## measure against floors and amigo, as in BENCHMARKS.md
 	$(GO) test -run '^$$' -bench 'Ingest|Wire|Commit|Snapshot|Heap|Restart|Feed' -benchtime 3x -timeout 30m ./testdata/bench
 	$(GO) test -run '^$$' -bench Stall -benchtime 1x -timeout 10m ./testdata/bench
 
+bench-peers: ## measure beside other AMI clients, into BENCHMARKS.md: RUNS=7 EVENTS=200000 JSON=file
+	@testdata/bench/peers/install "$(CACHE)/peers"
+	BENCH_JSON=$${JSON:+$$(realpath -m "$$JSON")} BENCH_PEERS="$(CACHE)/peers" $(GO) test -run '^$$' -bench Peers -benchtime 1x -timeout 60m ./testdata/bench
+
+bench-scale: ## run the program with ever more users, into BENCHMARKS.md: SIZES="1000 10000 100000 1000000" JSON=file
+	BENCH_JSON=$${JSON:+$$(realpath -m "$$JSON")} $(GO) test -run '^$$' -bench Scale -benchtime 1x -timeout 90m ./testdata/bench
+
 lint: ## gofmt, vet, golangci-lint, a tidy go.mod
 	@test -z "$$(gofmt -l .)" || { echo "gofmt these files:"; gofmt -l .; exit 1; }
-	$(GO) vet ./... ./testdata/bench
+	$(GO) vet ./... ./testdata/bench/...
 	$(GO) mod tidy -diff
 	@$(GO) version -m "$(CACHE)/bin/golangci-lint" 2>/dev/null | grep -q "golangci-lint/v2.$(GOLANGCI)" || \
 		{ echo "installing golangci-lint $(GOLANGCI)"; GOBIN="$(CACHE)/bin" $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI); }
-	"$(CACHE)/bin/golangci-lint" run ./... ./testdata/bench
+	"$(CACHE)/bin/golangci-lint" run ./... ./testdata/bench/...
 
 # PREFIX is one that systemd searches: /usr/local or /usr. What is done only without
 # DESTDIR, a package does when it is installed. A mapping that lies where earlier versions
@@ -86,4 +93,4 @@ nfpm:
 clean: ## remove what was built (not the cached Asterisk in CACHE)
 	rm -rf presencebridge coverage.out dist
 
-.PHONY: help build demo test soak chaos fuzz bench lint install release nfpm clean
+.PHONY: help build demo test soak chaos fuzz bench bench-peers bench-scale lint install release nfpm clean

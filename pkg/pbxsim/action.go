@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -354,9 +355,14 @@ func (s *session) presenceState(a action) {
 	s.respond(a, "Success", body)
 }
 
+// listItem is about how many bytes an item of a list has: room is made for all of them at
+// once, since growing to the list of millions would take longer than clients wait.
+const listItem = 192
+
 func (s *session) presenceStateList(a action) {
 	s.respond(a, "Success", "EventList: start\r\nMessage: Presence State Changes will follow\r\n")
 	id := idLine(a)
+	s.out = slices.Grow(s.out, listItem*len(s.pbx.cache.known))
 	for c := range s.pbx.cache.all() {
 		s.out = appendChange(append(append(s.out, "Event: PresenceStateChange\r\n"...), id...), c)
 	}

@@ -35,6 +35,10 @@ func TestMain(m *testing.M) {
 		err = serveEvents()
 	case "sim":
 		err = serveSim(argument)
+	case "recording":
+		err = serveRecording(argument)
+	case "reader":
+		err = serveReader(argument)
 	case "readers":
 		err = serveReaders()
 	default:

@@ -14,8 +14,9 @@ import (
 type child struct {
 	tb   testing.TB
 	addr string // where it listens
-	in   io.Writer
+	in   io.WriteCloser
 	out  *bufio.Reader
+	wait func() error
 }
 
 // startChild starts a child that ends with the benchmark.
@@ -29,13 +30,16 @@ func startChild(tb testing.TB, kind string) *child {
 	out, err := cmd.StdoutPipe()
 	check(tb, err)
 	check(tb, cmd.Start())
-	tb.Cleanup(func() {
-		_ = in.Close() // tells it to end
-		_ = cmd.Wait() // killed with the benchmark's context at the latest
-	})
-	c := &child{tb: tb, in: in, out: bufio.NewReader(out)}
+	c := &child{tb: tb, in: in, out: bufio.NewReader(out), wait: cmd.Wait}
+	tb.Cleanup(c.end)
 	c.addr = c.line()
 	return c
+}
+
+// end ends it before the benchmark does, which does so again.
+func (c *child) end() {
+	_ = c.in.Close() // tells it to
+	_ = c.wait()     // killed with the benchmark's context at the latest
 }
 
 func (c *child) line() string {

@@ -70,11 +70,7 @@ func steady(b *testing.B) (now float64) {
 // BenchmarkRestart starts the program itself, with 100,000 users in its files, its
 // store and on the PBX, and waits until it says that it is ready.
 func BenchmarkRestart(b *testing.B) {
-	program := filepath.Join(b.TempDir(), "presencebridge")
-	out, err := exec.CommandContext(b.Context(), "go", "build", "-o", program, "../../cmd/presencebridge").CombinedOutput()
-	if err != nil {
-		b.Fatalf("%v: %s", err, out)
-	}
+	program := buildProgram(b)
 	on := func(driver string, server *servertest.Server) func() string {
 		return func() string {
 			at := server.NewDatabase()
@@ -131,7 +127,8 @@ type daemon struct {
 	cmd       *exec.Cmd
 	started   time.Time
 	client    http.Client
-	rss, peak float64 // MB
+	patience  time.Duration // for what it shall come to; 0: two minutes
+	rss, peak float64       // MB
 }
 
 func writeFiles(b *testing.B, dir, addr string, users int, store string) {
@@ -187,7 +184,7 @@ func (d *daemon) ready() float64 {
 // idle waits until the bridge has had nothing to do for four seconds, and notes its memory.
 func (d *daemon) idle() {
 	cpu, quiet := d.cpu(), 0
-	until(d.b, "the bridge to be idle", func() bool {
+	within(d.b, d.patience, "the bridge to be idle", func() bool {
 		time.Sleep(time.Second)
 		before := cpu
 		cpu = d.cpu()

@@ -133,7 +133,16 @@ func (r *rig) run() {
 // until waits for what will be so; looking costs next to nothing.
 func until(tb testing.TB, what string, so func() bool) {
 	tb.Helper()
-	for end := time.Now().Add(2 * time.Minute); !so(); time.Sleep(200 * time.Microsecond) {
+	within(tb, 0, what, so)
+}
+
+// within waits for no longer than limit; 0: two minutes.
+func within(tb testing.TB, limit time.Duration, what string, so func() bool) {
+	tb.Helper()
+	if limit == 0 {
+		limit = 2 * time.Minute
+	}
+	for end := time.Now().Add(limit); !so(); time.Sleep(200 * time.Microsecond) {
 		if time.Now().After(end) {
 			tb.Fatalf("waited in vain for %s", what)
 		}
