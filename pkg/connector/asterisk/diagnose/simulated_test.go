@@ -337,7 +337,7 @@ func TestFiltersFitTheRelease(t *testing.T) {
 	} {
 		var v version
 		v.release(text)
-		if got := len(v.filters(false)) == 4; got != advanced {
+		if got := len(v.filters(false)) == 5; got != advanced {
 			t.Errorf("%q: %q", text, v.filters(false))
 		}
 	}

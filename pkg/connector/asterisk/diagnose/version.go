@@ -58,7 +58,7 @@ func (v *version) release(text string) {
 // form by name is much cheaper for Asterisk, but an older release ignores it in
 // silence and sends everything; the regular expression is right for all.
 func (v *version) filters(queues bool) []string {
-	events := []string{"PresenceStateChange", "DeviceStateChange", "FullyBooted", "Shutdown"}
+	events := []string{"PresenceStateChange", "DeviceStateChange", "FullyBooted", "Shutdown", "Load"}
 	if queues {
 		events = append(events, "QueueMemberPause", "QueueMemberAdded", "QueueMemberRemoved")
 	}
