@@ -118,7 +118,11 @@ func overEach(t *testing.T, test func(t *testing.T, pbx pbxtest.PBX, over string
 	t.Helper()
 	for _, over := range []string{"ami", "ari"} {
 		t.Run(over, func(t *testing.T) {
-			pbxtest.RunTogether(t, pbxtest.Options{ARI: over == "ari"}, func(t *testing.T, pbx pbxtest.PBX) { test(t, pbx, over) })
+			run := pbxtest.RunTogether
+			if over == "ari" { // Asterisk 22 was seen to answer nothing over HTTP any more, on a loaded machine
+				run = pbxtest.Run
+			}
+			run(t, pbxtest.Options{ARI: over == "ari"}, func(t *testing.T, pbx pbxtest.PBX) { test(t, pbx, over) })
 		})
 	}
 }
