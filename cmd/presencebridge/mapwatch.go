@@ -24,7 +24,9 @@ type mapWatch struct {
 	seen    os.FileInfo // of the version that was last told of; nil: none
 }
 
-func openMapWatch(path string) (*mapWatch, error) {
+// openMapWatch watches path, which somebody began to read at read: what was saved since may
+// not be what was read, and is told of.
+func openMapWatch(path string, read time.Time) (*mapWatch, error) {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, fmt.Errorf("watch files: %w", err)
@@ -34,7 +36,9 @@ func openMapWatch(path string) (*mapWatch, error) {
 		_ = watcher.Close()
 		return nil, err
 	}
-	w.seen = w.look()
+	if info := w.look(); info != nil && info.ModTime().Before(read) {
+		w.seen = info
+	}
 	return w, nil
 }
 
@@ -57,6 +61,9 @@ func (w *mapWatch) run(ctx context.Context, saved chan<- struct{}, log *zap.Logg
 	defer func() { _ = w.watcher.Close() }()
 	settled := time.NewTimer(0)
 	<-settled.C // stopped until something happens
+	if w.seen == nil {
+		settled.Reset(w.quiet)
+	}
 	for {
 		select {
 		case <-ctx.Done():

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -78,6 +79,7 @@ func (m *Main) run(ctx context.Context) error {
 	if err != nil {
 		return &exit{exitWrong, err}
 	}
+	read := time.Now()
 	cfg, faults := config.Load(file, m.overrides())
 	if cfg == nil {
 		return &exit{exitWrong, fmt.Errorf("the configuration has faults; correct them and start again:\n%w", faults.Errors())}
@@ -108,7 +110,7 @@ func (m *Main) run(ctx context.Context) error {
 	m.Notify(systemd.SdNotifyReady)
 	log.Info("started", zap.String("config", cfg.Path), zap.String("mapping", cfg.MappingPath), zap.String("socket", cfg.Daemon.HTTP.Socket),
 		zap.String("listen", cfg.Daemon.HTTP.Listen), zap.String("metrics", cfg.Daemon.HTTP.Metrics), zap.Int("users", s.users))
-	if err := m.attend(ctx, s, hangUp, cfg.MappingPath, log); err != nil {
+	if err := m.attend(ctx, s, hangUp, cfg.MappingPath, read, log); err != nil {
 		return &exit{exitFailed, err}
 	}
 	log.Info("stopped")
@@ -117,11 +119,11 @@ func (m *Main) run(ctx context.Context) error {
 
 // attend runs s, tells the watchdog of it, and makes it reload when it is told to,
 // or a mapping was saved.
-func (m *Main) attend(ctx context.Context, s service, hangUp <-chan os.Signal, mapping string, log *zap.Logger) error {
+func (m *Main) attend(ctx context.Context, s service, hangUp <-chan os.Signal, mapping string, read time.Time, log *zap.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var helpers sync.WaitGroup
 	saved := make(chan struct{}, 1) // full: a reload is due already
-	w, err := openMapWatch(mapping)
+	w, err := openMapWatch(mapping, read)
 	if err != nil {
 		log.Warn("a saved mapping will not be noticed; send SIGHUP instead", zap.String("mapping", mapping), zap.Error(err))
 	} else {

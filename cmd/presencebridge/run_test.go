@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/zap"
 
@@ -153,7 +154,7 @@ func TestTheMappingIsWatched(t *testing.T) {
 			if err := os.WriteFile(path, []byte("one"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			w, err := openMapWatch(path)
+			w, err := openMapWatch(path, time.Now())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -181,7 +182,7 @@ func TestAMappingInAnotherFolderIsWatchedThroughItsLink(t *testing.T) {
 	if err := errors.Join(os.WriteFile(target, []byte("one"), 0o600), os.Symlink(target, path)); err != nil {
 		t.Fatal(err)
 	}
-	w, err := openMapWatch(path)
+	w, err := openMapWatch(path, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,10 +198,35 @@ func TestAMappingInAnotherFolderIsWatchedThroughItsLink(t *testing.T) {
 }
 
 func TestAFolderThatIsNotThereCannotBeWatched(t *testing.T) {
-	if _, err := openMapWatch(filepath.Join(t.TempDir(), "no", "mapping.yaml")); err == nil {
+	if _, err := openMapWatch(filepath.Join(t.TempDir(), "no", "mapping.yaml"), time.Now()); err == nil {
 		t.Error("it is watched")
 	}
 	if same(nil, (&mapWatch{path: "."}).look()) || !same(nil, nil) {
 		t.Error("a missing file is like one that is there")
+	}
+}
+
+// Between the reading of the mapping and the watch of it lies the start.
+func TestAMappingThatIsSavedDuringTheStartIsTakenOver(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mapping.yaml")
+	read := time.Now()
+	if err := os.WriteFile(path, []byte(plainMapping), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(path, time.Time{}, read.Add(time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	w, err := openMapWatch(path, read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	saved, over := make(chan struct{}, 1), make(chan struct{})
+	go func() { defer close(over); w.run(ctx, saved, zap.NewNop()) }()
+	defer func() { cancel(); <-over }()
+	select {
+	case <-saved:
+	case <-time.After(patience):
+		t.Error("nobody was told")
 	}
 }
