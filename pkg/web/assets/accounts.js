@@ -1,20 +1,14 @@
 // Who may sign in to the panel, and as what.
 import { call, get } from "./api.js";
 import { feed, open } from "./page.js";
-import { fail, make, put, refill, time } from "./show.js";
+import { button, fail, make, put, refill, time } from "./show.js";
 import { sure } from "./sure.js";
 import { t, when } from "./text.js";
 
 const $ = (id) => document.getElementById(id);
 const path = (name, rest = "") => "/accounts/" + encodeURIComponent(name) + rest;
 
-function button(text, name, act) {
-	const b = make("button", "", text);
-	b.type = "button";
-	b.setAttribute("aria-label", text + ": " + name);
-	b.addEventListener("click", () => act().catch((e) => fail($("trouble"), e)));
-	return b;
-}
+const act = (text, name, does) => button(text, text + ": " + name, () => does().catch((e) => fail($("trouble"), e)));
 
 function cells(...contents) {
 	return contents.map((content) => {
@@ -32,9 +26,9 @@ function accountRow(a) {
 	if (a.disabled) th.append(make("span", "badge bad", t("disabled")));
 	const rights = a.role === "administrator" ? t("all") : a.rights.map((r) => t(r)).join(", ");
 	tr.append(th, ...cells(a.user ?? "–", t(a.role), rights, a.signed_in ? time(a.signed_in) : t("never"), [
-		button(t("Edit"), a.name, () => change(a)),
-		...(a.provider ? [] : [button(t("New password"), a.name, () => reset(a))]),
-		button(t("Delete"), a.name, () => remove(a)),
+		act(t("Edit"), a.name, () => change(a)),
+		...(a.provider ? [] : [act(t("New password"), a.name, () => reset(a))]),
+		act(t("Delete"), a.name, () => remove(a)),
 	]));
 	tr.lastChild.className = "row-actions";
 	return tr;
@@ -43,7 +37,7 @@ function accountRow(a) {
 function invitationLine(i) {
 	const li = make("li");
 	li.append(t("{name} as {role}, until {time}", { name: i.name ?? t("somebody"), role: t(i.role), time: when(i.expires) }), " ",
-		button(t("Withdraw"), i.name ?? "", async () => { await call("DELETE", "/invitations/" + encodeURIComponent(i.id)); await load(); }));
+		act(t("Withdraw"), i.name ?? "", async () => { await call("DELETE", "/invitations/" + encodeURIComponent(i.id)); await load(); }));
 	return li;
 }
 

@@ -4,8 +4,8 @@ import { choose } from "./choose.js";
 import { showHistory } from "./history.js";
 import { feed, open } from "./page.js";
 import { prefer } from "./preferences.js";
-import { called, clock, fail, make, paint, presenceText, put, refill, tell } from "./show.js";
-import { byName, full, t, when } from "./text.js";
+import { called, clock, facts, fail, make, paint, presenceText, put, refill, tell } from "./show.js";
+import { t } from "./text.js";
 
 const page = document.getElementById("me");
 const account = document.getElementById("account");
@@ -34,10 +34,9 @@ function followMe(id) {
 		paint($(".now .dot"), s);
 		put($(".now .status"), called(s));
 		put($(".now .message"), s?.message ?? "");
-		const facts = s ? [t("since {time}", { time: full(s.since) }), t("set by {who}", { who: byName(s.by) })] : [];
-		if (s?.until) facts.push(t("until {time}", { time: when(s.until) }));
-		if (u.under) facts.push(t("under it: {status}", { status: called(u.under) }));
-		put($(".facts"), facts.join(" · "));
+		const list = facts(s);
+		if (u.under) list.push(t("under it: {status}", { status: called(u.under) }));
+		put($(".facts"), list.join(" · "));
 	}
 
 	function row(x) {

@@ -1,5 +1,5 @@
 // Pieces that several pages show.
-import { ago, full, t, when } from "./text.js";
+import { ago, byName, full, t, when } from "./text.js";
 
 /** make is an element with a text. Texts are attackers' texts: never markup. */
 export function make(tag, className = "", text = "") {
@@ -7,6 +7,24 @@ export function make(tag, className = "", text = "") {
 	if (className) e.className = className;
 	if (text) e.textContent = text;
 	return e;
+}
+
+/** button is one whose label says more than its text, such as of whom. */
+export function button(text, label, act, disabled = false) {
+	const b = make("button", "", text);
+	b.type = "button";
+	b.disabled = disabled;
+	b.setAttribute("aria-label", label);
+	b.addEventListener("click", act);
+	return b;
+}
+
+/** facts tell since when a status is there, by whom, and until when; none without one. */
+export function facts(status) {
+	if (!status) return [];
+	const list = [t("since {time}", { time: full(status.since) }), t("set by {who}", { who: byName(status.by) })];
+	if (status.until) list.push(t("until {time}", { time: when(status.until) }));
+	return list;
 }
 
 /** paint gives a dot the colour and the shape of a status; null: there is none. */

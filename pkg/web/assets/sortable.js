@@ -1,5 +1,5 @@
 // A list whose lines are moved: dragged, by buttons, or by Alt and the arrow keys.
-import { make } from "./show.js";
+import { button, make } from "./show.js";
 import { t } from "./text.js";
 
 /**
@@ -17,14 +17,6 @@ export function sortable(list, { moved, say }) {
 		grip.setAttribute("aria-hidden", "true");
 		li.append(grip, mark, make("span", "name", name), button("↑", t("Move {name} up", { name }), () => move(li, -1)), button("↓", t("Move {name} down", { name }), () => move(li, 1)));
 		return li;
-	}
-
-	function button(text, label, act) {
-		const b = make("button", "", text);
-		b.type = "button";
-		b.setAttribute("aria-label", label);
-		b.addEventListener("click", act);
-		return b;
 	}
 
 	function move(li, by) {

@@ -2,7 +2,7 @@
 import { call } from "./api.js";
 import { open } from "./page.js";
 import { Draft, imageOf, ranked } from "./rules.js";
-import { dot, fail, make, put, refill } from "./show.js";
+import { button, dot, fail, make, put, refill } from "./show.js";
 import { sortable } from "./sortable.js";
 import { baseName, count, t, when } from "./text.js";
 import { editType } from "./type.js";
@@ -72,24 +72,15 @@ function typeRow(s) {
 	name.scope = "row";
 	name.append(dot(s), " ", s.name, make("span", "hint", s.id));
 	if (s.system) name.append(make("span", "badge", t("protected")));
-	const actions = make("td", "row-actions");
+	const actions = make("td", "row-actions"), act = (text, does, disabled) => button(text, text + ": " + s.name, does, disabled);
 	actions.append(
-		button(t("Edit"), s.name, () => edit(s), !rights.includes("modify")),
-		button(t("Duplicate"), s.name, () => edit({ ...s, id: "", name: t("{name} (copy)", { name: s.name }), system: false }, true), !rights.includes("create")),
-		button(t("Delete"), s.name, () => remove(s), s.system || !rights.includes("delete")),
-		button(t("History"), s.name, () => past(s)),
+		act(t("Edit"), () => edit(s), !rights.includes("modify")),
+		act(t("Duplicate"), () => edit({ ...s, id: "", name: t("{name} (copy)", { name: s.name }), system: false }, true), !rights.includes("create")),
+		act(t("Delete"), () => remove(s), s.system || !rights.includes("delete")),
+		act(t("History"), () => past(s)),
 	);
 	tr.append(name, make("td", "", baseName(s.base)), make("td", "", image ? image.state + (image.subtype ? ", " + image.subtype : "") : t("not synchronised")), make("td", "", s.tags.join(", ")), actions);
 	return tr;
-}
-
-function button(text, name, act, disabled = false) {
-	const b = make("button", "", text);
-	b.type = "button";
-	b.disabled = disabled;
-	b.setAttribute("aria-label", text + ": " + name);
-	b.addEventListener("click", act);
-	return b;
 }
 
 async function edit(type, fresh = false) {

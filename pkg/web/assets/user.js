@@ -3,7 +3,7 @@ import { get, userPath } from "./api.js";
 import { choose } from "./choose.js";
 import { feed, me, open } from "./page.js";
 import { showHistory } from "./history.js";
-import { clock, dot, fail, make, paint, presenceText, put, time } from "./show.js";
+import { clock, dot, facts, fail, make, paint, presenceText, put, time } from "./show.js";
 import { byName, full, phoneName, t, when } from "./text.js";
 
 const page = document.getElementById("why");
@@ -20,12 +20,10 @@ function showNow(e, user) {
 	paint($(".now .dot"), s && s.type);
 	put($(".now .status"), s ? s.label || s.type.name : t("no status"));
 	put($(".now .message"), s?.message ?? "");
-	const facts = [];
-	if (s) facts.push(t("since {time}", { time: full(s.since) }), t("set by {who}", { who: byName(s.by) }));
-	if (s?.until) facts.push(t("until {time}", { time: when(s.until) }));
-	if (s?.removed) facts.push(t("the mapping no longer has that status"));
-	if (s?.stale) facts.push(t("none of the extensions can be reached"));
-	put($(".facts"), facts.join(" · "));
+	const list = facts(s);
+	if (s?.removed) list.push(t("the mapping no longer has that status"));
+	if (s?.stale) list.push(t("none of the extensions can be reached"));
+	put($(".facts"), list.join(" · "));
 }
 
 /** verdict is who decides, in a sentence. */
