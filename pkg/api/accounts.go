@@ -69,7 +69,7 @@ type Invitation struct {
 }
 
 func (h *Handler) accountRoutes() map[string]methods {
-	if h.accounts == nil && h.standby == nil {
+	if h.opt.Accounts == nil && h.opt.Standby == nil {
 		return nil
 	}
 	return map[string]methods{
@@ -83,7 +83,7 @@ func (h *Handler) accountRoutes() map[string]methods {
 }
 
 func (h *Handler) listAccounts(w http.ResponseWriter, _ *request) error {
-	return answer(w, listOf(h.accounts.Accounts(), ""))
+	return answer(w, listOf(h.opt.Accounts.Accounts(), ""))
 }
 
 const exampleAccount = `{"role": "operator", "user": "alice", "rights": ["create"], "disabled": false}`
@@ -114,7 +114,7 @@ func (h *Handler) changeAccount(w http.ResponseWriter, r *request) error {
 	}
 	ctx, cancel := h.call(r)
 	defer cancel()
-	a, err := h.accounts.ChangeAccount(ctx, r.PathValue("account"), c, r.from.actor())
+	a, err := h.opt.Accounts.ChangeAccount(ctx, r.PathValue("account"), c, r.from.actor())
 	if err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (h *Handler) changeAccount(w http.ResponseWriter, r *request) error {
 func (h *Handler) removeAccount(w http.ResponseWriter, r *request) error {
 	ctx, cancel := h.call(r)
 	defer cancel()
-	if err := h.accounts.RemoveAccount(ctx, r.PathValue("account"), r.from.actor()); err != nil {
+	if err := h.opt.Accounts.RemoveAccount(ctx, r.PathValue("account"), r.from.actor()); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -134,7 +134,7 @@ func (h *Handler) removeAccount(w http.ResponseWriter, r *request) error {
 func (h *Handler) resetAccount(w http.ResponseWriter, r *request) error {
 	ctx, cancel := h.call(r)
 	defer cancel()
-	i, err := h.accounts.ResetAccount(ctx, r.PathValue("account"), r.from.actor())
+	i, err := h.opt.Accounts.ResetAccount(ctx, r.PathValue("account"), r.from.actor())
 	if err != nil {
 		return err
 	}
@@ -143,7 +143,7 @@ func (h *Handler) resetAccount(w http.ResponseWriter, r *request) error {
 }
 
 func (h *Handler) listInvitations(w http.ResponseWriter, _ *request) error {
-	return answer(w, listOf(h.accounts.Invitations(), ""))
+	return answer(w, listOf(h.opt.Accounts.Invitations(), ""))
 }
 
 const exampleInvitation = `{"name": "alice", "role": "user", "user": "alice", "rights": []}`
@@ -164,7 +164,7 @@ func (h *Handler) invite(w http.ResponseWriter, r *request) error {
 	}
 	ctx, cancel := h.call(r)
 	defer cancel()
-	made, err := h.accounts.Invite(ctx, i, r.from.actor())
+	made, err := h.opt.Accounts.Invite(ctx, i, r.from.actor())
 	if err != nil {
 		return err
 	}
@@ -175,7 +175,7 @@ func (h *Handler) invite(w http.ResponseWriter, r *request) error {
 func (h *Handler) withdraw(w http.ResponseWriter, r *request) error {
 	ctx, cancel := h.call(r)
 	defer cancel()
-	if err := h.accounts.Withdraw(ctx, r.PathValue("id"), r.from.actor()); err != nil {
+	if err := h.opt.Accounts.Withdraw(ctx, r.PathValue("id"), r.from.actor()); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)
@@ -195,7 +195,7 @@ func (h *Handler) preferences(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	p, err := h.accounts.Preferences(account)
+	p, err := h.opt.Accounts.Preferences(account)
 	if err != nil {
 		return err
 	}
@@ -216,7 +216,7 @@ func (h *Handler) setPreferences(w http.ResponseWriter, r *request) error {
 	}
 	ctx, cancel := h.call(r)
 	defer cancel()
-	if err := h.accounts.SetPreferences(ctx, account, text); err != nil {
+	if err := h.opt.Accounts.SetPreferences(ctx, account, text); err != nil {
 		return err
 	}
 	return answer(w, json.RawMessage(text))

@@ -85,25 +85,13 @@ type Options struct {
 
 // Handler serves the API as whoever may open the unix socket sees it.
 type Handler struct {
-	bridge     Bridge
-	tokens     *Tokens
-	mapping    Mapping
-	ruleSet    Rules
-	panel      Panel
-	csrf       http.CrossOriginProtection // refuses what a page of another site makes a browser send
-	accounts   Accounts
-	standby    func() string // nil: this bridge acts
-	log        *zap.Logger
-	now        func() time.Time
-	heartbeat  time.Duration
-	deadline   time.Duration
-	store      string
-	version    string
-	collectors []prometheus.Collector
-	local      http.Handler
-	streams    atomic.Int64 // that are open
-	encoded    encodings
-	buffers    sync.Pool // of *[]byte, for what streams send
+	bridge  Bridge
+	opt     Options                    // with its defaults
+	csrf    http.CrossOriginProtection // refuses what a page of another site makes a browser send
+	local   http.Handler
+	streams atomic.Int64 // that are open
+	encoded encodings
+	buffers sync.Pool // of *[]byte, for what streams send
 
 	stop     chan struct{} // closed: event streams end
 	stopOnce sync.Once
@@ -111,22 +99,18 @@ type Handler struct {
 
 // New returns the API of b.
 func New(b Bridge, o Options) *Handler {
-	h := &Handler{
-		bridge: b, tokens: o.Tokens, mapping: o.Mapping, ruleSet: o.Rules, panel: o.Panel, accounts: o.Accounts, standby: o.Standby, log: o.Log, now: o.Now, heartbeat: o.Heartbeat, deadline: o.Deadline,
-		store: o.Store, version: o.Version, collectors: o.Collectors,
-		stop: make(chan struct{}),
+	h := &Handler{bridge: b, opt: o, stop: make(chan struct{})}
+	if h.opt.Log == nil {
+		h.opt.Log = zap.NewNop()
 	}
-	if h.log == nil {
-		h.log = zap.NewNop()
+	if h.opt.Now == nil {
+		h.opt.Now = time.Now
 	}
-	if h.now == nil {
-		h.now = time.Now
+	if h.opt.Heartbeat == 0 {
+		h.opt.Heartbeat = 15 * time.Second
 	}
-	if h.heartbeat == 0 {
-		h.heartbeat = 15 * time.Second
-	}
-	if h.deadline == 0 {
-		h.deadline = 10 * time.Second
+	if h.opt.Deadline == 0 {
+		h.opt.Deadline = 10 * time.Second
 	}
 	h.local = h.serve(h.routes(), local)
 	return h
@@ -166,21 +150,21 @@ func (h *Handler) routes() map[string]methods {
 	}
 	maps.Copy(all, h.healthRoutes())
 	maps.Copy(all, h.accountRoutes())
-	if h.tokens != nil {
+	if h.opt.Tokens != nil {
 		all["/api/v1/tokens"] = methods{"GET": {ScopeAdmin, h.listTokens}, "POST": {ScopeAdmin, h.makeToken}}
 		all["/api/v1/tokens/{name}"] = methods{"DELETE": {ScopeAdmin, h.revokeToken}}
 		all["/api/v1/audit"] = methods{"GET": {ScopeAdmin, h.audit}}
 	}
-	if h.mapping != nil || h.standby != nil {
+	if h.opt.Mapping != nil || h.opt.Standby != nil {
 		all["/api/v1/mapping/users"] = methods{"GET": {ScopeAdmin, h.listMapped}, "POST": {ScopeAdmin, h.importMapped}}
 		all["/api/v1/mapping/users/{id}"] = methods{
 			"GET": {ScopeAdmin, h.mapped}, "PUT": {ScopeAdmin, h.putMapped}, "DELETE": {ScopeAdmin, h.removeMapped},
 		}
 	}
-	if h.ruleSet != nil || h.standby != nil {
+	if h.opt.Rules != nil || h.opt.Standby != nil {
 		maps.Copy(all, h.ruleRoutes())
 	}
-	if h.standby != nil {
+	if h.opt.Standby != nil {
 		h.onlyReads(all)
 	}
 	return all
@@ -199,8 +183,8 @@ func (h *Handler) serve(routes map[string]methods, in access) http.Handler {
 	mux := http.NewServeMux()
 	handle := func(at string, answer func(w http.ResponseWriter, r *request) error) {
 		mux.HandleFunc(at, func(w http.ResponseWriter, r *http.Request) {
-			if h.standby != nil {
-				w.Header().Set(StandbyHeader, h.standby())
+			if h.opt.Standby != nil {
+				w.Header().Set(StandbyHeader, h.opt.Standby())
 			}
 			from, err := in(r)
 			if from.end != nil {
@@ -282,9 +266,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.local.Se
 // network is the API for those who have a token or have signed in to the panel, with one
 // of which so many streams may be open, and beside it the panel.
 func (h *Handler) network(streams int) http.Handler {
-	h.tokens.under.streams = streams
-	if h.panel == nil {
-		return h.serve(h.routes(), h.tokens.access)
+	h.opt.Tokens.under.streams = streams
+	if h.opt.Panel == nil {
+		return h.serve(h.routes(), h.opt.Tokens.access)
 	}
 	api := h.serve(h.routes(), h.tokenOrSession)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -292,7 +276,7 @@ func (h *Handler) network(streams int) http.Handler {
 			api.ServeHTTP(w, r)
 			return
 		}
-		h.panel.ServeHTTP(w, r)
+		h.opt.Panel.ServeHTTP(w, r)
 	})
 }
 
@@ -305,5 +289,5 @@ func (h *Handler) EndStreams() { h.stopOnce.Do(func() { close(h.stop) }) }
 
 // call returns the context for a call of the bridge.
 func (h *Handler) call(r *request) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(r.Context(), h.deadline)
+	return context.WithTimeout(r.Context(), h.opt.Deadline)
 }

@@ -143,7 +143,7 @@ func (h *Handler) until(fields map[string]json.RawMessage, c *bridge.Choice) err
 	if until == nil {
 		return nil
 	}
-	if !until.After(h.now()) {
+	if !until.After(h.opt.Now()) {
 		return problem(http.StatusUnprocessableEntity, "until is over already; give a time in the future, or leave it out.")
 	}
 	c.Until = *until

@@ -97,7 +97,7 @@ func (h *Handler) conditionOf(drift bridge.Drift, words bool) condition {
 	c := condition{
 		readiness: h.readiness(pbxs),
 		Store: storeCondition{
-			Driver: h.store, Commits: f.Store.Commit.Count, Failed: f.Store.Failed, Latency: latencyOf(&f.Store.Commit), Waiting: f.Store.Waiting,
+			Driver: h.opt.Store, Commits: f.Store.Commit.Count, Failed: f.Store.Failed, Latency: latencyOf(&f.Store.Commit), Waiting: f.Store.Waiting,
 		},
 		Lag:       lag{latencyOf(&f.Arrived), latencyOf(&f.Lag)},
 		Decisions: map[string]uint64{},
@@ -108,7 +108,7 @@ func (h *Handler) conditionOf(drift bridge.Drift, words bool) condition {
 		Streams:   h.streams.Load(),
 		Reloads:   reloads{Done: did.Done, Refused: did.Failed, InForce: did.Fault == nil},
 		PBXs:      make([]pbxCondition, len(pbxs)),
-		Drift:     driftCondition{Count: drift.Count, Oldest: age(drift.Oldest, h.now()), Items: drift.Items},
+		Drift:     driftCondition{Count: drift.Count, Oldest: age(drift.Oldest, h.opt.Now()), Items: drift.Items},
 	}
 	for i, n := range f.Decided[presence.Echo:] {
 		c.Decisions[(presence.Echo + presence.Verdict(i)).String()] = n

@@ -173,7 +173,7 @@ func (h *Handler) sendEvents(items []bridge.FeedItem, out *sender) error {
 
 // next waits for items for as long as the stream may be silent.
 func (h *Handler) next(ctx context.Context, feed Feed) ([]bridge.FeedItem, error) {
-	ctx, cancel := context.WithTimeout(ctx, h.heartbeat)
+	ctx, cancel := context.WithTimeout(ctx, h.opt.Heartbeat)
 	defer cancel()
 	return feed.Next(ctx)
 }

@@ -67,7 +67,7 @@ func (h *Handler) answerAudit(w http.ResponseWriter, r *request, did, what strin
 	}
 	ctx, cancel := h.call(r)
 	defer cancel()
-	acts, err := h.tokens.store.Audit(ctx, q)
+	acts, err := h.opt.Tokens.store.Audit(ctx, q)
 	if err != nil {
 		return err
 	}

@@ -143,7 +143,7 @@ func (h *Handler) listMapped(w http.ResponseWriter, r *request) error {
 	}
 	ctx, cancel := h.call(r)
 	defer cancel()
-	users, err := h.mapping.Page(ctx, after, limit+1)
+	users, err := h.opt.Mapping.Page(ctx, after, limit+1)
 	if err != nil {
 		return refusedUsers(err)
 	}
@@ -165,7 +165,7 @@ func (h *Handler) mapped(w http.ResponseWriter, r *request) error {
 	}
 	ctx, cancel := h.call(r)
 	defer cancel()
-	u, err := h.mapping.User(ctx, userID(r))
+	u, err := h.opt.Mapping.User(ctx, userID(r))
 	if err != nil {
 		return refusedUsers(err)
 	}
@@ -249,7 +249,7 @@ func (h *Handler) importMapped(w http.ResponseWriter, r *request) error {
 func (h *Handler) change(r *request, c *UserChange) (UserChanges, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), changeDeadline)
 	defer cancel()
-	done, err := h.mapping.Change(ctx, c)
+	done, err := h.opt.Mapping.Change(ctx, c)
 	if err != nil {
 		return done, refusedUsers(err)
 	}

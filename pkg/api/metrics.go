@@ -20,10 +20,10 @@ const scrapeWait = 2 * time.Second
 // metrics answers in the format that the client prefers, plain text by default. Each
 // scrape has a registry of its own, whose figures are all of one moment.
 func (h *Handler) metrics(w http.ResponseWriter, r *request) error {
-	ctx, cancel := context.WithTimeout(r.Context(), min(scrapeWait, h.deadline))
+	ctx, cancel := context.WithTimeout(r.Context(), min(scrapeWait, h.opt.Deadline))
 	defer cancel()
 	registry := prometheus.NewRegistry()
-	for _, c := range append([]prometheus.Collector{scrape{ctx, h}}, h.collectors...) {
+	for _, c := range append([]prometheus.Collector{scrape{ctx, h}}, h.opt.Collectors...) {
 		if err := registry.Register(c); err != nil {
 			return err
 		}
@@ -60,20 +60,20 @@ func (s scrape) Collect(to chan<- prometheus.Metric) {
 	m := metrics{to}
 	b := s.h.bridge
 	f, pbxs := b.Figures(), b.PBXs()
-	m.gauge("build_info", "Always 1; the label is the version that runs.", 1, "version", s.h.version)
+	m.gauge("build_info", "Always 1; the label is the version that runs.", 1, "version", s.h.opt.Version)
 	m.gauge("ready", "Whether every PBX is ready and the store can be written, as /readyz tells.", truth(len(b.NotReady()) == 0))
-	m.gauge("standby", "Whether another bridge holds the store and this one only answers.", truth(s.h.standby != nil))
+	m.gauge("standby", "Whether another bridge holds the store and this one only answers.", truth(s.h.opt.Standby != nil))
 	m.gauge("users", "Users in the mapping.", float64(b.Count()))
 	m.reloads(b.Reloads())
 	m.decisions(&f)
 	m.store(&f.Store)
 	m.gauge("event_streams", "Readers of events that are connected.", float64(s.h.streams.Load()))
-	if t := s.h.tokens; t != nil {
+	if t := s.h.opt.Tokens; t != nil {
 		m.counter("sign_ins_refused_total", "Requests whose token was refused since the start.", t.refused.Load())
 	}
 	m.gauge("drift_extensions", "Extensions that are not known to show what they shall.", float64(f.Drift))
 	if d, err := b.Drift(s.ctx, 0); err == nil {
-		m.gauge("drift_oldest_seconds", "Age of the oldest wish that is not known to be shown; 0: there is none.", age(d.Oldest, s.h.now()))
+		m.gauge("drift_oldest_seconds", "Age of the oldest wish that is not known to be shown; 0: there is none.", age(d.Oldest, s.h.opt.Now()))
 	}
 	for i := range pbxs {
 		m.pbx(&pbxs[i], &f.PBXs[i])

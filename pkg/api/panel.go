@@ -39,12 +39,12 @@ type TypeRights struct{ Create, Modify, Delete bool }
 // before a cookie, for nobody sends one by mistake.
 func (h *Handler) tokenOrSession(r *http.Request) (caller, error) {
 	if r.Header.Get("Authorization") != "" {
-		return h.tokens.access(r)
+		return h.opt.Tokens.access(r)
 	}
 	if err := h.csrf.Check(r); err != nil {
 		return caller{}, problem(http.StatusForbidden, "The request came from a page of another site; send it from the panel, or with a token.")
 	}
-	s, err := h.panel.Session(r)
+	s, err := h.opt.Panel.Session(r)
 	if errors.Is(err, ErrSignedOut) {
 		return caller{}, unauthorized("Sign in to the panel, or send a token, as the header Authorization: Bearer pbt_...; presencebridge token new NAME makes one where the bridge runs.")
 	}
@@ -52,13 +52,13 @@ func (h *Handler) tokenOrSession(r *http.Request) (caller, error) {
 		return caller{}, err
 	}
 	by := asker("panel " + s.Name)
-	end := h.tokens.under.begin(by)
+	end := h.opt.Tokens.under.begin(by)
 	if end == nil {
 		return caller{}, tooManyAtOnce(fmt.Sprintf("You, or all together, have too many answers under way that nobody takes; take them, and ask for %d at a time at most.", mostAnswers), time.Second)
 	}
 	return caller{
 		by: "panel " + s.Name, scope: s.Scope, user: s.User, person: true, account: s.Name, others: s.Others, types: s.Types, expires: s.Expires, revoked: s.Ended,
-		end: end, stream: func() func() { end(); return h.tokens.under.stream(by) },
+		end: end, stream: func() func() { end(); return h.opt.Tokens.under.stream(by) },
 	}, nil
 }
 

@@ -88,7 +88,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 		p, expected = problem(http.StatusRequestTimeout, "The connection ended before the answer, so it is not known whether it was done; look, then try again."), true
 	}
 	if !expected {
-		h.log.Error("request failed", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(err))
+		h.opt.Log.Error("request failed", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(err))
 	}
 	if p.Status == http.StatusServiceUnavailable {
 		w.Header().Set("Retry-After", retryAfter)

@@ -177,7 +177,7 @@ func (h *Handler) ruleRoutes() map[string]methods {
 		atUndo:    {"POST": {ScopeAdmin, h.undoRules}},
 		atType:    {"GET": {ScopeAdmin, h.typeOfRules}, "PUT": {ScopeAdmin, h.putType}, "DELETE": {ScopeAdmin, h.removeType}},
 	}
-	if h.tokens != nil {
+	if h.opt.Tokens != nil {
 		all[atTypeHistory] = methods{"GET": {ScopeAdmin, h.typeHistory}}
 	}
 	return all
@@ -191,7 +191,7 @@ func (r *request) change(proposal string, match []string) *RuleChange {
 func (h *Handler) rules(w http.ResponseWriter, r *request) error {
 	ctx, cancel := h.call(r)
 	defer cancel()
-	set, err := h.ruleSet.Read(ctx)
+	set, err := h.opt.Rules.Read(ctx)
 	if err != nil {
 		return refusedRules(err)
 	}
@@ -236,7 +236,7 @@ func (h *Handler) putRules(w http.ResponseWriter, r *request) error {
 func (h *Handler) changeRules(r *request, c *RuleChange) (RuleSet, error) {
 	ctx, cancel := context.WithTimeout(r.Context(), changeDeadline)
 	defer cancel()
-	return h.ruleSet.Change(ctx, c)
+	return h.opt.Rules.Change(ctx, c)
 }
 
 func (h *Handler) previewRules(w http.ResponseWriter, r *request) error {
@@ -250,7 +250,7 @@ func (h *Handler) previewRules(w http.ResponseWriter, r *request) error {
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), changeDeadline)
 	defer cancel()
-	p, err := h.ruleSet.Preview(ctx, text, limit)
+	p, err := h.opt.Rules.Preview(ctx, text, limit)
 	if err != nil {
 		return refusedRules(err)
 	}
@@ -260,7 +260,7 @@ func (h *Handler) previewRules(w http.ResponseWriter, r *request) error {
 func (h *Handler) undoRules(w http.ResponseWriter, r *request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), changeDeadline)
 	defer cancel()
-	set, err := h.ruleSet.Undo(ctx, r.change("", r.Header.Values("If-Match")))
+	set, err := h.opt.Rules.Undo(ctx, r.change("", r.Header.Values("If-Match")))
 	if err != nil {
 		return refusedRules(err)
 	}
@@ -289,7 +289,7 @@ func (s *RuleSet) noType(id presence.TypeID) error {
 func (h *Handler) typeOfRules(w http.ResponseWriter, r *request) error {
 	ctx, cancel := h.call(r)
 	defer cancel()
-	set, err := h.ruleSet.Read(ctx)
+	set, err := h.opt.Rules.Read(ctx)
 	if err != nil {
 		return refusedRules(err)
 	}
@@ -383,7 +383,7 @@ func (h *Handler) changeType(r *request, propose func(*RuleSet) (proposal any, a
 	c := r.change("", r.Header.Values("If-Match"))
 	wants := c.Match != nil
 	for try := 1; ; try++ {
-		now, err := h.ruleSet.Read(r.Context())
+		now, err := h.opt.Rules.Read(r.Context())
 		if err != nil {
 			return set, refusedRules(err)
 		}

@@ -27,7 +27,7 @@ var readable = map[string]bool{
 // not ask is told nothing.
 func (h *Handler) onlyReads(routes map[string]methods) {
 	refuse := func(http.ResponseWriter, *request) error {
-		return problem(http.StatusServiceUnavailable, "This bridge is a "+h.standby()+"; ask that one.")
+		return problem(http.StatusServiceUnavailable, "This bridge is a "+h.opt.Standby()+"; ask that one.")
 	}
 	for path, all := range routes {
 		for method, x := range all {

@@ -45,7 +45,7 @@ func tokenOf(t *store.Token) token {
 
 func (h *Handler) listTokens(w http.ResponseWriter, _ *request) error {
 	var all []token
-	for _, t := range h.tokens.list() {
+	for _, t := range h.opt.Tokens.list() {
 		all = append(all, tokenOf(&t))
 	}
 	return answer(w, listOf(all, ""))
@@ -61,7 +61,7 @@ func (h *Handler) makeToken(w http.ResponseWriter, r *request) error {
 	t.MadeBy = r.from.actor()
 	ctx, cancel := h.call(r)
 	defer cancel()
-	made, secret, err := h.tokens.add(ctx, t)
+	made, secret, err := h.opt.Tokens.add(ctx, t)
 	if errors.Is(err, errTokenName) {
 		return problem(http.StatusConflict, fmt.Sprintf("There is a token %q already; take another name, or revoke it first.", t.Name))
 	}
@@ -110,9 +110,9 @@ func (h *Handler) sensible(ctx context.Context, t *store.Token) error {
 		return refuse("user is missing: a token of the scope own sets the status of one user; say of which.")
 	case !own && t.User != "":
 		return refuse("user goes with the scope own alone; leave it out, or take that scope.")
-	case !t.Expires.IsZero() && !t.Expires.After(h.now()):
+	case !t.Expires.IsZero() && !t.Expires.After(h.opt.Now()):
 		return refuse("expires is over already; give a time in the future, or leave it out.")
-	case t.Expires.After(h.now().AddDate(mostYears, 0, 0)):
+	case t.Expires.After(h.opt.Now().AddDate(mostYears, 0, 0)):
 		return refuse(fmt.Sprintf("expires is more than %d years ahead; leave it out, so that the token never ends.", mostYears))
 	case own:
 		_, err := h.bridge.User(ctx, t.User)
@@ -124,7 +124,7 @@ func (h *Handler) sensible(ctx context.Context, t *store.Token) error {
 func (h *Handler) revokeToken(w http.ResponseWriter, r *request) error {
 	ctx, cancel := h.call(r)
 	defer cancel()
-	ok, err := h.tokens.revoke(ctx, r.PathValue("name"), r.from.actor())
+	ok, err := h.opt.Tokens.revoke(ctx, r.PathValue("name"), r.from.actor())
 	switch {
 	case errors.Is(err, errRevokedHere):
 		return problem(http.StatusServiceUnavailable, sentence(errRevokedHere))
@@ -133,7 +133,7 @@ func (h *Handler) revokeToken(w http.ResponseWriter, r *request) error {
 	}
 	if !ok {
 		var names []string
-		for _, t := range h.tokens.list() {
+		for _, t := range h.opt.Tokens.list() {
 			names = append(names, t.Name)
 		}
 		name := r.PathValue("name")

@@ -170,8 +170,8 @@ func (h *Handler) reload(w http.ResponseWriter, r *request) error {
 	ctx, cancel := h.call(r)
 	defer cancel()
 	err := h.bridge.Reload(ctx)
-	if h.tokens != nil {
-		h.tokens.NoteReload(ctx, r.from.actor(), err)
+	if h.opt.Tokens != nil {
+		h.opt.Tokens.NoteReload(ctx, r.from.actor(), err)
 	}
 	if err == nil {
 		w.WriteHeader(http.StatusNoContent)
@@ -180,7 +180,7 @@ func (h *Handler) reload(w http.ResponseWriter, r *request) error {
 	if errors.Is(err, bridge.ErrUnsaved) || errors.Is(err, bridge.ErrStopping) || ctx.Err() != nil {
 		return err
 	}
-	h.log.Error("mapping not taken over, the one before stays", zap.Error(err))
+	h.opt.Log.Error("mapping not taken over, the one before stays", zap.Error(err))
 	p := problem(http.StatusUnprocessableEntity, "Nothing was taken over and the bridge goes on as before; correct the faults and reload again.")
 	p.Errors = strings.Split(strings.TrimSpace(err.Error()), "\n")
 	return p
