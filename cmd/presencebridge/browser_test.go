@@ -68,6 +68,7 @@ type tab struct {
 
 	mu       sync.Mutex
 	problems []string // errors of scripts, and what the policy of contents refused
+	excused  string   // what a problem may say, since the test asks for trouble; "": nothing
 }
 
 // open gives somebody a tab at the panel. At the end it must have seen no error.
@@ -92,18 +93,16 @@ func newTab(parent context.Context, t *testing.T, base string, options ...chrome
 		t.Fatalf("open a tab: %v", err)
 	}
 	p.do(chromedp.EmulateViewport(1280, 900))
-	heard := make(chan struct{})
+	ended := make(chan struct{})
 	console := chromedp.Console(ctx)
 	go func() { // ends with the tab, which waits for it
-		defer close(heard)
+		defer close(ended)
 		for m, err := range console {
 			if err != nil {
 				return
 			}
 			if m.Type == chromedp.ConsoleError || m.Type == chromedp.ConsoleException {
-				p.mu.Lock()
-				p.problems = append(p.problems, m.String()+" "+m.URL)
-				p.mu.Unlock()
+				p.heard(m.String() + " " + m.URL)
 			}
 		}
 	}()
@@ -112,7 +111,7 @@ func newTab(parent context.Context, t *testing.T, base string, options ...chrome
 			p.picture(filepath.Join(os.TempDir(), "presencebridge-failed-"+strings.ReplaceAll(t.Name(), "/", "-")+".png"))
 		}
 		cancel()
-		<-heard
+		<-ended
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		for _, problem := range p.problems {
@@ -121,6 +120,22 @@ func newTab(parent context.Context, t *testing.T, base string, options ...chrome
 	})
 	t.Cleanup(p.close)
 	return p
+}
+
+func (p *tab) heard(problem string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.excused == "" || !strings.Contains(problem, p.excused) {
+		p.problems = append(p.problems, problem)
+	}
+}
+
+// excuse is said before what may be refused any number of times, at any later time too:
+// the browser tells of a failed request when it likes.
+func (p *tab) excuse(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.excused = text
 }
 
 // expect takes a problem away that was to be expected.
