@@ -92,7 +92,7 @@ type load struct {
 	rng      *rand.Rand
 	people   []*person
 	made     int // statuses
-	active   int // of clients, the last that answered
+	answers  int // which of clients did last
 	life     int // of the bridge: counts its deaths
 	accepted [2]int
 	doubted  int
@@ -106,7 +106,7 @@ func newLoad(seed uint64, users int, phones *pbxtest.Observer, bridges ...*runni
 	}
 	for i := range users {
 		l.people = append(l.people, &person{
-			id: fmt.Sprintf("user-%04d", i), habit: habit(i) % habits, hand: i / int(habits) % 2,
+			id: fmt.Sprintf("user-%05d", i), habit: habit(i) % habits, hand: i / int(habits) % 2,
 			phones: [2]string{fmt.Sprint(100000 + 2*i), fmt.Sprint(100001 + 2*i)},
 		})
 	}
@@ -123,26 +123,49 @@ func (l *load) mapping() string {
 	return b.String()
 }
 
-// begin gives everybody a status.
+// begin gives everybody a status: over the API by several hands, since each choice waits
+// for the store, and on phones by one.
 func (l *load) begin() error {
+	var choose, others []*person
 	for _, p := range l.people {
-		s := l.fresh()
-		var err error
 		if p.habit == chooses {
-			err = l.put(p.id, s)
+			choose = append(choose, p)
 		} else {
-			for _, number := range p.phones {
-				err = errors.Join(err, l.dial(number, s))
+			others = append(others, p)
+		}
+	}
+	parts := append(slices.Collect(slices.Chunk(choose, len(choose)/8+1)), others)
+	failed := make([]error, len(parts))
+	var tasks sync.WaitGroup
+	for i, part := range parts {
+		tasks.Go(func() {
+			for _, p := range part {
+				if failed[i] = l.first(p); failed[i] != nil {
+					return
+				}
 			}
+		})
+	}
+	tasks.Wait()
+	return errors.Join(failed...)
+}
+
+func (l *load) first(p *person) (err error) {
+	s := l.fresh()
+	if p.habit == chooses {
+		err = l.put(p.id, s)
+	} else {
+		for _, number := range p.phones {
+			err = errors.Join(err, l.dial(number, s))
 		}
-		if err != nil {
-			return fmt.Errorf("the first status of %s: %w", p.id, err)
-		}
-		s.at = time.Now()
-		p.past = []said{s}
-		for i := range p.last {
-			p.last[i] = s.on(p.phones[i])
-		}
+	}
+	if err != nil {
+		return fmt.Errorf("the first status of %s: %w", p.id, err)
+	}
+	s.at = time.Now()
+	p.past = []said{s}
+	for i := range p.last {
+		p.last[i] = s.on(p.phones[i])
 	}
 	return nil
 }
@@ -282,7 +305,7 @@ func (l *load) resolve(p *person) {
 
 func (l *load) ask(method, path string, body []byte, into any) error {
 	l.mu.Lock()
-	first := l.active
+	first := l.answers
 	l.mu.Unlock()
 	for i := range l.clients {
 		at := (first + i) % len(l.clients)
@@ -291,9 +314,9 @@ func (l *load) ask(method, path string, body []byte, into any) error {
 			continue
 		}
 		l.mu.Lock()
-		l.active = at
+		l.answers = at
 		if err != nil {
-			l.active = (at + 1) % len(l.clients)
+			l.answers = (at + 1) % len(l.clients)
 		}
 		l.mu.Unlock()
 		return err
@@ -354,6 +377,18 @@ func (l *load) forgiven(window time.Duration) {
 			}
 		}
 	}
+}
+
+// active are those who did something since the last check.
+func (l *load) active() (some []*person) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, p := range l.people {
+		if len(p.past)+len(p.doubt) > 1 {
+			some = append(some, p)
+		}
+	}
+	return some
 }
 
 // checked goes on from what a check found.

@@ -105,23 +105,50 @@ func (n *naive) wrong(people []*person) (wrong, of int, err error) {
 		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
+	shown, err := shownIn(db)
+	if err != nil {
+		return 0, 0, fmt.Errorf("read %s: %w", n.file, err)
+	}
 	for _, p := range people {
 		if p.habit == mixes {
 			continue
 		}
-		var c pbxsim.Change
-		row := db.QueryRow(`SELECT state, subtype, message FROM shown WHERE extension IN (?, ?) ORDER BY n DESC LIMIT 1`, p.phones[0], p.phones[1])
-		if err := row.Scan(&c.State, &c.Subtype, &c.Message); err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return 0, 0, fmt.Errorf("read %s: %w", n.file, err)
+		latest := shown[p.phones[0]]
+		if other := shown[p.phones[1]]; other.n > latest.n {
+			latest = other
 		}
 		of++
 		want := presences[p.now().kind]
 		want.Message = p.now().message
-		if c != want {
+		if latest.Change != want {
 			wrong++
 		}
 	}
 	return wrong, of, nil
+}
+
+// numbered is an event and its place among all.
+type numbered struct {
+	pbxsim.Change
+	n int
+}
+
+func shownIn(db *sql.DB) (shown map[string]numbered, err error) {
+	rows, err := db.Query(`SELECT extension, state, subtype, message, n FROM shown`)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	shown = make(map[string]numbered)
+	for rows.Next() {
+		var extension string
+		var x numbered
+		if err := rows.Scan(&extension, &x.State, &x.Subtype, &x.Message, &x.n); err != nil {
+			return nil, err
+		}
+		shown[extension] = x
+	}
+	return shown, rows.Err()
 }
 
 // knows waits until it has heard of everybody.

@@ -4,8 +4,10 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -83,9 +85,11 @@ func newWorld(t *testing.T, f pbxtest.Factory, driver string, seed uint64, users
 	w.naive = newNaive(t, w.wires[1].addr(), pbx.User("naive"), w.disk)
 	w.naive.listens(phones)
 	w.seen = followFeed(t, w.people.clients)
+	begun := time.Now()
 	if err := w.people.begin(); err != nil {
 		t.Fatal(err)
 	}
+	t.Logf("%d people have a status after %.1f s", users, time.Since(begun).Seconds())
 	return w
 }
 
@@ -151,9 +155,9 @@ func (w *world) list() (map[string]bridge.User, error) {
 			Items []bridge.User `json:"items"`
 			Next  *string       `json:"next"`
 		}
-		path := "/api/v1/users?limit=1000"
+		path := "/api/v1/users?limit=5000"
 		if next != "" {
-			path += "&after=" + next
+			path += "&cursor=" + url.QueryEscape(next)
 		}
 		if err := w.people.ask(http.MethodGet, path, nil, &page); err != nil {
 			return nil, err
@@ -168,16 +172,20 @@ func (w *world) list() (map[string]bridge.User, error) {
 	}
 }
 
-// agree waits until bridge, store, PBX and what people did agree, while they rest,
-// and returns when that was.
+// agree waits until bridge, store, PBX and what people did agree, while they rest, and
+// returns when that was: when all was right for those who had done something, if then it
+// is for everybody else.
 func (w *world) agree(deadline time.Duration) (when time.Time, err error) {
 	if lost := w.people.lostChoices(); len(lost) > 0 {
 		return when, fmt.Errorf("accepted choices are lost: %s", lost)
 	}
 	for end := time.Now().Add(deadline); time.Now().Before(end); time.Sleep(50 * time.Millisecond) {
+		if err = w.lookAt(w.people.active()); err != nil {
+			continue
+		}
 		when = time.Now()
 		var found map[string]bridge.User
-		if found, err = w.look(false); err == nil {
+		if found, err = w.look(); err == nil {
 			w.people.checked(found)
 			return when, nil
 		}
@@ -185,10 +193,44 @@ func (w *world) agree(deadline time.Duration) (when time.Time, err error) {
 	return when, err
 }
 
-// look compares once, those who did nothing since the last check only with everybody.
-func (w *world) look(everybody bool) (map[string]bridge.User, error) {
+// lookAt compares some.
+func (w *world) lookAt(some []*person) error {
+	if err := w.isReady(); err != nil {
+		return err
+	}
+	for _, p := range some {
+		w.asked = p.id
+		var u bridge.User
+		if err := w.people.ask(http.MethodGet, "/api/v1/users/"+p.id, nil, &u); err != nil {
+			return err
+		}
+		if err := p.agrees(u); err != nil {
+			return fmt.Errorf("%s: %w", p.id, err)
+		}
+		for _, x := range u.Extensions {
+			c, err := w.people.phones.Shows(at(x.Extension))
+			if err != nil {
+				return err
+			}
+			if c != changeOf(x) {
+				return fmt.Errorf("%s: the PBX shows %+v, the bridge %+v", p.id, c, changeOf(x))
+			}
+		}
+	}
+	return nil
+}
+
+func (w *world) isReady() error {
 	if h := w.holder(); h == nil || h.status("/readyz") != http.StatusOK {
-		return nil, fmt.Errorf("no bridge is ready")
+		return errors.New("no bridge is ready")
+	}
+	return nil
+}
+
+// look compares everybody once.
+func (w *world) look() (map[string]bridge.User, error) {
+	if err := w.isReady(); err != nil {
+		return nil, err
 	}
 	found, err := w.list()
 	if err != nil {
@@ -200,22 +242,30 @@ func (w *world) look(everybody bool) (map[string]bridge.User, error) {
 			return nil, fmt.Errorf("%s: %w", p.id, err)
 		}
 	}
-	for _, p := range w.people.people {
-		w.asked = p.id
-		for _, x := range found[p.id].Extensions {
-			if !everybody && len(p.past)+len(p.doubt) == 1 {
-				continue // nobody did anything
-			}
-			c, err := w.people.phones.Shows(at(x.Extension))
-			if err != nil {
-				return nil, err
-			}
-			if c != changeOf(x) {
-				return nil, fmt.Errorf("%s: the PBX shows %+v, the bridge %+v", p.id, c, changeOf(x))
+	if err := w.stored(found); err != nil {
+		return nil, err
+	}
+	return found, w.seen.agrees(found)
+}
+
+// stored compares what the AstDB has for everybody.
+func (w *world) stored(found map[string]bridge.User) error {
+	if w.pbx == nil { // simulated
+		return w.lookAt(w.people.people)
+	}
+	stored, err := w.pbx.Stored()
+	if err != nil {
+		return err
+	}
+	for id, u := range found {
+		w.asked = id
+		for _, x := range u.Extensions {
+			if c := stored[at(x.Extension)]; c != changeOf(x) {
+				return fmt.Errorf("%s: the AstDB has %+v, the bridge %+v", id, c, changeOf(x))
 			}
 		}
 	}
-	return found, w.seen.agrees(found)
+	return nil
 }
 
 // explained is what the bridge says about whom it disagreed.

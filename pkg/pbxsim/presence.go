@@ -124,7 +124,7 @@ func (p *PBX) readOne(presentity string) (Change, bool) {
 	if !stored {
 		return Change{State: "not_set"}, true
 	}
-	c, err := parseStored(value)
+	c, err := Parse(value)
 	return c, err == nil
 }
 
@@ -135,7 +135,7 @@ func (p *PBX) readOne(presentity string) (Change, bool) {
 func (p *PBX) loadProvider() {
 	var changes []Change
 	for _, name := range p.rows(customPresence) {
-		c, err := parseStored(p.db[customPresence+name])
+		c, err := Parse(p.db[customPresence+name])
 		if err != nil {
 			c = Change{}
 		}
@@ -158,7 +158,9 @@ func rowName(presentity string) (string, bool) {
 	return presentity[len(prefix):], true
 }
 
-func parseStored(value string) (Change, error) {
+// Parse reads what the AstDB has for a presentity, as Value makes it and as others do.
+// The change has no Presentity. It fails where Asterisk would show nothing.
+func Parse(value string) (Change, error) {
 	c, encoded, err := parseValue(cut(value, maxStored))
 	if encoded {
 		c.Subtype, c.Message = decode(c.Subtype, maxStored), decode(c.Message, maxStored)

@@ -265,6 +265,29 @@ func (p *Real) module(verb string, m pbxsim.Module) {
 	}
 }
 
+// Stored is what the AstDB has now for every presentity that func_presencestate keeps.
+func (p *Real) Stored() (map[string]pbxsim.Change, error) {
+	out, err := p.cli("database show CustomPresence")
+	if err != nil {
+		return nil, err
+	}
+	stored := make(map[string]pbxsim.Change)
+	for line := range strings.Lines(out) {
+		key, value, ok := strings.Cut(line, ": ")
+		name, custom := strings.CutPrefix(strings.TrimSpace(key), "/CustomPresence/")
+		if !ok || !custom {
+			continue // how many there are
+		}
+		c, err := pbxsim.Parse(strings.TrimSpace(value))
+		if err != nil {
+			return nil, fmt.Errorf("the AstDB has %q for %s: %w", value, name, err)
+		}
+		c.Presentity = "CustomPresence:" + name
+		stored[c.Presentity] = c
+	}
+	return stored, nil
+}
+
 // AstDB is the file of the AstDB. Open it only while the PBX is stopped: a reader
 // makes Asterisk lose what it writes (main/db.c:1192).
 func (p *Real) AstDB() string { return filepath.Join(p.dir, "db", "astdb.sqlite3") }
