@@ -21,6 +21,7 @@ type Config struct {
 	Path        string // absolute, of presencebridge.yaml
 	Daemon      Daemon
 	MappingPath string            // absolute
+	MappingInfo os.FileInfo       // of the version that was read, or of one before; nil: nobody could look
 	Mapping     *presence.Mapping // without users if Stored tells of them
 	Stored      *Stored           // of the users if they are in the store; nil: they stand in the mapping
 	Unused      *Stored           // then: what users would have to go with who move there
@@ -132,13 +133,14 @@ func Load(path string, overrides Overrides) (*Config, Faults) {
 		return nil, doc.faults.sorted()
 	}
 	daemon := readDaemon(root)
+	info, _ := os.Stat(daemon.Mapping) // before it is read: what is saved meanwhile is another version
 	mapping, stored, unused, faults := loadMapping(daemon.Mapping, daemon.PBX)
 	daemon.Panel.warn(root, mapping)
 	faults = append(doc.faults, faults...).sorted()
 	if len(faults.Errors()) > 0 {
 		return nil, faults
 	}
-	return located(&Config{Path: path, Daemon: daemon, MappingPath: daemon.Mapping, Mapping: mapping, Stored: stored, Unused: unused}, faults)
+	return located(&Config{Path: path, Daemon: daemon, MappingPath: daemon.Mapping, MappingInfo: info, Mapping: mapping, Stored: stored, Unused: unused}, faults)
 }
 
 // LoadDaemon reads the daemon's file alone, for who has to do with the store and

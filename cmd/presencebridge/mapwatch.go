@@ -24,20 +24,17 @@ type mapWatch struct {
 	seen    os.FileInfo // of the version that was last told of; nil: none
 }
 
-// openMapWatch watches path, which somebody began to read at read: what was saved since may
-// not be what was read, and is told of.
-func openMapWatch(path string, read time.Time) (*mapWatch, error) {
+// openMapWatch watches path, of which somebody has read the version seen: another one is
+// told of at once.
+func openMapWatch(path string, seen os.FileInfo) (*mapWatch, error) {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil {
 		return nil, fmt.Errorf("watch files: %w", err)
 	}
-	w := &mapWatch{watcher: watcher, path: path, quiet: settle}
+	w := &mapWatch{watcher: watcher, path: path, quiet: settle, seen: seen}
 	if err := w.follow(); err != nil {
 		_ = watcher.Close()
 		return nil, err
-	}
-	if info := w.look(); info != nil && info.ModTime().Before(read) {
-		w.seen = info
 	}
 	return w, nil
 }
@@ -61,7 +58,7 @@ func (w *mapWatch) run(ctx context.Context, saved chan<- struct{}, log *zap.Logg
 	defer func() { _ = w.watcher.Close() }()
 	settled := time.NewTimer(0)
 	<-settled.C // stopped until something happens
-	if w.seen == nil {
+	if !same(w.look(), w.seen) {
 		settled.Reset(w.quiet)
 	}
 	for {

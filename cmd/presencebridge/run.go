@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
@@ -79,7 +78,6 @@ func (m *Main) run(ctx context.Context) error {
 	if err != nil {
 		return &exit{exitWrong, err}
 	}
-	read := time.Now()
 	cfg, faults := config.Load(file, m.overrides())
 	if cfg == nil {
 		return &exit{exitWrong, fmt.Errorf("the configuration has faults; correct them and start again:\n%w", faults.Errors())}
@@ -110,7 +108,7 @@ func (m *Main) run(ctx context.Context) error {
 	m.Notify(systemd.SdNotifyReady)
 	log.Info("started", zap.String("config", cfg.Path), zap.String("mapping", cfg.MappingPath), zap.String("socket", cfg.Daemon.HTTP.Socket),
 		zap.String("listen", cfg.Daemon.HTTP.Listen), zap.String("metrics", cfg.Daemon.HTTP.Metrics), zap.Int("users", s.users))
-	if err := m.attend(ctx, s, hangUp, cfg.MappingPath, read, log); err != nil {
+	if err := m.attend(ctx, s, hangUp, cfg, log); err != nil {
 		return &exit{exitFailed, err}
 	}
 	log.Info("stopped")
@@ -119,13 +117,13 @@ func (m *Main) run(ctx context.Context) error {
 
 // attend runs s, tells the watchdog of it, and makes it reload when it is told to,
 // or a mapping was saved.
-func (m *Main) attend(ctx context.Context, s service, hangUp <-chan os.Signal, mapping string, read time.Time, log *zap.Logger) error {
+func (m *Main) attend(ctx context.Context, s service, hangUp <-chan os.Signal, cfg *config.Config, log *zap.Logger) error {
 	ctx, cancel := context.WithCancel(ctx)
 	var helpers sync.WaitGroup
 	saved := make(chan struct{}, 1) // full: a reload is due already
-	w, err := openMapWatch(mapping, read)
+	w, err := openMapWatch(cfg.MappingPath, cfg.MappingInfo)
 	if err != nil {
-		log.Warn("a saved mapping will not be noticed; send SIGHUP instead", zap.String("mapping", mapping), zap.Error(err))
+		log.Warn("a saved mapping will not be noticed; send SIGHUP instead", zap.String("mapping", cfg.MappingPath), zap.Error(err))
 	} else {
 		helpers.Go(func() { w.run(ctx, saved, log) })
 	}

@@ -154,7 +154,7 @@ func TestTheMappingIsWatched(t *testing.T) {
 			if err := os.WriteFile(path, []byte("one"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			w, err := openMapWatch(path, time.Now())
+			w, err := openMapWatch(path, infoOf(t, path))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -182,7 +182,7 @@ func TestAMappingInAnotherFolderIsWatchedThroughItsLink(t *testing.T) {
 	if err := errors.Join(os.WriteFile(target, []byte("one"), 0o600), os.Symlink(target, path)); err != nil {
 		t.Fatal(err)
 	}
-	w, err := openMapWatch(path, time.Now())
+	w, err := openMapWatch(path, infoOf(t, path))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func TestAMappingInAnotherFolderIsWatchedThroughItsLink(t *testing.T) {
 }
 
 func TestAFolderThatIsNotThereCannotBeWatched(t *testing.T) {
-	if _, err := openMapWatch(filepath.Join(t.TempDir(), "no", "mapping.yaml"), time.Now()); err == nil {
+	if _, err := openMapWatch(filepath.Join(t.TempDir(), "no", "mapping.yaml"), nil); err == nil {
 		t.Error("it is watched")
 	}
 	if same(nil, (&mapWatch{path: "."}).look()) || !same(nil, nil) {
@@ -206,17 +206,30 @@ func TestAFolderThatIsNotThereCannotBeWatched(t *testing.T) {
 	}
 }
 
-// Between the reading of the mapping and the watch of it lies the start.
+func infoOf(t *testing.T, path string) os.FileInfo {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info
+}
+
+// Between the reading of the mapping and the watch of it lies the start. A file system
+// may give two saves of one moment the same time.
 func TestAMappingThatIsSavedDuringTheStartIsTakenOver(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "mapping.yaml")
-	read := time.Now()
-	if err := os.WriteFile(path, []byte(plainMapping), 0o600); err != nil {
+	dir := writeConfig(t, plainDaemon, plainMapping)
+	cfg, faults := config.Load(filepath.Join(dir, "presencebridge.yaml"), config.Overrides{})
+	if cfg == nil {
+		t.Fatal(faults)
+	}
+	if err := os.WriteFile(cfg.MappingPath, []byte("# new\n"+plainMapping), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Chtimes(path, time.Time{}, read.Add(time.Second)); err != nil {
+	if err := os.Chtimes(cfg.MappingPath, time.Time{}, cfg.MappingInfo.ModTime()); err != nil {
 		t.Fatal(err)
 	}
-	w, err := openMapWatch(path, read)
+	w, err := openMapWatch(cfg.MappingPath, cfg.MappingInfo)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,7 +87,7 @@ func (s *standby) serve(ctx context.Context, from *store.Reads) {
 // users in the store, until ctx ends.
 func (s *standby) renew(ctx context.Context, maps *mappings, from *store.Reads, into *bridge.Standby) {
 	saved := make(chan struct{}, 1)
-	if w, err := openMapWatch(s.config.MappingPath, time.Now()); err == nil { // else it is read when the wait is over
+	if w, err := openMapWatch(s.config.MappingPath, s.config.MappingInfo); err == nil { // else it is read when the wait is over
 		s.helpers.Go(func() { w.run(ctx, saved, s.log) })
 	}
 	tick := time.NewTicker(renewEvery)
