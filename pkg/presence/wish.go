@@ -108,11 +108,15 @@ func (s *step) snapshot() {
 	}
 }
 
-// compare takes a snapshot's value in the middle of a session: a change that
-// nobody told. What is on its way decides for itself.
+// compare takes a snapshot's value in the middle of a session: a change that nobody
+// told. What is on its way decides for itself, unless it is there: the event of a write
+// that the PBX took would have come before the end of the snapshot, and never will.
 func (s *step) compare(x *Extension, p Presence) {
-	switch {
-	case len(x.Asked) > 0 || x.Wish != nil && !x.Wish.refused():
+	switch w := x.Wish; {
+	case w != nil && w.Flying && w.Acked && w.Presence == p:
+		s.answer(x, w.Ask)
+		s.hear(x, p, Echo)
+	case len(x.Asked) > 0 || w != nil && !w.refused():
 	case x.Known && x.Shows.is(p):
 	default:
 		s.hear(x, p, s.opinion(x, p))
