@@ -47,7 +47,6 @@ type Conn struct {
 	authorization Secret // the header
 	password      Secret
 	timeout       time.Duration
-	channel       string // id of the channel that presence is read on
 	http          *http.Client
 	ws            *websocket.Conn
 	nc            net.Conn // under ws, for its deadline
@@ -65,7 +64,9 @@ type Conn struct {
 	mu       sync.Mutex
 	err      error          // why the connection ended; nil while it has not
 	requests sync.WaitGroup // Add under mu while err is nil
-	parked   bool           // the channel may be there
+
+	parking chan struct{} // of one place, for who makes a channel
+	channel string        // that presence is read on, and that may be there; "": none yet
 }
 
 func newConn(cfg Config, base *url.URL) *Conn {
@@ -76,9 +77,9 @@ func newConn(cfg Config, base *url.URL) *Conn {
 		authorization: NewSecret("Basic " + basic),
 		password:      cfg.Password,
 		timeout:       cfg.Timeout,
-		channel:       cfg.App + "-presence",
 		http:          &http.Client{Transport: transport(cfg), CheckRedirect: noRedirects},
 		queue:         newQueue(cfg.Queue),
+		parking:       make(chan struct{}, 1),
 		over:          make(chan struct{}),
 	}
 	c.life, c.stop = context.WithCancel(context.Background())

@@ -2,10 +2,12 @@ package ari
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 )
@@ -72,7 +74,7 @@ func readable(p Presence) bool { return p.State != "" }
 // question is what asks for as many of the presentities as fit, and how many.
 // The names are validated: nothing in them has a meaning for EVAL.
 func (c *Conn) question(presentities []string) (query string, n int) {
-	room := maxAddress - len(c.base) - len(c.variables())
+	room := maxAddress - len(c.base) - len(variables(c.note())) - len("-") - markSize
 	var b strings.Builder
 	b.WriteString("variable=" + escape("EVAL("))
 	for ; n < len(presentities); n++ {
@@ -90,22 +92,21 @@ func (c *Conn) question(presentities []string) (query string, n int) {
 }
 
 // variables is the path of the channel's variables.
-func (c *Conn) variables() string { return "/channels/" + escape(c.channel) + "/variable" }
+func variables(channel string) string { return "/channels/" + escape(channel) + "/variable" }
 
-// ask asks one question, and parks the channel where there is none.
+// ask asks one question, on another channel if the one there was is gone.
 func (c *Conn) ask(ctx context.Context, query string, presentities []string) ([]Presence, error) {
 	var got struct{ Value string }
-	ask := request{call: "presences", method: http.MethodGet, path: c.variables(), query: query, into: &got}
-	c.park() // one may be there from before
-	err := c.do(ctx, ask)
-	if errors.Is(err, ErrNotFound) {
-		if err := c.create(ctx); err != nil {
-			return nil, err
+	channel, err := c.park(ctx, "")
+	for tries := 0; err == nil; tries++ {
+		err = c.do(ctx, request{call: "presences", method: http.MethodGet, path: variables(channel), query: query, into: &got})
+		if !errors.Is(err, ErrNotFound) {
+			break
 		}
-		err = c.do(ctx, ask)
-	}
-	if errors.Is(err, ErrNotFound) {
-		return nil, fmt.Errorf("the channel to read presence on is gone at once, as it is without app_stasis: %w", err)
+		if tries == 1 {
+			return nil, fmt.Errorf("the channel to read presence on is gone at once, as it is without app_stasis: %w", err)
+		}
+		channel, err = c.park(ctx, channel)
 	}
 	if err != nil {
 		return nil, err
@@ -113,33 +114,74 @@ func (c *Conn) ask(ctx context.Context, query string, presentities []string) ([]
 	return parse(got.Value, presentities)
 }
 
-func (c *Conn) park() {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.parked = true
+// park returns the channel to read on, and another one than gone: one that a
+// connection before this one has left, since a channel stays when the connection of
+// its application ends without a hangup (measured), or a new one. The context of the
+// dialplan need not exist.
+//
+// No two channels ever get the same id. An Asterisk that makes one while another with
+// its id is being hung up crashes: it makes no second topic of that name and publishes
+// to none (main/stasis.c, link_topic_proxy; main/channel.c does not look at the result
+// of ast_channel_internal_setup_topics). Seen on 22.10.1.
+func (c *Conn) park(ctx context.Context, gone string) (string, error) {
+	select {
+	case c.parking <- struct{}{}:
+		defer func() { <-c.parking }()
+	case <-ctx.Done():
+		return "", fmt.Errorf("presences: %w", ctx.Err())
+	}
+	if c.channel != gone {
+		return c.channel, nil // somebody was faster
+	}
+	if gone == "" {
+		left, err := c.left(ctx)
+		if err != nil {
+			return "", err
+		}
+		if left != "" {
+			c.channel = left
+			return left, nil
+		}
+	}
+	c.channel = c.note() + "-" + rand.Text()[:markSize]
+	// Both before it is there: whatever comes of this, somebody hangs it up.
+	err := c.do(ctx, request{
+		call: "a note of a channel", method: http.MethodPost, path: "/asterisk/variable",
+		form: url.Values{"variable": {c.note()}, "value": {c.channel}},
+	})
+	if err == nil {
+		err = c.do(ctx, request{
+			call: "a channel to read presence on", method: http.MethodPost, path: "/channels/create",
+			query: "endpoint=" + escape("Local/presence@"+c.app) + "&app=" + escape(c.app) + "&channelId=" + escape(c.channel),
+		})
+	}
+	return c.channel, err
 }
 
-// create makes the channel. It has one name for each application: a channel
-// stays when the connection of its application ends without a hangup (measured),
-// and who comes next takes it over. The context of the dialplan need not exist.
-func (c *Conn) create(ctx context.Context) error {
-	err := c.do(ctx, request{
-		call: "a channel to read presence on", method: http.MethodPost, path: "/channels/create",
-		query: "endpoint=" + escape("Local/presence@"+c.app) + "&app=" + escape(c.app) + "&channelId=" + escape(c.channel),
-	})
-	var refused *StatusError
-	if errors.As(err, &refused) && refused.Status == http.StatusConflict {
-		return nil // somebody was faster
+// markSize is how many signs tell the channels of an application apart.
+const markSize = 10
+
+// note is the global variable of Asterisk that says which channel the application
+// had last, and how the ids of its channels begin. An application that is told of all
+// channels does not list its own (measured).
+func (c *Conn) note() string { return c.app + "-presence" }
+
+// left is the channel that was noted last; "": none. It need not be there any more.
+func (c *Conn) left(ctx context.Context) (string, error) {
+	var noted struct{ Value string }
+	err := c.do(ctx, request{call: "a note of a channel", method: http.MethodGet, path: "/asterisk/variable", query: "variable=" + escape(c.note()), into: &noted})
+	mark, ours := strings.CutPrefix(noted.Value, c.note()+"-")
+	if err != nil || !ours || len(mark) != markSize || !namePattern.MatchString(mark) {
+		return "", err
 	}
-	return err
+	return noted.Value, nil
 }
 
 // hangup ends the channel. Who took over the application has the channel too.
 func (c *Conn) hangup() {
-	c.mu.Lock()
-	ours := c.parked && !errors.Is(c.err, ErrReplaced)
-	c.mu.Unlock()
-	if !ours {
+	c.parking <- struct{}{} // its requests are over
+	defer func() { <-c.parking }()
+	if c.channel == "" || errors.Is(c.Err(), ErrReplaced) {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), min(c.timeout, hangupTimeout))

@@ -5,9 +5,11 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,14 +18,27 @@ import (
 	"github.com/coder/websocket"
 )
 
-// parking plays the channel and EVAL.
+// parking plays channels, a variable and EVAL.
 type parking struct {
 	shows  func(presentity, field string) string
 	mu     sync.Mutex
-	parked bool
-	vanish bool // what is created is gone at once, as without app_stasis
-	faster bool // somebody else creates it between the two
+	note   string   // the variable
+	there  []string // ids of channels
+	made   []string // of all that were ever made
+	vanish bool     // what is made is gone at once, as without app_stasis
 	asked  []int
+}
+
+func (p *parking) none() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.there) == 0
+}
+
+func (p *parking) hangUpAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.there = nil
 }
 
 var item3 = regexp.MustCompile(`\$\{PRESENCE_STATE\(([^,]+),([^)]+)\)\}`)
@@ -35,18 +50,25 @@ func (p *parking) answer(w http.ResponseWriter, a asked) bool {
 	if err != nil {
 		panic(err)
 	}
+	at, ofChannel := strings.CutPrefix(u.Path, "/ari/channels/")
+	id, variable := strings.CutSuffix(at, "/variable")
 	switch {
-	case a.method == http.MethodPost && u.Path == "/ari/channels/create":
-		if p.faster || p.parked {
-			p.parked = true
-			refuse(w, http.StatusConflict, "Channel with given unique ID already exists")
-			return true
+	case a.method == http.MethodGet && u.Path == "/ari/asterisk/variable" && u.Query().Get("variable") == "bridge-presence":
+		_, _ = fmt.Fprintf(w, `{"value":%q}`, p.note)
+		return true
+	case u.Path == "/ari/asterisk/variable":
+		form, _ := url.ParseQuery(a.body)
+		p.note = form.Get("value")
+	case a.method == http.MethodPost && at == "create":
+		id := u.Query().Get("channelId")
+		p.made = append(p.made, id)
+		if !p.vanish {
+			p.there = append(p.there, id)
 		}
-		p.parked = !p.vanish
-	case a.method == http.MethodDelete && u.Path == "/ari/channels/bridge-presence":
-		p.parked = false
-	case a.method == http.MethodGet && u.Path == "/ari/channels/bridge-presence/variable":
-		if !p.parked {
+	case a.method == http.MethodDelete && ofChannel:
+		p.there = slices.DeleteFunc(p.there, func(s string) bool { return s == id })
+	case a.method == http.MethodGet && ofChannel && variable:
+		if !slices.Contains(p.there, id) {
 			refuse(w, http.StatusNotFound, "Provided channel was not found")
 			return true
 		}
@@ -100,9 +122,9 @@ func TestPresencesAreReadInTheirOrder(t *testing.T) {
 	created, longest := 0, 0
 	for _, a := range p.requests() {
 		longest = max(longest, len(a.method+" "+a.uri+" HTTP/1.1\r\n"))
-		if a.method == http.MethodPost {
+		if a.method == http.MethodPost && strings.HasPrefix(a.uri, "/ari/channels") {
 			created++
-			if want := "/ari/channels/create?endpoint=Local%2Fpresence%40bridge&app=bridge&channelId=bridge-presence"; a.uri != want {
+			if want := "/ari/channels/create?endpoint=Local%2Fpresence%40bridge&app=bridge&channelId=bridge-presence-"; !strings.HasPrefix(a.uri, want) {
 				t.Errorf("created by %s", a.uri)
 			}
 		}
@@ -111,7 +133,7 @@ func TestPresencesAreReadInTheirOrder(t *testing.T) {
 		t.Errorf("%d channels, a line of %d bytes", created, longest)
 	}
 	_ = c.Close()
-	if park.parked {
+	if !park.none() {
 		t.Error("the channel stays behind")
 	}
 	if got, err := c.Presences(t.Context()); err != nil || len(got) != 0 {
@@ -133,40 +155,69 @@ func TestManyExtensionsFitInOneRequest(t *testing.T) {
 }
 
 func TestAChannelFromBeforeIsTakenOver(t *testing.T) {
-	for name, park := range map[string]*parking{
-		"it is there":             {shows: shown, parked: true},
-		"somebody else is faster": {shows: shown, faster: true},
+	const left = "bridge-presence-ABCDEFGHIJ"
+	for _, tc := range []struct {
+		name, note string
+		there      []string
+		made       int
+	}{
+		{"it is there", left, []string{left}, 0},
+		{"it is gone", left, nil, 1},
+		{"nobody left one", "", nil, 1},
+		{"the note is somebody else's", "bridge-presence-../../x", nil, 1},
+		{"the note is of another channel", "1001", nil, 1},
 	} {
-		t.Run(name, func(t *testing.T) {
+		t.Run(tc.name, func(t *testing.T) {
+			park := &parking{shows: shown, note: tc.note, there: tc.there}
 			p := peer{answer: park.answer}
 			c := enter(t, p.start(t), Handler{})
-			if _, err := c.Presences(t.Context(), "CustomPresence:1"); err != nil {
-				t.Error(err)
+			if _, err := c.Presences(t.Context(), "CustomPresence:1"); err != nil || len(park.made) != tc.made {
+				t.Errorf("made %q, %v", park.made, err)
 			}
 			_ = c.Close()
-			if park.parked {
-				t.Error("the channel stays behind")
+			if !park.none() {
+				t.Errorf("%q stay behind", park.there)
 			}
 		})
 	}
 }
 
-func TestAChannelThatIsGoneIsMadeAnew(t *testing.T) {
+// An Asterisk that makes a channel while another with its id goes crashes (see park).
+func TestNoTwoChannelsEverHaveOneID(t *testing.T) {
 	park := &parking{shows: shown}
 	p := peer{answer: park.answer}
-	c := enter(t, p.start(t), Handler{})
-	for range 3 {
-		if _, err := c.Presences(t.Context(), "CustomPresence:1"); err != nil {
-			t.Error(err)
+	url := p.start(t)
+	for range 2 {
+		c := enter(t, url, Handler{})
+		for range 3 {
+			var readers sync.WaitGroup
+			for range 4 {
+				readers.Go(func() {
+					if _, err := c.Presences(t.Context(), "CustomPresence:1"); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			readers.Wait()
+			if len(park.there) != 1 {
+				t.Errorf("channels %q", park.there)
+			}
+			park.hangUpAll()
 		}
-		park.mu.Lock()
-		park.parked = false
-		park.mu.Unlock()
+		_ = c.Close()
 	}
-	park.vanish = true
+	if slices.Sort(park.made); len(park.made) != 6 || len(slices.Compact(park.made)) != 6 {
+		t.Errorf("made %q", park.made)
+	}
+}
+
+func TestAChannelThatIsGoneAtOnceIsNotMadeForEver(t *testing.T) {
+	park := &parking{shows: shown, vanish: true}
+	p := peer{answer: park.answer}
+	c := enter(t, p.start(t), Handler{})
 	_, err := c.Presences(t.Context(), "CustomPresence:1")
-	if !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "app_stasis") {
-		t.Errorf("a channel that is gone at once: %v", err)
+	if !errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), "app_stasis") || len(park.made) != 2 {
+		t.Errorf("a channel that is gone at once: %v, made %q", err, park.made)
 	}
 }
 
@@ -182,8 +233,8 @@ func TestWhoIsReplacedLeavesTheChannel(t *testing.T) {
 		t.Error(err)
 	}
 	close(replace)
-	if err := over(t, c); !errors.Is(err, ErrReplaced) || !park.parked {
-		t.Errorf("ended with %v; the channel is there: %v", err, park.parked)
+	if err := over(t, c); !errors.Is(err, ErrReplaced) || park.none() {
+		t.Errorf("ended with %v; the channels are %q", err, park.there)
 	}
 }
 
@@ -201,7 +252,7 @@ func TestAConnThatBreaksHangsUp(t *testing.T) {
 		}
 		close(end)
 		<-c.Done()
-		if park.parked {
+		if !park.none() {
 			t.Error("the channel stays behind")
 		}
 	})
@@ -245,12 +296,14 @@ func TestStrangePresencesAreRefused(t *testing.T) {
 	}
 	t.Run("a refusal", func(t *testing.T) {
 		p := peer{answer: func(w http.ResponseWriter, a asked) bool {
-			if !strings.Contains(a.uri, "/channels/") {
+			switch {
+			case strings.HasPrefix(a.uri, "/ari/asterisk/variable"):
+				_, _ = io.WriteString(w, `{"value":""}`)
+			case !strings.Contains(a.uri, "/channels/"):
 				return false
-			}
-			if a.method == http.MethodGet {
+			case a.method == http.MethodGet:
 				refuse(w, http.StatusNotFound, "Provided channel was not found")
-			} else {
+			default:
 				refuse(w, http.StatusForbidden, "no")
 			}
 			return true

@@ -1,11 +1,13 @@
 package ari_test
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -138,5 +140,45 @@ func testReplacedChannel(t *testing.T, pbx *pbxtest.Real) {
 	}
 	wantChannels(t, pbx, 2)
 	_ = newer.Close()
+	wantChannels(t, pbx, 0)
+}
+
+// testLeftChannel is about what a kill -9 leaves, who cannot hang up any more.
+func testLeftChannel(t *testing.T, pbx *pbxtest.Real) {
+	cfg := config(t, pbx, "bridge")
+	dying := cfg
+	var mu sync.Mutex
+	var conns []net.Conn
+	dead := false
+	dying.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if dead {
+			return nil, net.ErrClosed
+		}
+		nc, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err == nil {
+			conns = append(conns, nc)
+		}
+		return nc, err
+	}
+	c := reach(t, dying, ari.Handler{})
+	if _, err := c.Presences(t.Context(), "CustomPresence:1"); err != nil {
+		t.Fatal(err)
+	}
+	mu.Lock()
+	dead = true
+	for _, nc := range slices.Backward(conns) { // the websocket last, so that nobody can hang up
+		_ = nc.Close()
+	}
+	mu.Unlock()
+	<-c.Done()
+	wantChannels(t, pbx, 2) // both halves
+	next := open(t, cfg, ari.Handler{})
+	if _, err := next.Presences(t.Context(), "CustomPresence:1"); err != nil {
+		t.Error(err)
+	}
+	wantChannels(t, pbx, 2)
+	_ = next.Close()
 	wantChannels(t, pbx, 0)
 }

@@ -46,6 +46,7 @@ func TestOnRealAsterisks(t *testing.T) {
 				{"user events go in and out", testUserEvents},
 				{"the newest connection has the application", testReplaced},
 				{"a replaced one lets the channel live", testReplacedChannel},
+				{"one that was killed leaves it to the next", testLeftChannel},
 				{"accounts are told apart", testAccounts},
 				{"a ping is answered", testPing},
 				{"many connections come and go", testManyTimes},
