@@ -242,6 +242,10 @@ func TestSystemdSaysWhereThingsBelong(t *testing.T) {
 	if got := d.PBX[0].AMI.Secret.Reveal(); got != "from systemd" {
 		t.Errorf("secret %q", got)
 	}
+	write(t, "creds/ami-secret", "\n") // as the unit has it where the file is missing
+	if cfg, faults := Load("presencebridge.yaml", Overrides{}); cfg != nil || !strings.Contains(fmt.Sprint(faults), "into ami-secret, or where else LoadCredential= has it from") {
+		t.Errorf("of an empty credential: %v", faults)
+	}
 	if err := os.Remove("creds/ami-secret"); err != nil {
 		t.Fatal(err)
 	}

@@ -84,7 +84,7 @@ func (k secretKeys) read(account object, p paths) Secret {
 		return NewSecret(readLine(inline))
 	case !file.missing():
 		if name, ok := file.required(); ok {
-			return k.load(file, p.credential(name))
+			return k.load(file, p, name)
 		}
 	default:
 		file.fault("there is no "+k.what, "write the "+k.what+" of "+k.whose+" into a file, run chmod 640 on it, and name it here")
@@ -92,7 +92,8 @@ func (k secretKeys) read(account object, p paths) Secret {
 	return Secret{}
 }
 
-func (k secretKeys) load(v value, path string) Secret {
+func (k secretKeys) load(v value, p paths, name string) Secret {
+	path := p.credential(name)
 	info, err := os.Stat(path)
 	if err == nil && !info.IsDir() && info.Mode().Perm()&0o004 != 0 {
 		v.fault("everybody on this machine may read "+path, "run: chmod 640 "+path)
@@ -113,7 +114,11 @@ func (k secretKeys) load(v value, path string) Secret {
 	text := strings.TrimSuffix(strings.TrimSuffix(string(data), "\n"), "\r")
 	switch {
 	case text == "":
-		v.fault(path+" is empty", "write the "+k.what+" of "+k.whose+" into it")
+		into := "it"
+		if file := p.beside(name); file != path { // systemd's copy, which nobody can write
+			into = file + ", or where else LoadCredential= has it from"
+		}
+		v.fault(path+" is empty", "write the "+k.what+" of "+k.whose+" into "+into)
 	case strings.ContainsFunc(text, isControl):
 		v.fault(path+" has more than one line, or control characters", "leave nothing but the "+k.what+" in it")
 	case len(text) > maxHeader:

@@ -347,7 +347,7 @@ func TestAServiceWithoutItsSecretSaysSo(t *testing.T) {
 	if out, code := m.run("systemctl", "start", "presencebridge"); code == 0 {
 		t.Errorf("it started: %s", out)
 	}
-	if !m.logged("ami-secret is empty") {
+	if !m.logged("ami-secret is empty: write the secret of the manager user into /etc/presencebridge/ami-secret") {
 		t.Error("the journal does not say why")
 	}
 }
