@@ -83,8 +83,8 @@ install: ## install what was built, as root; PREFIX=/usr/local DESTDIR=
 
 DIST ?= dist
 ARCHS ?= amd64 arm64
-release: nfpm ## deb, rpm, tar.gz, SBOM and checksums of both architectures into dist/
-	NFPM="$(CACHE)/bin/nfpm" GO="$(GO)" systemd/packaging/build "$(DIST)" $(ARCHS)
+release: nfpm ## deb, rpm, tar.gz, SBOM and checksums of both architectures into dist/; SIGN_KEY=file RPM_KEY=file sign
+	SIGN_KEY="$(SIGN_KEY)" RPM_KEY="$(RPM_KEY)" NFPM="$(CACHE)/bin/nfpm" GO="$(GO)" systemd/packaging/build "$(DIST)" $(ARCHS)
 
 nfpm:
 	@$(GO) version -m "$(CACHE)/bin/nfpm" 2>/dev/null | grep -q "nfpm/v2.$(NFPM)" || \

@@ -63,32 +63,42 @@ var program = sync.OnceValues(func() (path string, err error) {
 	return path, nil
 })
 
+// required says that tests must not be skipped.
+func required() bool { return os.Getenv("PRESENCEBRIDGE_TEST_ASTERISK_REQUIRED") == "1" }
+
+// missing ends a test that lacks something.
+func missing(t *testing.T, why string) {
+	t.Helper()
+	if required() {
+		t.Fatal(why)
+	}
+	t.Skip(why)
+}
+
+// needs ends the test where a program is missing; tools are programs and Debian's packages of them.
+func needs(t *testing.T, tools map[string]string) {
+	t.Helper()
+	for tool, pkg := range tools {
+		if _, err := exec.LookPath(tool); err != nil {
+			missing(t, "there is no "+tool+": apt install "+pkg)
+		}
+	}
+}
+
 // debian finds the Debian to boot; where tests must not be skipped, it installs it.
 func debian(t *testing.T) string {
 	t.Helper()
-	required := os.Getenv("PRESENCEBRIDGE_TEST_ASTERISK_REQUIRED") == "1"
-	missing := func(why string) {
-		t.Helper()
-		if required {
-			t.Fatal(why)
-		}
-		t.Skip("not tested under a real systemd: " + why)
-	}
 	if os.Geteuid() != 0 {
-		missing("run the test as root, which systemd-nspawn needs")
+		missing(t, "not tested under a real systemd: run the test as root, which systemd-nspawn needs")
 	}
-	for tool, pkg := range map[string]string{"systemd-nspawn": "systemd-container", "nsenter": "util-linux"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			missing("there is no " + tool + ": apt install " + pkg)
-		}
-	}
-	if required {
+	needs(t, map[string]string{"systemd-nspawn": "systemd-container", "nsenter": "util-linux"})
+	if required() {
 		if out, err := exec.Command("testdata/install", cache).CombinedOutput(); err != nil {
 			t.Fatalf("install a Debian with systemd: %v: %s", err, out)
 		}
 	}
 	if _, err := os.Stat(cache); err != nil {
-		missing("there is no " + cache + ": systemd/testdata/install " + cache)
+		missing(t, "not tested under a real systemd: there is no "+cache+": systemd/testdata/install "+cache)
 	}
 	return cache
 }

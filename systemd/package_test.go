@@ -37,14 +37,22 @@ var packages = sync.OnceValue(func() error {
 				return err
 			}
 		}
-		release := exec.Command("make", "-C", source, "release", "ARCHS=amd64", "DIST="+built)
-		release.Env = append(os.Environ(), "VERSION="+version, "COMMIT=0123456789abcdef", "SOURCE_DATE_EPOCH=1795600000")
-		if out, err := release.CombinedOutput(); err != nil {
-			return fmt.Errorf("make release: %w: %s", err, out)
+		if err := release(source, version, built, "ARCHS=amd64"); err != nil {
+			return err
 		}
 	}
 	return nil
 })
+
+// release makes what a release has of the sources in a folder, in the folder to.
+func release(source, version, to string, settings ...string) error {
+	c := exec.Command("make", append([]string{"-C", source, "release", "DIST=" + to, "SIGN_KEY=", "RPM_KEY="}, settings...)...)
+	c.Env = append(os.Environ(), "VERSION="+version, "COMMIT=0123456789abcdef", "SOURCE_DATE_EPOCH=1795600000")
+	if out, err := c.CombinedOutput(); err != nil {
+		return fmt.Errorf("make release: %w: %s", err, out)
+	}
+	return nil
+}
 
 // copyOfSources copies what is, or could be, in the repository; where it lies must not
 // matter to a release.
