@@ -80,6 +80,8 @@ install: ## install what was built, as root; PREFIX=/usr/local DESTDIR=
 	@echo '  install -m 600 /dev/stdin /etc/presencebridge/ami-secret   # paste the secret of the AMI account, Enter, Ctrl-D'
 	@echo '  presencebridge check'
 	@echo '  systemctl enable --now presencebridge'
+	@echo '  presencebridge doctor'
+	@echo 'The account, and what else Asterisk needs, is in README.md.'
 
 DIST ?= dist
 ARCHS ?= amd64 arm64

@@ -165,9 +165,9 @@ var earlier = sync.OnceValue(func() error {
 	for _, c := range []struct{ dir, command string }{
 		{".", `mkdir "$0" && cp testdata/earlier/* presencebridge.sysusers ../config/*.yaml "$0" && cp "$0/../presencebridge" "$0"`},
 		{".", `sed 's|/usr/local/bin/|/usr/bin/|; s|^ReadWritePaths=.*|ReadWritePaths=-/etc/presencebridge|' presencebridge.service >"$0/presencebridge.service"`},
-		{dir, `for kind in deb rpm; do /var/cache/presencebridge/bin/nfpm package --config nfpm.yaml --packager $kind --target .. || exit 1; done`},
+		{dir, `for kind in deb rpm; do "$1" package --config nfpm.yaml --packager $kind --target .. || exit 1; done`},
 	} {
-		run := exec.Command("sh", "-c", c.command, dir)
+		run := exec.Command("sh", "-c", c.command, dir, nfpm)
 		run.Dir = c.dir
 		run.Env = append(os.Environ(), "SOURCE_DATE_EPOCH=1795500000")
 		if out, err := run.CombinedOutput(); err != nil {
@@ -187,7 +187,7 @@ func TestAnEarlierInstallationGoesOnAndItsMappingCanMove(t *testing.T) {
 				m.t.Fatal(out)
 			}
 		}},
-		{"rpm", func(m *machine) { m.must("rpm", "--install", "--nodeps", rpm("0.9.0")) }, func(m *machine) { m.must("rpm", "--upgrade", "--replacepkgs", "--nodeps", rpm(now)) }},
+		{"rpm", func(m *machine) { m.must("rpm", "--install", rpm("0.9.0")) }, func(m *machine) { m.must("rpm", "--upgrade", "--replacepkgs", rpm(now)) }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
@@ -249,7 +249,7 @@ func (m *machine) goesOn(files, since string) {
 func TestANewPresencebridgeYAMLTakesNobodysMappingAway(t *testing.T) {
 	for _, tc := range []struct{ name, install, update, after string }{
 		{"deb", "dpkg --install " + deb("0.9.0"), "dpkg --install " + deb(now), "dpkg --purge presencebridge && test ! -e " + folder},
-		{"rpm", "rpm --install --nodeps " + rpm("0.9.0"), "rpm --upgrade --nodeps " + rpm(now), "rpm --erase presencebridge && test -s " + folder + "/mapping.yaml"},
+		{"rpm", "rpm --install " + rpm("0.9.0"), "rpm --upgrade " + rpm(now), "rpm --erase presencebridge && test -s " + folder + "/mapping.yaml"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			m := packaged(t)
@@ -273,10 +273,10 @@ func TestANewPresencebridgeYAMLTakesNobodysMappingAway(t *testing.T) {
 		if err := earlier(); err != nil {
 			t.Fatal(err)
 		}
-		m.must("rpm", "--install", "--nodeps", rpm("0.9.0"))
+		m.must("rpm", "--install", rpm("0.9.0"))
 		m.must("sh", "-c", "cd "+folder+"; echo '# mine' >>presencebridge.yaml; echo secret | install -m 600 /dev/stdin ami-secret")
 		sum := m.sums()
-		m.must("rpm", "--upgrade", "--nodeps", rpm(now))
+		m.must("rpm", "--upgrade", rpm(now))
 		m.must("presencebridge", "check")
 		if after := m.sums(); after != sum {
 			t.Errorf("before:\n%safter:\n%s", sum, after)

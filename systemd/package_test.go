@@ -19,6 +19,8 @@ const (
 	mapping     = folder + "/mapping/mapping.yaml"
 	// inFolder begins a command that knows which mapping is in force.
 	inFolder = "cd " + folder + "; mapping=$(sed -n 's/^mapping: //p' presencebridge.yaml); "
+	// nfpm packs; `make release` installs it.
+	nfpm = "/var/cache/presencebridge/bin/nfpm"
 )
 
 // packages makes the packages of both versions, once for all tests, in the folder that
@@ -54,6 +56,19 @@ func release(source, version, to string, settings ...string) error {
 	return nil
 }
 
+// standIns makes packages that stand for a system with systemd in the database of rpm:
+// one of the systemd that is needed, and one of RHEL 8.
+var standIns = sync.OnceValue(func() error {
+	for _, version := range []string{"252", "239"} {
+		c := exec.Command(nfpm, "package", "--config", "testdata/system.yaml", "--packager", "rpm", "--target", built)
+		c.Env = append(os.Environ(), "VERSION="+version)
+		if out, err := c.CombinedOutput(); err != nil {
+			return fmt.Errorf("nfpm: %w: %s", err, out)
+		}
+	}
+	return nil
+})
+
 // copyOfSources copies what is, or could be, in the repository; where it lies must not
 // matter to a release.
 func copyOfSources(name string) (string, error) {
@@ -85,6 +100,9 @@ func addLine(name, line string) error {
 func deb(version string) string { return inBuilt + "/presencebridge_" + version + "-1_amd64.deb" }
 func rpm(version string) string { return inBuilt + "/presencebridge-" + version + "-1.x86_64.rpm" }
 
+// standIn is the package that stands for a system with this version of systemd.
+func standIn(systemd string) string { return inBuilt + "/system-" + systemd + ".0.0-1.noarch.rpm" }
+
 // packaged boots a machine that the packages can be installed in.
 func packaged(t *testing.T) *machine {
 	t.Helper()
@@ -92,8 +110,12 @@ func packaged(t *testing.T) *machine {
 	if err := packages(); err != nil {
 		t.Fatal(err)
 	}
+	if err := standIns(); err != nil {
+		t.Fatal(err)
+	}
 	m := boot(t)
 	m.must("rpm", "--initdb")
+	m.must("rpm", "--install", standIn("252")) // Debian's rpm knows nothing of what dpkg has installed
 	return m
 }
 
@@ -114,7 +136,8 @@ func (m *machine) configure(pbx pbxtest.PBX) {
 // fresh checks what is there when the package was installed for the first time.
 func (m *machine) fresh(said string) {
 	m.t.Helper()
-	if !strings.Contains(said, "does not run yet") || !strings.Contains(said, "systemctl enable --now presencebridge") {
+	m.must("test", "-s", "/usr/share/doc/presencebridge/README.md")
+	if !strings.Contains(said, "does not run yet") || !strings.Contains(said, "systemctl enable --now presencebridge") || !strings.Contains(said, "/usr/share/doc/presencebridge/README.md") {
 		m.t.Errorf("it says %q", said)
 	}
 	if m.active() || m.property("UnitFileState") != "disabled" {
@@ -159,7 +182,7 @@ func (m *machine) sums() string {
 // and goes on with the new program.
 func (m *machine) updates(laidBeside string, update func() string) {
 	m.t.Helper()
-	files, pid, since := m.sums(), m.property("MainPID"), m.settled("zoe", "meeting")
+	files, pid, since, starts := m.sums(), m.property("MainPID"), m.settled("zoe", "meeting"), m.property("UnitFileState")
 	said := update()
 	m.is(now)
 	m.rights()
@@ -172,6 +195,9 @@ func (m *machine) updates(laidBeside string, update func() string) {
 	m.must("test", "-s", folder+"/presencebridge.yaml"+laidBeside)
 	if again := m.property("MainPID"); !m.active() || again == pid {
 		m.t.Errorf("the main process was %s and is %s", pid, again)
+	}
+	if again := m.property("UnitFileState"); again != starts {
+		m.t.Errorf("it was %s and is %s", starts, again)
 	}
 	if again := m.settled("zoe", "meeting"); again != since {
 		m.t.Errorf("zoe's status is since %s, want %s", again, since)
@@ -214,9 +240,12 @@ func TestADebIsInstalledUpdatedRemovedAndPurged(t *testing.T) {
 	files, since := m.sums(), m.settled("zoe", "meeting")
 	m.must("dpkg", "--remove", "presencebridge")
 	m.removed(folder+"/presencebridge.yaml", mapping, folder+"/ami-secret")
-	m.must("dpkg", "--install", deb(now))
+	said := m.must("dpkg", "--install", deb(now))
 	if m.active() || m.sums() != files {
 		t.Error("installed again it has started, or changed a file")
+	}
+	if !strings.Contains(said, "systemctl start presencebridge") {
+		t.Errorf("it does not say that it does not run: %s", said)
 	}
 	if state := m.property("UnitFileState"); state != "enabled" {
 		t.Errorf("installed again it is %s", state)
@@ -235,18 +264,6 @@ func TestADebIsInstalledUpdatedRemovedAndPurged(t *testing.T) {
 		t.Errorf("left behind are:\n%s", out)
 	}
 	m.must("getent", "passwd", "presencebridge")
-}
-
-func TestAnRPMIsInstalledUpdatedAndRemoved(t *testing.T) {
-	pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
-	m := packaged(t)
-	// Debian's rpm knows nothing of what dpkg has installed, such as systemd.
-	m.fresh(m.must("rpm", "--install", "--nodeps", rpm(before)))
-	m.configure(pbx)
-	m.updates(".rpmnew", func() string { return m.must("rpm", "--upgrade", "--nodeps", rpm(now)) })
-	m.must("rpm", "--erase", "presencebridge")
-	m.removed(folder+"/presencebridge.yaml.rpmsave", mapping, folder+"/ami-secret")
-	m.must("test", "!", "-e", "/etc/systemd/system/multi-user.target.wants/presencebridge.service")
 }
 
 func TestAnUpdateStartsNothingThatDidNotRun(t *testing.T) {
