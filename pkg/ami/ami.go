@@ -23,6 +23,7 @@ type Config struct {
 	TLS      *tls.Config   // nil: plain TCP. An empty ServerName is the host of Address
 	Timeout  time.Duration // for the dial, the greeting and each action; 0: 5 s
 	Events   string        // the classes of events to receive; "": "system,call"
+	Timed    bool          // Conn.Came tells the time
 
 	// Dial replaces the network, for tests; nil: a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)

@@ -21,6 +21,8 @@ type Conn struct {
 	version string
 	over    chan struct{} // closed by the reader as its last deed
 	listing *call         // reader only: the list whose items are coming; nil: none
+	timed   bool
+	came    time.Time // reader only
 
 	writing sync.Mutex // one writer at a time; taken before mu
 	out     []byte     // under writing: the action on its way out
@@ -46,6 +48,10 @@ type call struct {
 
 // Version returns the protocol's version as the greeting had it, such as "11.0.0".
 func (c *Conn) Version() string { return c.version }
+
+// Came returns when the bytes of the event that is being handed out were read from the
+// network, with those around it, if Config.Timed asks for it. Reader only.
+func (c *Conn) Came() time.Time { return c.came }
 
 // Done is closed when the connection is over and nothing of it runs any more.
 func (c *Conn) Done() <-chan struct{} { return c.over }

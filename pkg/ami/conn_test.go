@@ -357,3 +357,30 @@ func TestTheGoodbyeOfThePBXIsNotMalformed(t *testing.T) {
 		t.Errorf("told as malformed: %v", malformed)
 	}
 }
+
+func TestAnEventCameWhenItsBytesWereRead(t *testing.T) {
+	for _, timed := range []bool{false, true} {
+		t.Run(fmt.Sprint(timed), func(t *testing.T) {
+			var c *Conn
+			opened, came := make(chan struct{}), make(chan time.Time, 2)
+			h := Handler{Event: func(Event) {
+				<-opened
+				came <- c.Came()
+			}}
+			cfg, _ := play(t, func(p *peer) {
+				p.login("")
+				<-opened
+				p.send("Event: A\nPrivilege: call,all\n\nEvent: B\nPrivilege: call,all\n\n") // read in one go
+				p.drain()
+			})
+			cfg.Timed = timed
+			before := time.Now()
+			c = enter(t, cfg, h)
+			close(opened)
+			first, second := <-came, <-came
+			if !first.Equal(second) || first.IsZero() == timed || timed && (first.Before(before) || first.After(time.Now())) {
+				t.Errorf("they came at %v and %v, it began at %v", first, second, before)
+			}
+		})
+	}
+}

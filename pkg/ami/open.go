@@ -43,6 +43,7 @@ func Open(ctx context.Context, cfg Config, h Handler) (*Conn, error) {
 		prefix:  rand.Text() + "-",
 		greeted: make(chan struct{}),
 		over:    make(chan struct{}),
+		timed:   cfg.Timed,
 	}
 	c.deadline = time.Now().Add(c.timeout)
 	_ = nc.SetReadDeadline(c.deadline)

@@ -147,6 +147,9 @@ type source struct{ c *Conn }
 func (s source) Read(b []byte) (int, error) {
 	for {
 		n, err := s.c.nc.Read(b)
+		if s.c.timed {
+			s.c.came = time.Now()
+		}
 		if n > 0 || !errors.Is(err, os.ErrDeadlineExceeded) {
 			return n, err
 		}

@@ -112,17 +112,18 @@ type Report struct {
 	Extension   presence.ExtensionID
 	Presence    presence.Presence
 	Ask         uint64
-	First       bool                         // the first Snapshot of its session
-	On          bool                         // of a DND device
-	Flicked     bool                         // it said the opposite in between
-	Incarnation string                       // identifies this life of the PBX; equal strings mean that it has not restarted
-	Shows       map[string]presence.Presence // by extension number; missing means not_set, unless Partial. The sink owns it
-	Partial     bool                         // of a Snapshot: Shows has every extension that was asked for; of others nothing is known
-	Phone       presence.PhoneState
+	First       bool                           // the first Snapshot of its session
+	On          bool                           // of a DND device
+	Flicked     bool                           // it said the opposite in between
+	Partial     bool                           // of a Snapshot: Shows has every extension that was asked for; of others nothing is known
+	Phone       presence.PhoneState            // of a device
+	Incarnation string                         // identifies this life of the PBX; equal strings mean that it has not restarted
+	Shows       map[string]presence.Presence   // by extension number; missing means not_set, unless Partial. The sink owns it
 	Phones      map[string]presence.PhoneState // by extension number; missing means that there is no such device. The sink owns it
 	DNDs        map[string]bool                // by extension number; missing means off. The sink owns it
 	DNDOf       string                         // which DND devices those are, as a template; "": the PBX has none
 	Err         error
+	Held        time.Duration // from the reading of its bytes until it was told; 0: nobody looks
 	Arrived     time.Duration // since the bridge started, which notes it itself
 }
 

@@ -47,7 +47,7 @@ func (s *session) dndChanged(taking *phoneList, following bool, device, state []
 		taking.rang[number] = on
 	}
 	if following {
-		s.report(connector.Report{Kind: connector.DNDChanged, Extension: s.extension(number), On: on})
+		s.tell(connector.Report{Kind: connector.DNDChanged, Extension: s.extension(number), On: on})
 	}
 }
 

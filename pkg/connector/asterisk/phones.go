@@ -198,7 +198,7 @@ func (s *session) deviceChanged(e ami.Event) {
 		taking.live[number] = does
 	}
 	if following {
-		s.report(connector.Report{Kind: connector.PhoneChanged, Extension: s.extension(number), Phone: does})
+		s.tell(connector.Report{Kind: connector.PhoneChanged, Extension: s.extension(number), Phone: does})
 	}
 }
 

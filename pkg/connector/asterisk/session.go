@@ -120,6 +120,14 @@ func (s *session) run(ctx context.Context) (opened bool, err error) {
 // report tells the sink.
 func (s *session) report(r connector.Report) { s.c.tell(s, r) }
 
+// tell reports the event that the reader hands out.
+func (s *session) tell(r connector.Report) {
+	if s.c.cfg.AMI.Timed {
+		r.Held = time.Since(s.conn.Came())
+	}
+	s.report(r)
+}
+
 func (s *session) side() *side { return &s.c.ami }
 
 // silence has nothing to do: whoever takes the floor from a session of AMI has
@@ -182,7 +190,7 @@ func (s *session) changed(e ami.Event) {
 		taking.live[number] = p
 	}
 	if opened {
-		s.report(connector.Report{Kind: connector.Changed, Extension: s.extension(number), Presence: p})
+		s.tell(connector.Report{Kind: connector.Changed, Extension: s.extension(number), Presence: p})
 	}
 }
 
