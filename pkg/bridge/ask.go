@@ -118,6 +118,7 @@ func (b *Bridge) Choose(ctx context.Context, id presence.UserID, c Choice) (User
 		return User{}, fmt.Errorf("%w (%w): the status was not changed, try again when it can", ErrUnsaved, err)
 	}
 	c.Message, _ = presence.Plain(c.Message)
+	way := b.followChoice(&c)
 	var (
 		done   = make(chan error, 1)
 		chosen User
@@ -133,6 +134,7 @@ func (b *Bridge) Choose(ctx context.Context, id presence.UserID, c Choice) (User
 			done <- nil
 			return
 		}
+		b.ways.choice(way, u)
 		b.step(u, &presence.Input{Kind: presence.Chosen, Type: c.Type, Message: c.Message, Label: c.Label, Until: presence.At(c.Until), Open: c.Open, By: c.By}, b.clock.next())
 		b.waiting[u] = append(b.waiting[u], waiter{u.view.Version, done})
 		chosen = u.shown.render()

@@ -28,6 +28,7 @@ type board struct {
 	news     chan struct{}                       // closed by announce
 	fresh    bool                                // something was put up since announce
 	items    [keptItems]atomic.Pointer[FeedItem] // by id modulo the length
+	renders  renders
 	storeErr error
 	// committing is since when a commit is under way, by the wall clock; zero: none is.
 	committing time.Time
@@ -214,6 +215,7 @@ func (bd *board) rendered(entries []feedEntry, everybody bool) []FeedItem {
 		list[i] = FeedItem{ID: e.id, Gone: e.gone, Reset: e.user == nil, Listed: everybody}
 		if e.user != nil {
 			list[i].User = e.user.render()
+			bd.renders.seen(e.user)
 		}
 		if !everybody {
 			kept.Store(&FeedItem{ID: e.id, Gone: e.gone, User: list[i].User})

@@ -54,6 +54,8 @@ type Options struct {
 	// Settled is called beside the owner loop when the bridge has come to rest after a
 	// mapping or a snapshot, which leave much garbage, or half a minute after one; nil: no need.
 	Settled func()
+	// Tracer follows the ways of some events and choices; nil: nobody does.
+	Tracer Tracer
 }
 
 func (o *Options) defaults() {
@@ -97,6 +99,7 @@ type Bridge struct {
 	saver    *saver
 	fx       presence.Effects
 	drifters drifters
+	ways     ways
 	counted  counted        // any goroutine
 	in       presence.Input // of report; here because an event needs no memory then
 	started  presence.Time
@@ -168,6 +171,7 @@ func Open(ctx context.Context, opt Options) (*Bridge, error) {
 		waiting: map[*user][]waiter{},
 		saver:   newSaver(opt.Store, opt.SaveTimeout, epoch),
 	}
+	b.ways.tracer, b.ways.renders = opt.Tracer, &b.board.renders
 	for _, p := range opt.PBXs {
 		b.pbxs[p.Name] = &pbx{name: p.Name, connector: p.Connector, outbox: newOutbox(), owners: owners{numbers: connector.NewNumbers(nil)}, known: store.PBX{Name: p.Name}}
 	}
@@ -212,6 +216,7 @@ func (b *Bridge) Run(ctx context.Context) error {
 		carriers = append(carriers, b.resting)
 	}
 	err := b.end(carriers)
+	b.ways.endAll()
 	close(b.saver.work)
 	abort()
 	return errors.Join(err, b.close(saver, err == nil))

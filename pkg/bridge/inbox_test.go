@@ -190,7 +190,7 @@ func TestAnEchoSurvivesAnOwnerLoopThatIsFarBehind(t *testing.T) {
 func TestTheNewestWriteTakesThePlaceOfTheOneThatWaits(t *testing.T) {
 	o := newOutbox()
 	put := func(number string, ask uint64, read bool) (uint64, bool) {
-		return o.put(presence.Order{Extension: ext(number), Ask: ask, Read: read})
+		return o.put(presence.Order{Extension: ext(number), Ask: ask, Read: read}, nil)
 	}
 	put("1", 1, false)
 	put("2", 1, false)

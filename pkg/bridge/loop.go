@@ -36,6 +36,9 @@ func (b *Bridge) loop(stop <-chan struct{}) {
 		b.commit(now)
 		b.settle(now)
 		b.board.announce()
+		if len(b.ways.open) > 0 {
+			b.ways.published()
+		}
 		timer.Reset(b.idle(now))
 	}
 }
@@ -55,7 +58,11 @@ func (b *Bridge) idle(now presence.Time) time.Duration {
 	if due := b.pages.due(); !due.IsZero() && due.Before(next) {
 		next = due
 	}
-	return max(next.Sub(now), time.Millisecond)
+	wait := max(next.Sub(now), time.Millisecond)
+	if len(b.ways.open) > 0 {
+		wait = min(wait, wayLook)
+	}
+	return wait
 }
 
 const (
@@ -143,6 +150,9 @@ func (b *Bridge) report(r *connector.Report) {
 		if r.Kind == connector.Refused {
 			b.log.Warn("write refused", zap.Stringer("extension", r.Extension), zap.Error(r.Err))
 		}
+		if b.ways.tracer != nil {
+			b.ways.event(r, u, b.epoch)
+		}
 		b.in = presence.Input{Kind: inputs[r.Kind], Extension: r.Extension, Presence: r.Presence, Ask: r.Ask, Phone: r.Phone, On: r.On, Flicked: r.Flicked}
 		b.step(u, &b.in, now)
 	}
@@ -218,7 +228,11 @@ func (b *Bridge) step(u *user, in *presence.Input, now presence.Time) {
 	if in.Wall.IsZero() {
 		in.Wall = presence.At(b.opt.Now())
 	}
+	way := b.ways.begin()
 	u.view.Step(in, u.mapped.Rules, now, fx)
+	if way != nil {
+		b.ways.decided(way, now, fx)
+	}
 	if fx.Durable {
 		b.saver.touch(u, b.lately())
 	}
@@ -236,7 +250,13 @@ func (b *Bridge) step(u *user, in *presence.Input, now presence.Time) {
 		b.light(u, false)
 		b.pause(u, false)
 	}
+	if way != nil && fx.Changed {
+		b.ways.shows(way)
+	}
 	b.waits(u) // before anything is sent: its event may come at once
+	if b.ways.of[u] > 0 {
+		b.ways.stepped(u, in, fx, way)
+	}
 	if len(fx.Orders) > 0 {
 		b.order(u, slices.Clone(fx.Orders), now)
 	}
@@ -268,7 +288,7 @@ func (b *Bridge) waits(u *user) {
 func (b *Bridge) order(u *user, orders []presence.Order, now presence.Time) {
 	for _, o := range orders {
 		p := b.pbxs[o.Extension.PBX]
-		if ask, replaced := p.outbox.put(o); replaced {
+		if ask, replaced := p.outbox.put(o, b.ways.sending(u, o)); replaced {
 			b.step(u, &presence.Input{Kind: presence.Unsent, Extension: o.Extension, Ask: ask}, now)
 		}
 	}

@@ -27,7 +27,14 @@ type outbox struct {
 
 	mu     sync.Mutex
 	queue  []slot
-	orders map[slot]connector.Order
+	orders map[slot]outgoing
+}
+
+// outgoing is an order that waits.
+type outgoing struct {
+	connector.Order
+
+	write *followedWrite // nil: nobody follows it
 }
 
 // slot is a place in an outbox.
@@ -38,18 +45,21 @@ type slot struct {
 }
 
 func newOutbox() *outbox {
-	return &outbox{wake: make(chan struct{}, 1), orders: map[slot]connector.Order{}}
+	return &outbox{wake: make(chan struct{}, 1), orders: map[slot]outgoing{}}
 }
 
-// put adds an order and returns the write that it replaced, if there was one.
-func (o *outbox) put(order presence.Order) (replaced uint64, ok bool) {
+// put adds an order, the write of a way unless that is nil, and returns the write that it
+// replaced, if there was one.
+func (o *outbox) put(order presence.Order, write *followedWrite) (replaced uint64, ok bool) {
 	s := slot{order.Read, order.DND, order.Extension}
 	o.mu.Lock()
 	old, ok := o.orders[s]
 	if !ok {
 		o.queue = append(o.queue, s)
 	}
-	o.orders[s] = connector.Order{Session: order.Session, Ask: order.Ask, Extension: order.Extension, Presence: order.Presence, DND: order.DND, On: order.On}
+	o.orders[s] = outgoing{
+		connector.Order{Session: order.Session, Ask: order.Ask, Extension: order.Extension, Presence: order.Presence, DND: order.DND, On: order.On}, write,
+	}
 	o.mu.Unlock()
 	select {
 	case o.wake <- struct{}{}:
@@ -58,12 +68,12 @@ func (o *outbox) put(order presence.Order) (replaced uint64, ok bool) {
 	return old.Ask, ok && !order.Read
 }
 
-func (o *outbox) take() (s slot, order connector.Order, ok bool) {
+func (o *outbox) take() (s slot, order outgoing, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.queue) == 0 {
 		o.queue = nil
-		return slot{}, connector.Order{}, false
+		return slot{}, outgoing{}, false
 	}
 	s = o.queue[0]
 	o.queue = o.queue[1:]
@@ -77,7 +87,7 @@ func (o *outbox) empty() []connector.Order {
 	var unsent []connector.Order
 	for s, order, ok := o.take(); ok; s, order, ok = o.take() {
 		if !s.read {
-			unsent = append(unsent, order)
+			unsent = append(unsent, order.Order)
 		}
 	}
 	return unsent
@@ -123,11 +133,13 @@ func (b *Bridge) send(ctx context.Context, p *pbx) {
 			put = p.connector.Read
 		}
 		limited, cancel := context.WithTimeout(ctx, sendTimeout)
-		err := put(limited, order)
+		err := put(limited, order.Order)
 		cancel()
-		if err != nil {
+		if err == nil {
+			order.write.wentOut()
+		} else {
 			b.log.Debug("order not sent", zap.Stringer("extension", order.Extension), zap.Error(err))
-			b.inbox.put(failed(s, order, err))
+			b.inbox.put(failed(s, order.Order, err))
 		}
 	}
 }

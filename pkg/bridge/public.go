@@ -66,6 +66,8 @@ type Choice struct {
 	Open    bool      // without a return time, however long the type lasts
 	By      string    // "cli", "panel USER", "api TOKEN" ...
 	IfNone  bool      // only if the user has no status; else nothing is done, and the user comes back as they are
+
+	TraceParent string // the trace that it belongs to, as W3C's header of that name has it; "": none
 }
 
 // Settings are what a user has set for themself, and what the mapping says of that.

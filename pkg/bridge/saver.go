@@ -155,6 +155,7 @@ func (b *Bridge) commit(now presence.Time) {
 			p.dirty = false
 		}
 	}
+	b.ways.handedOver()
 	batch.Own = b.ownToSave()
 	if len(batch.Users)+len(batch.History)+len(batch.PBXs)+len(batch.Own) == 0 {
 		return
@@ -171,6 +172,7 @@ func (b *Bridge) committed(err error, now presence.Time) {
 	batch, saving := s.busy, s.saving
 	s.busy, s.saving = nil, nil
 	b.board.commits(time.Time{})
+	b.ways.committed(err)
 	if err != nil {
 		b.uncommitted(batch, saving, err, now)
 		return
