@@ -360,6 +360,30 @@ func TestAChoiceNamesWhoAsked(t *testing.T) {
 	}
 }
 
+func TestAChoiceBringsItsTraceAlong(t *testing.T) {
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	for _, tc := range []struct {
+		headers []string
+		want    string
+	}{
+		{nil, ""},
+		{[]string{parent}, parent},
+		{[]string{"nonsense"}, "nonsense"}, // who reads it knows better
+		{[]string{parent, parent}, ""},
+		{[]string{strings.Repeat("x", 129)}, ""},
+	} {
+		b := apitest.New()
+		r := request("PUT", "/api/v1/users/alice/status", `{"type":"dnd"}`)
+		for _, h := range tc.headers {
+			r.Header.Add("traceparent", h)
+		}
+		do(handler(b), r)
+		if c := b.Choices(); len(c) != 1 || c[0].TraceParent != tc.want {
+			t.Errorf("headers %q: %+v", tc.headers, c)
+		}
+	}
+}
+
 func TestAnOverruledChoiceWithoutAWinnerIsToldToo(t *testing.T) {
 	b := apitest.New()
 	e := b.Explanations["bob"]

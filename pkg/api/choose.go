@@ -43,7 +43,7 @@ func (h *Handler) choose(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	c.By = r.from.by
+	c.By, c.TraceParent = r.from.by, traceParent(r)
 	ctx, cancel := h.call(r)
 	defer cancel()
 	u, err := h.bridge.Choose(ctx, userID(r), c)
@@ -65,6 +65,17 @@ func (h *Handler) choose(w http.ResponseWriter, r *request) error {
 		}
 	}
 	return answer(w, chosen{u, strings.Join(notices, " ")})
+}
+
+// maxTraceParent is more than the header takes in any version that there is.
+const maxTraceParent = 128
+
+// traceParent is the trace that a request belongs to, "" if none or several.
+func traceParent(r *request) string {
+	if all := r.Header.Values("Traceparent"); len(all) == 1 && len(all[0]) <= maxTraceParent {
+		return all[0]
+	}
+	return ""
 }
 
 // overruled says why a choice does not show, "" if it does.
