@@ -34,7 +34,8 @@ type Daemon struct {
 	Store   Store
 	Panel   Panel // no Table: there is none
 	HTTP    HTTP
-	SignIn  SignIn // no URL: there is no web panel
+	SignIn  SignIn  // no URL: there is no web panel
+	Tracing Tracing // no URL: nothing is traced
 	Log     Log
 }
 
@@ -177,7 +178,7 @@ func (c *Config) absolute() error {
 	if c.Daemon.Panel.Store.Driver == "sqlite" {
 		paths = append(paths, &c.Daemon.Panel.Store.DSN)
 	}
-	optional := []*string{&c.Daemon.Panel.Store.TLS.CAFile, &c.Daemon.HTTP.TLS.CertFile, &c.Daemon.HTTP.TLS.KeyFile, &c.Daemon.Store.TLS.CAFile}
+	optional := []*string{&c.Daemon.Panel.Store.TLS.CAFile, &c.Daemon.HTTP.TLS.CertFile, &c.Daemon.HTTP.TLS.KeyFile, &c.Daemon.Store.TLS.CAFile, &c.Daemon.Tracing.TLS.CAFile}
 	for i := range c.Daemon.PBX {
 		optional = append(optional, &c.Daemon.PBX[i].AMI.TLS.CAFile, &c.Daemon.PBX[i].ARI.TLS.CAFile)
 	}

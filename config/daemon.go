@@ -20,7 +20,7 @@ const (
 
 // readDaemon reads presencebridge.yaml.
 func readDaemon(root value) Daemon {
-	top := root.object("mapping", "pbx", "store", "panel", "http", "sign_in", "log")
+	top := root.object("mapping", "pbx", "store", "panel", "http", "sign_in", "tracing", "log")
 	p := pathsFor(root.doc.file)
 	http := readHTTP(top.at("http"), p)
 	return Daemon{
@@ -30,6 +30,7 @@ func readDaemon(root value) Daemon {
 		Panel:   readPanel(top.at("panel"), p),
 		HTTP:    http,
 		SignIn:  readSignIn(top.at("sign_in"), http, p),
+		Tracing: readTracing(top.at("tracing"), p),
 		Log:     readLog(top.at("log")),
 	}
 }

@@ -31,6 +31,7 @@ func overridable() []string {
 		"mapping",
 		"store.driver", "store.dsn", "store.password_file", "store.insecure", "store.history_days",
 		"http.socket", "http.listen", "http.metrics", "http.insecure", "http.max_connections", "http.tls.cert_file", "http.tls.key_file",
+		"tracing.endpoint", "tracing.sample", "tracing.users", "tracing.header", "tracing.token_file", "tracing.insecure",
 		"log.level", "log.format",
 	}
 }
