@@ -30,6 +30,7 @@ var mayImport = map[string][]string{
 	"pkg/store/mysql":                 {"pkg/store"},
 	"pkg/bridge":                      {"pkg/presence", "pkg/connector", "pkg/store"},
 	"pkg/panel":                       {"pkg/presence", "pkg/bridge"},
+	"pkg/tracing":                     {"pkg/bridge"},
 	"pkg/api":                         {"pkg/presence", "pkg/connector", "pkg/store", "pkg/bridge"},
 	"pkg/signin":                      {"pkg/presence", "pkg/store", "pkg/api"},
 	"pkg/web":                         {"pkg/signin"},
