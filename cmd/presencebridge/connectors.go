@@ -30,7 +30,7 @@ import (
 func connect(cfg *config.Config, log *zap.Logger) ([]bridge.PBXConnector, error) {
 	pbxs := make([]bridge.PBXConnector, 0, len(cfg.Daemon.PBX))
 	for _, p := range cfg.Daemon.PBX {
-		c, err := connectAsterisk(p, instance(cfg, p.Name), log)
+		c, err := connectAsterisk(p, instance(cfg, p.Name), cfg.Daemon.Tracing.URL != "", log)
 		if err != nil {
 			return nil, err
 		}
@@ -39,11 +39,12 @@ func connect(cfg *config.Config, log *zap.Logger) ([]bridge.PBXConnector, error)
 	return pbxs, nil
 }
 
-func connectAsterisk(p config.PBX, instance string, log *zap.Logger) (*asterisk.Connector, error) {
+func connectAsterisk(p config.PBX, instance string, traced bool, log *zap.Logger) (*asterisk.Connector, error) {
 	overAMI, err := amiConfig(p.AMI)
 	if err != nil {
 		return nil, fmt.Errorf("pbx %s: ami: %w", p.Name, err)
 	}
+	overAMI.Timed = traced
 	overARI, err := ariConfig(p.ARI)
 	if err != nil {
 		return nil, fmt.Errorf("pbx %s: ari: %w", p.Name, err)

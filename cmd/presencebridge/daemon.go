@@ -32,6 +32,7 @@ type daemon struct {
 	rules   *mappingRules
 	panel   *panelTable // nil: there is none
 	desk    *desk       // nil: there is no web panel
+	tracer  *tracer     // nil: nothing is traced
 	servers []*api.Server
 	driver  string // of the store
 	log     *zap.Logger
@@ -80,6 +81,10 @@ func openOnStore(ctx context.Context, cfg *config.Config, load func() (*config.C
 			return nil, err
 		}
 	}
+	tracer, err := openTracing(cfg.Daemon.Tracing, log)
+	if err != nil {
+		return nil, errors.Join(err, closeAll(servers))
+	}
 	b, err := bridge.Open(ctx, bridge.Options{
 		Mapping:     mapping,
 		LoadMapping: func() (*presence.Mapping, error) { return maps.again(ctx) },
@@ -89,6 +94,7 @@ func openOnStore(ctx context.Context, cfg *config.Config, load func() (*config.C
 		Log:         log,
 		History:     time.Duration(cfg.Daemon.Store.HistoryDays) * 24 * time.Hour,
 		Settled:     settled,
+		Tracer:      tracer.follows(),
 	})
 	if err != nil {
 		return nil, errors.Join(err, closeAll(servers))
@@ -106,7 +112,7 @@ func openOnStore(ctx context.Context, cfg *config.Config, load func() (*config.C
 	}
 	users := &mappedUsers{mappings: maps, store: st, bridge: b}
 	return &daemon{
-		bridge: b, store: st, tokens: tokens, desk: front, users: users, rules: &mappingRules{users}, panel: table, servers: servers, driver: cfg.Daemon.Store.Driver, log: log,
+		bridge: b, store: st, tokens: tokens, desk: front, tracer: tracer, users: users, rules: &mappingRules{users}, panel: table, servers: servers, driver: cfg.Daemon.Store.Driver, log: log,
 	}, nil
 }
 
@@ -174,6 +180,10 @@ func (d *daemon) run(ctx context.Context) error {
 	defer stop()
 	var bridgeErr error
 	var wait sync.WaitGroup
+	tracing, untrace := context.WithCancel(context.Background())
+	defer untrace()
+	var traces sync.WaitGroup
+	traces.Go(func() { d.tracer.run(tracing) })
 	wait.Go(func() { bridgeErr = d.bridge.Run(working) })
 	wait.Go(func() {
 		select {
@@ -194,6 +204,8 @@ func (d *daemon) run(ctx context.Context) error {
 	}
 	stop()
 	wait.Wait()
+	untrace() // the bridge has handed over what was under way
+	traces.Wait()
 	err := errors.Join(serveErr, bridgeErr, d.panel.close())
 	if errors.Is(d.store.MayAct(), store.ErrLost) {
 		d.log.Warn("stopped for another bridge", zap.Error(err)) // what could not be saved
@@ -212,7 +224,7 @@ func (d *daemon) serve(ctx context.Context) error {
 	o := api.Options{
 		Log: d.log, Tokens: d.tokens, Mapping: d.users, Rules: d.rules, Store: d.driver, Version: thisVersion().Version,
 		Collectors: []prometheus.Collector{
-			collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), d.desk.refused(),
+			collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}), d.desk.refused(), d.tracer,
 		},
 	}
 	d.desk.offer(&o)
@@ -280,7 +292,8 @@ func sameSettings(a, b *config.Config) bool {
 		return x.AMI.Secret.Equal(y.AMI.Secret) && x.ARI.Password.Equal(y.ARI.Password)
 	}
 	return slices.EqualFunc(a.Daemon.PBX, b.Daemon.PBX, samePBX) && slices.EqualFunc(a.Daemon.PBX, b.Daemon.PBX, sameSecret) &&
-		sameStore(a.Daemon.Store, b.Daemon.Store) && samePanel(a.Daemon.Panel, b.Daemon.Panel) && reflect.DeepEqual(a.Daemon.HTTP, b.Daemon.HTTP) && sameSignIn(a.Daemon.SignIn, b.Daemon.SignIn) && a.Daemon.Log == b.Daemon.Log
+		sameStore(a.Daemon.Store, b.Daemon.Store) && samePanel(a.Daemon.Panel, b.Daemon.Panel) && reflect.DeepEqual(a.Daemon.HTTP, b.Daemon.HTTP) && sameSignIn(a.Daemon.SignIn, b.Daemon.SignIn) && sameTracing(a.Daemon.Tracing, b.Daemon.Tracing) &&
+		a.Daemon.Log == b.Daemon.Log
 }
 
 func sameStore(a, b config.Store) bool {

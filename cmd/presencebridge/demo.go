@@ -138,7 +138,7 @@ func (s *stage) write(address, user, secretFile string) (load func() (*config.Co
 	o := config.Overrides{Flags: map[string]*pflag.Flag{}}
 	for name, value := range map[string]string{
 		"mapping": "mapping.yaml", "store.driver": "sqlite", "store.dsn": filepath.Join(s.dir, "db"), "http.socket": s.socket,
-		"http.listen": s.listen, "http.metrics": "", "http.tls.cert_file": "", "http.tls.key_file": "", "log.level": "error", "log.format": "json",
+		"http.listen": s.listen, "http.metrics": "", "http.tls.cert_file": "", "http.tls.key_file": "", "tracing.endpoint": "", "log.level": "error", "log.format": "json",
 	} {
 		settings.String(name, "", "")
 		if err := settings.Set(name, value); err != nil {

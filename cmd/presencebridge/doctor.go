@@ -24,8 +24,10 @@ which phone has not shown for a minute what was chosen. For what is wrong it pri
 the lines to write, and into which file.
 
 Where the store is on a server it logs in there, and tries to make a table. With
-panel it reads that table, and tries whether it may write to it. It logs in once to each PBX and sets the presence of a presentity of its own. A
-running bridge is not disturbed. Run it as the user of the bridge; of a service, as root.
+panel it reads that table, and tries whether it may write to it. With tracing it
+sends the collector a request without traces. It logs in once to each PBX and sets the
+presence of a presentity of its own. A running bridge is not disturbed. Run it as the
+user of the bridge; of a service, as root.
 
 Exit codes: 0 all is well, 1 warnings only, 2 something does not work.`,
 		Example: `  presencebridge doctor
@@ -63,6 +65,9 @@ func (m *Main) doctor(ctx context.Context) error {
 		}
 		if cfg.Daemon.SignIn.URL != "" {
 			d.Subjects = append(d.Subjects, examined{"sign-in", m.examineSignIn(ctx, cfg.Daemon.SignIn)})
+		}
+		if cfg.Daemon.Tracing.URL != "" {
+			d.Subjects = append(d.Subjects, examined{"tracing", m.examineTracing(ctx, cfg.Daemon.Tracing)})
 		}
 	}
 	if err := ctx.Err(); err != nil {
