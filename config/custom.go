@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -61,6 +62,7 @@ func (c *compiler) warnOfDND(statuses value, list []presence.StatusType) {
 		return t.Asterisk != nil && *t.Asterisk == presence.Image{State: presence.DND}
 	}
 	if slices.ContainsFunc(c.pbxs, func(p PBX) bool { return p.DND != "" }) && !slices.ContainsFunc(list, dnd) {
-		statuses.warn("no status is mapped to the presence dnd, so that dnd of presencebridge.yaml does nothing", "give one asterisk: dnd, or remove dnd there")
+		statuses.warn("no status is mapped to the presence dnd, so that dnd of presencebridge.yaml does nothing", "give one asterisk: dnd, or remove dnd there",
+			message.As("rules.no_dnd"))
 	}
 }

@@ -7,6 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -59,7 +60,7 @@ func EditRules(file string, text []byte, proposal string) (Edited, Faults) {
 	after, sure := now.edit(string(text), &want)
 	if !sure || !now.became(file, after, &want) {
 		return Edited{}, Faults{{File: file, What: "is written in a way that cannot be changed without touching the rest of it",
-			Do: "write sync and statuses as the sample does, or make this change in the file by hand"}}
+			Do: "write sync and statuses as the sample does, or make this change in the file by hand", Key: message.As("rules.not_understood")}}
 	}
 	e.Text = []byte(after)
 	return e, nil

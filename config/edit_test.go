@@ -314,6 +314,11 @@ func TestAProposalWithFaultsIsRefusedWithEachField(t *testing.T) {
 			if got.Text != nil || !strings.Contains(text, "\n"+tc.want) {
 				t.Errorf("%s\nwant %s", text, tc.want)
 			}
+			for _, f := range faults { // what no page sends needs no name
+				if f.Code == "" && f.What != "unknown key" && f.What != "the rules are not a JSON object" {
+					t.Errorf("%s: no page can tell it in another language", f)
+				}
+			}
 		})
 	}
 	// What protects nothing may be changed of a protected one.

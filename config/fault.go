@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -17,6 +18,8 @@ type Fault struct {
 	What    string
 	Do      string
 	Warning bool
+
+	message.Key // of What and Do together, where a page may have to tell them
 }
 
 // String returns file:line: path: what: what to do.

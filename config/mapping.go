@@ -2,9 +2,11 @@ package config
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -142,9 +144,11 @@ func readUntilText(v value) string {
 	switch {
 	case text == "":
 	case strings.Count(text, presence.UntilMark) != 1:
-		v.fault(quote(text)+" does not say where the time stands", `put `+presence.UntilMark+` there once, as in "until `+presence.UntilMark+`"`)
+		v.fault(quote(text)+" does not say where the time stands", `put `+presence.UntilMark+` there once, as in "until `+presence.UntilMark+`"`,
+			message.As("rules.until_mark", "value", quote(text), "mark", presence.UntilMark))
 	case strings.ContainsFunc(text, isControl) || len(text) > maxUntilText:
-		v.fault("is no text that fits a phone", fmt.Sprintf("write at most %d bytes without line breaks", maxUntilText))
+		v.fault("is no text that fits a phone", fmt.Sprintf("write at most %d bytes without line breaks", maxUntilText),
+			message.As("rules.until_long", "most", strconv.Itoa(maxUntilText)))
 	}
 	return text
 }
@@ -164,22 +168,26 @@ func warnOfMethods(o object, s settings) {
 	if at.missing() {
 		at = o.at("outgoing")
 	}
-	what, do := "", "use incoming: latest with outgoing: all, which surprises least"
+	var what string
+	var key message.Key
+	do := "use incoming: latest with outgoing: all, which surprises least"
 	switch {
 	case s.incoming == presence.Priority && s.outgoing == presence.ToAll:
 		what = "with incoming: priority and outgoing: all a status chosen in the panel stands on every phone, " +
 			"so that a high one such as DND cannot be cleared from a single phone, and a choice can be overruled at once"
+		key = message.As("rules.priority_all")
 	case s.incoming == presence.Priority:
 		what = "with incoming: priority and outgoing: default another extension that ranks higher overrules a choice at once, " +
 			"and a high status such as DND, chosen in the panel, cannot be cleared from another phone"
+		key = message.As("rules.priority_default")
 	case s.incoming == presence.Default && s.outgoing == presence.ToAll:
 		what = "with incoming: default and outgoing: all a choice is written to every phone, " +
 			"but what people then change on any but the default extension is ignored"
-		do = "use outgoing: default, or incoming: latest"
+		do, key = "use outgoing: default, or incoming: latest", message.As("rules.default_all")
 	default:
 		return
 	}
-	at.warn(what, do)
+	at.warn(what, do, key)
 }
 
 func (c *compiler) readPriority(v value) (key string) {
@@ -195,11 +203,12 @@ func (c *compiler) readPriority(v value) (key string) {
 		line, twice := first[text]
 		switch {
 		case !known:
-			item.fault(quote(text)+" is no status of this mapping", suggest(text, c.typeIDs))
+			item.fault(quote(text)+" is no status of this mapping", suggest(text, c.typeIDs), message.As("rules.no_status", "value", quote(text)))
 		case twice:
-			item.fault(text+" stands here twice"+since(line), "remove one of them")
+			item.fault(text+" stands here twice"+since(line), "remove one of them", message.As("rules.twice", "value", quote(text)))
 		case t.Asterisk == nil:
-			item.warn(text+" is not mapped to a presence, so that no phone ever says it and its place here has no effect", "give it asterisk:, or remove it here")
+			item.warn(text+" is not mapped to a presence, so that no phone ever says it and its place here has no effect", "give it asterisk:, or remove it here",
+				message.As("rules.unmapped", "status", text))
 		}
 		first[text] = item.line
 		ids = append(ids, presence.TypeID(text))

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -61,7 +62,7 @@ func (c *compiler) readPhoneRule(v value) presence.PhoneRule {
 	}
 	text, ok := status.required()
 	if _, _, known := c.types.Lookup(presence.TypeID(text)); ok && !known {
-		status.fault(quote(text)+" is no status of this mapping", suggest(text, c.typeIDs))
+		status.fault(quote(text)+" is no status of this mapping", suggest(text, c.typeIDs), message.As("rules.no_status", "value", quote(text)))
 		return presence.PhoneRule{}
 	}
 	rule.Show = presence.TypeID(text)

@@ -7,6 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -56,9 +57,10 @@ func (c *compiler) warnOfQueues(statuses value, list []presence.StatusType) {
 	switch i := slices.IndexFunc(list, pauses); {
 	case i >= 0 && !queues && len(c.pbxs) > 0:
 		statuses.warn(fmt.Sprintf("%s has queue_pause, and no PBX of presencebridge.yaml has queue_members, so that nobody is paused", list[i].ID),
-			"write there what extensions are called in queues, for example queue_members: "+defaultDevice+", or remove queue_pause")
+			"write there what extensions are called in queues, for example queue_members: "+defaultDevice+", or remove queue_pause",
+			message.As("rules.no_queues", "status", string(list[i].ID)))
 	case i < 0 && queues:
 		statuses.warn("no status has queue_pause, so that queue_members of presencebridge.yaml only ends what an earlier one paused",
-			"give one queue_pause: true, or remove queue_members there")
+			"give one queue_pause: true, or remove queue_members there", message.As("rules.no_pause"))
 	}
 }

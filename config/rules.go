@@ -3,11 +3,13 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -106,7 +108,8 @@ func (r *Rules) propose(proposal string) (want Rules, faults Faults) {
 	if at := top.at("statuses"); at.node != nil {
 		want.Statuses = readTypes(at)
 		if len(want.Statuses) > maxStatuses {
-			at.fault(fmt.Sprintf("there are %d statuses", len(want.Statuses)), fmt.Sprintf("write at most %d", maxStatuses))
+			at.fault(fmt.Sprintf("there are %d statuses", len(want.Statuses)), fmt.Sprintf("write at most %d", maxStatuses),
+				message.As("rules.statuses", "n", strconv.Itoa(len(want.Statuses)), "most", strconv.Itoa(maxStatuses)))
 		}
 		if len(doc.faults.Errors()) == 0 {
 			r.protect(at, want.Statuses)
@@ -126,7 +129,8 @@ func (r *Rules) kept(sync value) {
 	for i, id := range r.Sync.Priority {
 		if r.find(id) == nil {
 			sync.path = fmt.Sprintf("sync.priority[%d]", i)
-			sync.fault(quote(string(id))+" stands there in the file, and is no status any more", "write the priority without it, too")
+			sync.fault(quote(string(id))+" stands there in the file, and is no status any more", "write the priority without it, too",
+				message.As("rules.kept", "status", quote(string(id))))
 		}
 	}
 }
@@ -176,14 +180,16 @@ func (r *Rules) protect(v value, want []presence.StatusType) {
 		}
 		switch {
 		case want[i].System != system:
-			at("system").fault("is set in the file alone", "leave it out, or edit mapping.yaml by hand")
+			at("system").fault("is set in the file alone", "leave it out, or edit mapping.yaml by hand", message.As("rules.system"))
 		case system && want[i].Base != now.Base:
-			at("base").fault(fmt.Sprintf("%s is protected (system: true), and its base is %s", now.ID, now.Base), "leave it so, or edit mapping.yaml by hand")
+			at("base").fault(fmt.Sprintf("%s is protected (system: true), and its base is %s", now.ID, now.Base), "leave it so, or edit mapping.yaml by hand",
+				message.As("rules.protected_base", "status", string(now.ID), "base", string(now.Base)))
 		}
 	}
 	for _, t := range r.Statuses {
 		if t.System && !slices.ContainsFunc(want, func(w presence.StatusType) bool { return w.ID == t.ID }) {
-			v.fault(string(t.ID)+" is protected (system: true) and has to stay", "keep it under this id, or edit mapping.yaml by hand")
+			v.fault(string(t.ID)+" is protected (system: true) and has to stay", "keep it under this id, or edit mapping.yaml by hand",
+				message.As("rules.protected", "status", string(t.ID)))
 		}
 	}
 }

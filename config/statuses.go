@@ -3,12 +3,14 @@ package config
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -21,7 +23,7 @@ const (
 func readTypes(v value) []presence.StatusType {
 	items, ok := v.list()
 	if v.missing() && !v.broken || ok && len(items) == 0 {
-		v.fault("there is no status", "list the statuses of the panel, as the sample does")
+		v.fault("there is no status", "list the statuses of the panel, as the sample does", message.As("rules.no_statuses"))
 	}
 	ids := make(map[presence.TypeID]int, len(items))
 	images := make(map[presence.Image]presence.TypeID, len(items))
@@ -33,14 +35,14 @@ func readTypes(v value) []presence.StatusType {
 			continue
 		}
 		if line, taken := ids[t.ID]; taken {
-			item.fault("the status of "+place(line)+" has the same id", "give each its own")
+			item.fault("the status of "+place(line)+" has the same id", "give each its own", message.As("rules.same_id", "id", quote(string(t.ID))))
 			continue
 		}
 		ids[t.ID] = item.line
 		if sound := len(v.doc.faults) == before; sound && t.Asterisk != nil {
 			if first, taken := images[*t.Asterisk]; taken {
 				item.warn(fmt.Sprintf("%s is mapped to the presence of %s, so that a phone that sets it is always taken for %s", t.ID, first, first),
-					"give one of them a subtype of its own, or accept it")
+					"give one of them a subtype of its own, or accept it", message.As("rules.same_presence", "status", string(t.ID), "first", string(first)))
 			} else {
 				images[*t.Asterisk] = t.ID
 			}
@@ -83,7 +85,8 @@ func readID(v value) string {
 		return ""
 	}
 	if utf8.RuneCountInString(id) > maxID || strings.ContainsFunc(id, unprintable) || id == "." || id == ".." {
-		v.fault(quote(id)+" cannot be an id", fmt.Sprintf("write 1 to %d printable characters without spaces and slashes", maxID))
+		v.fault(quote(id)+" cannot be an id", fmt.Sprintf("write 1 to %d printable characters without spaces and slashes", maxID),
+			message.As("rules.id", "value", quote(id), "most", strconv.Itoa(maxID)))
 	}
 	return id
 }
@@ -92,9 +95,9 @@ func readName(v value, otherwise string) string {
 	name := v.text(otherwise)
 	switch {
 	case strings.TrimSpace(name) == "" && !v.missing() && v.node.Kind == yaml.ScalarNode:
-		v.fault("is empty", "write a name, or remove the line to show the id")
+		v.fault("is empty", "write a name, or remove the line to show the id", message.As("rules.name_empty"))
 	case strings.ContainsFunc(name, isControl) || utf8.RuneCountInString(name) > maxText:
-		v.fault("is no name that fits a line", fmt.Sprintf("write at most %d characters without line breaks", maxText))
+		v.fault("is no name that fits a line", fmt.Sprintf("write at most %d characters without line breaks", maxText), message.As("rules.name_long", "most", strconv.Itoa(maxText)))
 	}
 	return name
 }
@@ -120,7 +123,7 @@ func readColor(v value) string {
 	}
 	text := v.text(defaultColor)
 	if !v.missing() && v.node.Kind == yaml.ScalarNode && !colorPattern.MatchString(text) {
-		v.fault(quote(text)+" is not a colour", `write # and six hexadecimal digits in quotes: "#2e7d32"`)
+		v.fault(quote(text)+" is not a colour", `write # and six hexadecimal digits in quotes: "#2e7d32"`, message.As("rules.color", "value", quote(text)))
 	}
 	return strings.ToLower(text)
 }
@@ -130,7 +133,8 @@ func readLasts(v value) time.Duration {
 	const least, most = time.Second, 366 * 24 * time.Hour
 	d := v.duration(0)
 	if d != 0 && d < least || d > most {
-		v.fault(quote(v.node.Value)+" is not how long a break lasts", "write something from 1s to 8784h, or remove the line so that it stays until something else is set")
+		v.fault(quote(v.node.Value)+" is not how long a break lasts", "write something from 1s to 8784h, or remove the line so that it stays until something else is set",
+			message.As("rules.lasts", "value", quote(v.node.Value)))
 		return 0
 	}
 	return d.Truncate(time.Second)
@@ -159,9 +163,10 @@ func readSubtype(v value) string {
 	text := v.text("")
 	switch {
 	case len(text) > presence.MaxText:
-		v.fault(fmt.Sprintf("has %d bytes, of which Asterisk keeps %d", len(text), presence.MaxText), "write a shorter one")
+		v.fault(fmt.Sprintf("has %d bytes, of which Asterisk keeps %d", len(text), presence.MaxText), "write a shorter one",
+			message.As("rules.subtype_long", "bytes", strconv.Itoa(len(text)), "most", strconv.Itoa(presence.MaxText)))
 	case strings.ContainsFunc(text, isControl):
-		v.fault("has line breaks or control characters", "write plain text")
+		v.fault("has line breaks or control characters", "write plain text", message.As("rules.control"))
 	}
 	return text
 }

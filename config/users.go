@@ -3,11 +3,13 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -73,7 +75,8 @@ func (c *compiler) readLabels(o object) *presence.Labels {
 func readWords(v value) []string {
 	items, _ := v.list()
 	if len(items) > maxLabels {
-		v.fault(fmt.Sprintf("has %d words", len(items)), fmt.Sprintf("write at most %d", maxLabels))
+		v.fault(fmt.Sprintf("has %d words", len(items)), fmt.Sprintf("write at most %d", maxLabels),
+			message.As("rules.words", "n", strconv.Itoa(len(items)), "most", strconv.Itoa(maxLabels)))
 		return nil
 	}
 	words := make([]string, 0, len(items))
@@ -81,9 +84,10 @@ func readWords(v value) []string {
 		switch word, ok := item.required(); {
 		case !ok:
 		case utf8.RuneCountInString(word) > maxWord || strings.ContainsFunc(word, unprintable):
-			item.fault(quote(word)+" is no plain word", fmt.Sprintf("write 1 to %d printable characters without spaces and slashes", maxWord))
+			item.fault(quote(word)+" is no plain word", fmt.Sprintf("write 1 to %d printable characters without spaces and slashes", maxWord),
+				message.As("rules.word_bad", "value", quote(word), "most", strconv.Itoa(maxWord)))
 		case slices.Contains(words, word):
-			item.fault(quote(word)+" stands here twice", "remove one of them")
+			item.fault(quote(word)+" stands here twice", "remove one of them", message.As("rules.twice", "value", quote(word)))
 		default:
 			words = append(words, word)
 		}

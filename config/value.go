@@ -5,9 +5,12 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/presencebridge/presencebridge/pkg/message"
 )
 
 // value is a place in a file, whether something stands there or not. Its readers
@@ -51,8 +54,15 @@ func (v value) report(f Fault) {
 	v.doc.faults = append(v.doc.faults, f)
 }
 
-func (v value) fault(what, do string) { v.report(Fault{What: what, Do: do}) }
-func (v value) warn(what, do string)  { v.report(Fault{What: what, Do: do, Warning: true}) }
+// fault and warn report what is wrong and what to do, with its key where somebody can
+// do it on a page of the panel.
+func (v value) fault(what, do string, key ...message.Key) {
+	v.report(Fault{What: what, Do: do, Key: message.Only(key)})
+}
+
+func (v value) warn(what, do string, key ...message.Key) {
+	v.report(Fault{What: what, Do: do, Key: message.Only(key), Warning: true})
+}
 
 // missing tells whether nothing stands there, or YAML's way to say so.
 func (v value) missing() bool {
@@ -103,7 +113,7 @@ func (v value) required() (text string, ok bool) {
 	before := len(v.doc.faults)
 	text = v.text("")
 	if text == "" && !v.broken && len(v.doc.faults) == before {
-		v.fault("is missing or empty", "write a value")
+		v.fault("is missing or empty", "write a value", message.As("rules.missing"))
 	}
 	return text, text != ""
 }
@@ -114,7 +124,7 @@ func (v value) oneOf(otherwise string, words ...string) string {
 	if v.missing() || v.node.Kind != yaml.ScalarNode || slices.Contains(words, text) {
 		return text
 	}
-	v.fault(quote(text)+" is not known here", suggest(text, words))
+	v.fault(quote(text)+" is not known here", suggest(text, words), message.As("rules.word", "value", quote(text), "words", strings.Join(words, ", ")))
 	return otherwise
 }
 
@@ -147,7 +157,8 @@ func (v value) duration(otherwise time.Duration) time.Duration {
 	}
 	d, err := time.ParseDuration(v.node.Value)
 	if err != nil || d < 0 {
-		v.fault(quote(v.node.Value)+" is not a length of time", "write a number with its unit, for example 90s, 15m or 2h, or 0")
+		v.fault(quote(v.node.Value)+" is not a length of time", "write a number with its unit, for example 90s, 15m or 2h, or 0",
+			message.As("rules.duration", "value", quote(v.node.Value)))
 		return otherwise
 	}
 	return d

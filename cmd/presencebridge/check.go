@@ -47,7 +47,7 @@ func (m *Main) check() error {
 	if m.json {
 		list := []fault{}
 		for _, f := range faults {
-			list = append(list, fault(f))
+			list = append(list, fault{f.File, f.Line, f.Path, f.What, f.Do, f.Warning})
 		}
 		if err := m.printJSON(page[fault]{Items: list}); err != nil {
 			return err

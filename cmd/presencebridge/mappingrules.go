@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/presencebridge/presencebridge/config"
 	"github.com/presencebridge/presencebridge/pkg/api"
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 	"github.com/presencebridge/presencebridge/pkg/store"
 )
@@ -43,7 +45,10 @@ func (r *mappingRules) read(v config.Version) (api.RuleSet, error) {
 
 // unreadable is what a client is told of a file that cannot be read.
 func unreadable(err error) error {
-	return fmt.Errorf("%w, since it cannot be read (%w): see what presencebridge check says", api.ErrRulesFixed, err)
+	return &api.FixedError{
+		Why: fmt.Sprintf("since it cannot be read (%v): see what presencebridge check says", err),
+		Key: message.As("rules.unreadable", "error", err.Error()),
+	}
 }
 
 // planned is a change of the file that is good in itself.
@@ -189,7 +194,11 @@ func (r *mappingRules) save(p *planned) (config.Version, error) {
 		return next, api.ErrRulesDiffer
 	case err != nil:
 		r.users.mappings.log.Error("the mapping was not changed", zap.String("mapping", r.path()), zap.Error(err))
-		return next, fmt.Errorf("%w, since the bridge cannot replace it (%w): presencebridge doctor, as root, says what to do; or edit the file by hand", api.ErrRulesFixed, reasonOf(err))
+		why := reasonOf(err)
+		return next, &api.FixedError{
+			Why: fmt.Sprintf("since the bridge cannot replace it (%v): presencebridge doctor, as root, says what to do; or edit the file by hand", why),
+			Key: message.As("rules.not_replaced", "error", why.Error()),
+		}
 	}
 	return next, nil
 }
@@ -281,13 +290,13 @@ func faultsOf(faults config.Faults) []api.Fault {
 	list := []api.Fault{}
 	for i, f := range faults {
 		if i == maxFaults {
-			return append(list, api.Fault{What: fmt.Sprintf("and %d more", len(faults)-i)})
+			return append(list, api.Fault{What: fmt.Sprintf("and %d more", len(faults)-i), Key: message.As("rules.more", "n", strconv.Itoa(len(faults)-i))})
 		}
 		field := f.Path
 		if strings.HasPrefix(f.File, "user ") { // one of the store
 			field = strings.TrimSuffix(f.File+": "+f.Path, ": ")
 		}
-		list = append(list, api.Fault{Field: field, What: f.What, Do: f.Do})
+		list = append(list, api.Fault{Field: field, What: f.What, Do: f.Do, Key: f.Key})
 	}
 	return list
 }
@@ -299,6 +308,7 @@ func fileFaults(faults config.Faults) error {
 	list := faultsOf(faults)
 	for i := range min(len(list), len(faults)) {
 		if line := faults[i].Line; line > 0 {
+			list[i].Key = message.As("rules.in_file", "line", strconv.Itoa(line), "file", faults[i].File, "fault", list[i].What+": "+list[i].Do)
 			list[i].What = fmt.Sprintf("line %d of %s: %s", line, faults[i].File, list[i].What)
 		}
 	}
@@ -311,7 +321,7 @@ func loadFaults(err error) error {
 	if errors.As(err, &faults) {
 		return fileFaults(faults)
 	}
-	return api.RuleFaults{{What: err.Error(), Do: "correct that first"}}
+	return api.RuleFaults{{What: err.Error(), Do: "correct that first", Key: message.As("rules.elsewhere", "error", err.Error())}}
 }
 
 // reasonOf is an error without the names of the files that come and go meanwhile.

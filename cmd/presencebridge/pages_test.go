@@ -247,7 +247,7 @@ func TestAStatusTypeIsMadeOnThePageAndNothingTypedIsLost(t *testing.T) {
 		t.Errorf("the file is now:\n%s", text)
 	}
 	root.do(chromedp.Click(chromedp.CSS("#types tbody tr:last-child button:last-child")))
-	root.sees("who made it", `document.querySelector("#past li")?.textContent.includes("panel root")`)
+	root.sees("who made it", `document.querySelector("#past li")?.textContent.includes("root in the panel: status type created")`)
 }
 
 func TestOnesOwnSettingsAreMadeOnThePage(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -87,7 +88,7 @@ func (c *caller) may(need Scope) error {
 		return nil
 	}
 	if c.person {
-		return problem(http.StatusForbidden, "This takes more rights than you have: ask an administrator of the panel.")
+		return problem(http.StatusForbidden, "This takes more rights than you have: ask an administrator of the panel.", message.As("rights.lacking"))
 	}
 	how := "--scope " + string(need)
 	if need == ScopeOwn {
@@ -104,14 +105,15 @@ func (c *caller) mayChange(d *RuleDiff) error {
 	for _, part := range []struct {
 		done, may bool
 		what      string
+		key       message.Key
 	}{
-		{d.Sync, false, "change how statuses are synchronised"},
-		{len(d.Created) > 0, c.types.Create, "create status types"},
-		{len(d.Modified) > 0 || d.Reordered, c.types.Modify, "modify status types"},
-		{len(d.Deleted) > 0, c.types.Delete, "delete status types"},
+		{d.Sync, false, "change how statuses are synchronised", message.As("rights.sync")},
+		{len(d.Created) > 0, c.types.Create, "create status types", message.As("rights.create")},
+		{len(d.Modified) > 0 || d.Reordered, c.types.Modify, "modify status types", message.As("rights.modify")},
+		{len(d.Deleted) > 0, c.types.Delete, "delete status types", message.As("rights.delete")},
 	} {
 		if part.done && !part.may {
-			return problem(http.StatusForbidden, "You may not "+part.what+", so nothing was changed: leave that out, or ask an administrator of the panel.")
+			return problem(http.StatusForbidden, "You may not "+part.what+", so nothing was changed: leave that out, or ask an administrator of the panel.", part.key)
 		}
 	}
 	return nil
@@ -123,7 +125,8 @@ func (c *caller) mayChooseFor(id presence.UserID) error {
 		if c.others || c.user == id {
 			return nil
 		}
-		return problem(http.StatusForbidden, "A status is changed by the one whose it is; operators may do it for others where the operator of the bridge has written sign_in.operators_may_set: true.")
+		return problem(http.StatusForbidden, "A status is changed by the one whose it is; operators may do it for others where the operator of the bridge has written sign_in.operators_may_set: true.",
+			message.As("rights.others"))
 	}
 	if c.scope != ScopeOwn || c.user == id {
 		return nil
@@ -140,7 +143,7 @@ func (c *caller) maySettle(id presence.UserID) error {
 	case c.user == id, c.scope.covers(ScopeAdmin):
 		return nil
 	}
-	return problem(http.StatusForbidden, "Settings are those of a user: you may change your own, and administrators of the panel everybody's.")
+	return problem(http.StatusForbidden, "Settings are those of a user: you may change your own, and administrators of the panel everybody's.", message.As("rights.settings"))
 }
 
 // while is ctx for as long as the caller may ask at most.

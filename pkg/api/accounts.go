@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -224,9 +225,13 @@ func (h *Handler) setPreferences(w http.ResponseWriter, r *request) error {
 
 // NoSuch is the Problem with the name of something that is not there. what says what,
 // such as "account", and do where those are that are there.
-func NoSuch(what, name, do string, known []string) *Problem {
-	return nearest(http.StatusNotFound, fmt.Sprintf("There is no %s %q", what, name), do, name, known)
+func NoSuch(what, name, do string, known []string, key ...message.Key) *Problem {
+	p := nearest(http.StatusNotFound, fmt.Sprintf("There is no %s %q", what, name), do, name, known)
+	p.Key = message.Only(key)
+	return p
 }
 
-// Refusal is a Problem.
-func Refusal(status int, detail string) *Problem { return problem(status, detail) }
+// Refusal is a Problem, with a key where somebody can meet it on a page.
+func Refusal(status int, detail string, key ...message.Key) *Problem {
+	return problem(status, detail, key...)
+}

@@ -10,11 +10,13 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/presencebridge/presencebridge/pkg/bridge"
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -32,7 +34,8 @@ var (
 // chosen is a user after a choice.
 type chosen struct {
 	bridge.User
-	Notice string `json:"notice,omitempty"` // why the user may not show what was chosen
+	Notice string            `json:"notice,omitempty"` // why the user may not show what was chosen
+	Told   []message.Message `json:"told,omitempty"`   // the sentences that Notice joins
 }
 
 func (h *Handler) choose(w http.ResponseWriter, r *request) error {
@@ -55,16 +58,23 @@ func (h *Handler) choose(w http.ResponseWriter, r *request) error {
 	if err != nil {
 		return err
 	}
-	var notices []string
+	var told []message.Message
 	if cut {
-		notices = append(notices, fmt.Sprintf("The message was cut to %d bytes, which is all that a phone can show.", presence.MaxText))
+		told = append(told, message.Message{
+			Text: fmt.Sprintf("The message was cut to %d bytes, which is all that a phone can show.", presence.MaxText),
+			Key:  message.As("choice.cut", "bytes", strconv.Itoa(presence.MaxText)),
+		})
 	}
 	if e, err := h.bridge.Explain(ctx, u.ID); err == nil { // it is committed: a missing notice is no failure
-		if s := overruled(&u, &c, &e); s != "" {
-			notices = append(notices, s)
+		if m := overruled(&u, &c, &e); m.Text != "" {
+			told = append(told, m)
 		}
 	}
-	return answer(w, chosen{u, strings.Join(notices, " ")})
+	notices := make([]string, len(told))
+	for i, m := range told {
+		notices[i] = m.Text
+	}
+	return answer(w, chosen{u, strings.Join(notices, " "), told})
 }
 
 // maxTraceParent is more than the header takes in any version that there is.
@@ -78,24 +88,27 @@ func traceParent(r *request) string {
 	return ""
 }
 
-// overruled says why a choice does not show, "" if it does.
-func overruled(u *bridge.User, c *bridge.Choice, e *presence.Explanation) string {
+// overruled says why a choice does not show, nothing if it does.
+func overruled(u *bridge.User, c *bridge.Choice, e *presence.Explanation) message.Message {
 	if !e.Sync {
-		return "Synchronisation is off for " + u.Name + ", so the phones do not learn of it."
+		return message.Message{Text: "Synchronisation is off for " + u.Name + ", so the phones do not learn of it.", Key: message.As("choice.sync_off", "name", u.Name)}
 	}
 	decided := u.Status
 	if u.Under != nil {
 		decided = u.Under
 	}
 	if decided != nil && decided.Type == c.Type {
-		return ""
+		return message.Message{}
 	}
 	i := slices.IndexFunc(e.Extensions, func(x presence.Reasoning) bool { return x.Won })
 	if i < 0 || decided == nil {
-		return "The choice is kept, but the status is another one."
+		return message.Message{Text: "The choice is kept, but the status is another one.", Key: message.As("choice.another")}
 	}
 	x := &e.Extensions[i]
-	return fmt.Sprintf("The choice is kept, but %s decides: by the method %q %s, so the status is %s.", x.Extension, e.Incoming, x.Rule, decided.Name)
+	return message.Message{
+		Text: fmt.Sprintf("The choice is kept, but %s decides: by the method %q %s, so the status is %s.", x.Extension, e.Incoming, x.Rule, decided.Name),
+		Key:  message.As("choice.overruled", "extension", x.Extension.String(), "status", decided.Name),
+	}
 }
 
 // typesThere is a sentence that lists the status types, as far as it is short.
@@ -118,11 +131,11 @@ func (h *Handler) choice(w http.ResponseWriter, r *request) (c bridge.Choice, cu
 	if err != nil {
 		return c, false, err
 	}
-	var message string
+	var text string
 	if err := field(fields, "type", &c.Type, "the id of a status type"); err != nil {
 		return c, false, err
 	}
-	if err := field(fields, "message", &message, "a text"); err != nil {
+	if err := field(fields, "message", &text, "a text"); err != nil {
 		return c, false, err
 	}
 	if err := field(fields, "label", &c.Label, "a text"); err != nil {
@@ -132,9 +145,9 @@ func (h *Handler) choice(w http.ResponseWriter, r *request) (c bridge.Choice, cu
 		return c, false, err
 	}
 	if c.Type == "" {
-		return c, false, problem(http.StatusUnprocessableEntity, "type is missing. "+h.typesThere())
+		return c, false, problem(http.StatusUnprocessableEntity, "type is missing. "+h.typesThere(), message.As("choice.no_type"))
 	}
-	c.Message, cut = presence.Plain(message)
+	c.Message, cut = presence.Plain(text)
 	return c, cut, nil
 }
 
@@ -155,7 +168,7 @@ func (h *Handler) until(fields map[string]json.RawMessage, c *bridge.Choice) err
 		return nil
 	}
 	if !until.After(h.opt.Now()) {
-		return problem(http.StatusUnprocessableEntity, "until is over already; give a time in the future, or leave it out.")
+		return problem(http.StatusUnprocessableEntity, "until is over already; give a time in the future, or leave it out.", message.As("choice.over"))
 	}
 	c.Until = *until
 	return nil
@@ -186,10 +199,10 @@ func object(most int64, w http.ResponseWriter, r *request, example string) (text
 	}
 	text, err = io.ReadAll(http.MaxBytesReader(w, r.Body, most))
 	if tooLong := (*http.MaxBytesError)(nil); errors.As(err, &tooLong) {
-		return nil, nil, problem(http.StatusRequestEntityTooLarge, fmt.Sprintf("Send at most %d bytes.", most))
+		return nil, nil, problem(http.StatusRequestEntityTooLarge, fmt.Sprintf("Send at most %d bytes.", most), message.As("bridge.long", "most", strconv.FormatInt(most, 10)))
 	}
 	if err != nil {
-		return nil, nil, problem(http.StatusBadRequest, "The request ended early; send it again.")
+		return nil, nil, problem(http.StatusBadRequest, "The request ended early; send it again.", message.As("bridge.early"))
 	}
 	if !utf8.Valid(text) {
 		return nil, nil, problem(http.StatusBadRequest, "The body is not UTF-8; send it in that encoding.")

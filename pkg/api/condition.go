@@ -130,7 +130,7 @@ func (h *Handler) conditionOf(drift bridge.Drift, words bool) condition {
 		}
 	}
 	if !words {
-		c.Reasons, c.Warnings = nil, nil
+		c.Reasons, c.Warnings, c.Told = nil, nil, nil
 	} else if did.Fault != nil {
 		c.Reloads.Fault = firstLine(did.Fault)
 	}

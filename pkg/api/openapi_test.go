@@ -131,6 +131,9 @@ func (s schemas) check(at string, schema map[string]any, v any) (faults []string
 		for name, value := range v {
 			p, ok := properties[name].(map[string]any)
 			if !ok {
+				p, ok = schema["additionalProperties"].(map[string]any)
+			}
+			if !ok {
 				faults = append(faults, at+"."+name+" is not described")
 				continue
 			}

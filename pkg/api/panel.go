@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -42,7 +43,7 @@ func (h *Handler) tokenOrSession(r *http.Request) (caller, error) {
 		return h.opt.Tokens.access(r)
 	}
 	if err := h.csrf.Check(r); err != nil {
-		return caller{}, problem(http.StatusForbidden, "The request came from a page of another site; send it from the panel, or with a token.")
+		return caller{}, problem(http.StatusForbidden, "The request came from a page of another site; send it from the panel, or with a token.", message.As("rights.cross_site"))
 	}
 	s, err := h.opt.Panel.Session(r)
 	if errors.Is(err, ErrSignedOut) {
@@ -54,7 +55,7 @@ func (h *Handler) tokenOrSession(r *http.Request) (caller, error) {
 	by := asker("panel " + s.Name)
 	end := h.opt.Tokens.under.begin(by)
 	if end == nil {
-		return caller{}, tooManyAtOnce(fmt.Sprintf("You, or all together, have too many answers under way that nobody takes; take them, and ask for %d at a time at most.", mostAnswers), time.Second)
+		return caller{}, tooManyAtOnce(fmt.Sprintf("You, or all together, have too many answers under way that nobody takes; take them, and ask for %d at a time at most.", mostAnswers), time.Second, message.As("bridge.many"))
 	}
 	return caller{
 		by: "panel " + s.Name, scope: s.Scope, user: s.User, person: true, account: s.Name, others: s.Others, types: s.Types, expires: s.Expires, revoked: s.Ended,

@@ -15,14 +15,18 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/presencebridge/presencebridge/pkg/bridge"
+	"github.com/presencebridge/presencebridge/pkg/message"
 )
 
 // Problem is an error as RFC 9457 writes it. Detail tells what to do.
 type Problem struct {
-	Type   string   `json:"type"`
-	Title  string   `json:"title"`
-	Status int      `json:"status"`
-	Detail string   `json:"detail"`
+	Type   string `json:"type"`
+	Title  string `json:"title"`
+	Status int    `json:"status"`
+	Detail string `json:"detail"`
+
+	message.Key // of Detail
+
 	Near   string   `json:"near,omitempty"`   // the name most like the unknown one
 	Errors []string `json:"errors,omitempty"` // every fault, where there are several
 	Faults []Fault  `json:"faults,omitempty"` // likewise, of the fields of a proposal
@@ -32,8 +36,9 @@ type Problem struct {
 
 func (p *Problem) Error() string { return p.Detail }
 
-func problem(status int, detail string) *Problem {
-	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail}
+// problem is one with a sentence, and its key where somebody can meet it on a page.
+func problem(status int, detail string, key ...message.Key) *Problem {
+	return &Problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Detail: detail, Key: message.Only(key)}
 }
 
 // retryAfter is what a client is told to wait, in seconds, when the bridge cannot
@@ -44,28 +49,31 @@ const retryAfter = "5"
 // for an error that only the operator can make sense of.
 func problemOf(err error) (p *Problem, ok bool) {
 	var near *bridge.NearError
+	var bad *bridge.InputError
 	switch {
 	case errors.As(err, &p):
 	case errors.As(err, &near):
-		p = problem(http.StatusNotFound, sentence(near)+" The list of users has them all.")
+		p = problem(http.StatusNotFound, sentence(near)+" The list of users has them all.", message.As("user.unknown", "name", near.Name))
 		if errors.Is(near, bridge.ErrNoStatus) {
-			p = problem(http.StatusUnprocessableEntity, sentence(near))
+			p = problem(http.StatusUnprocessableEntity, sentence(near), message.As("choice.no_status", "name", near.Name))
 		}
 		p.Near = near.Near
+	case errors.As(err, &bad):
+		p = problem(http.StatusUnprocessableEntity, sentence(err), bad.Key)
 	case errors.Is(err, bridge.ErrBadInput):
 		p = problem(http.StatusUnprocessableEntity, sentence(err))
 	case errors.Is(err, bridge.ErrUnsaved):
-		p = problem(http.StatusServiceUnavailable, "The bridge cannot write its store, so nothing was changed; look at its log and free the disk or repair the database, then try again.")
+		p = problem(http.StatusServiceUnavailable, "The bridge cannot write its store, so nothing was changed; look at its log and free the disk or repair the database, then try again.", message.As("store.unsaved"))
 	case errors.Is(err, bridge.ErrUnread):
 		p = problem(http.StatusServiceUnavailable, "The store cannot be read now, and this bridge is a standby that knows nothing else; ask the other bridge, or try again.")
 	case errors.Is(err, bridge.ErrPending):
-		p = problem(http.StatusServiceUnavailable, sentence(err)+" Look at GET /readyz and at the user before you try again.")
+		p = problem(http.StatusServiceUnavailable, sentence(err)+" Look at GET /readyz and at the user before you try again.", message.As("store.pending"))
 	case errors.Is(err, bridge.ErrStopping):
-		p = problem(http.StatusServiceUnavailable, "The bridge is stopping; try again when it is back.")
+		p = problem(http.StatusServiceUnavailable, "The bridge is stopping; try again when it is back.", message.As("bridge.stopping"))
 	case errors.Is(err, context.DeadlineExceeded):
-		p = problem(http.StatusServiceUnavailable, "The bridge did not answer in time, so it is not known whether it did what was asked; look, then try again.")
+		p = problem(http.StatusServiceUnavailable, "The bridge did not answer in time, so it is not known whether it did what was asked; look, then try again.", message.As("bridge.late"))
 	default:
-		return problem(http.StatusInternalServerError, "The bridge met an error that it did not expect; its log says which."), false
+		return problem(http.StatusInternalServerError, "The bridge met an error that it did not expect; its log says which.", message.As("bridge.unexpected")), false
 	}
 	return p, true
 }
@@ -85,7 +93,7 @@ func (h *Handler) fail(w http.ResponseWriter, r *http.Request, err error) {
 	if !expected && r.Context().Err() != nil {
 		// Hardly anybody is there to read it. But to say nothing means 200, also to
 		// who was too slow to send a body and waits for an answer.
-		p, expected = problem(http.StatusRequestTimeout, "The connection ended before the answer, so it is not known whether it was done; look, then try again."), true
+		p, expected = problem(http.StatusRequestTimeout, "The connection ended before the answer, so it is not known whether it was done; look, then try again.", message.As("bridge.cut")), true
 	}
 	if !expected {
 		h.opt.Log.Error("request failed", zap.String("method", r.Method), zap.String("path", r.URL.Path), zap.Error(err))

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/presencebridge/presencebridge/pkg/bridge"
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -93,9 +94,10 @@ type RulePreview struct {
 
 // Fault is one thing that is wrong, or surprising, in a proposal or a file.
 type Fault struct {
-	Field string `json:"field"` // statuses[3].color, or where the fault is elsewhere in the mapping
-	What  string `json:"what"`
-	Do    string `json:"do"`
+	Field       string `json:"field"` // statuses[3].color, or where the fault is elsewhere in the mapping
+	What        string `json:"what"`
+	Do          string `json:"do"`
+	message.Key        // of What and Do together
 }
 
 // RuleFaults are what is wrong about a proposal.
@@ -117,6 +119,17 @@ var (
 	// ErrRulesFixed says that the file cannot be changed from here. Whoever returns it says why.
 	ErrRulesFixed = errors.New("the file mapping.yaml was not changed")
 )
+
+// FixedError is ErrRulesFixed with why, and what to do.
+type FixedError struct {
+	Why string
+	message.Key
+}
+
+func (e *FixedError) Error() string { return ErrRulesFixed.Error() + ", " + e.Why }
+
+// Unwrap is of errors.Is.
+func (e *FixedError) Unwrap() error { return ErrRulesFixed }
 
 // Matches tells whether a version is one that Match wants to change.
 func (c *RuleChange) Matches(tag string) bool {
@@ -141,17 +154,22 @@ const (
 // refusedRules makes of an error of Rules what the client gets.
 func refusedRules(err error) error {
 	var faults RuleFaults
+	var fixed *FixedError
 	switch {
 	case errors.As(err, &faults):
-		p := problem(http.StatusUnprocessableEntity, "Nothing was changed and the bridge goes on as before; correct the faults and try again.")
+		p := problem(http.StatusUnprocessableEntity, "Nothing was changed and the bridge goes on as before; correct the faults and try again.", message.As("rules.faults"))
 		p.Faults, p.Errors = faults, strings.Split(faults.Error(), "\n")
 		return p
 	case errors.Is(err, ErrRulesDiffer):
-		return problem(http.StatusPreconditionFailed, sentence(ErrRulesDiffer))
-	case errors.Is(err, ErrNothingPast), errors.Is(err, ErrRulesFixed):
+		return problem(http.StatusPreconditionFailed, sentence(ErrRulesDiffer), message.As("rules.differ"))
+	case errors.Is(err, ErrNothingPast):
+		return problem(http.StatusConflict, sentence(err), message.As("rules.nothing_past"))
+	case errors.As(err, &fixed):
+		return problem(http.StatusConflict, sentence(err), fixed.Key)
+	case errors.Is(err, ErrRulesFixed):
 		return problem(http.StatusConflict, sentence(err))
 	case errors.Is(err, ErrNotTakenOver):
-		return problem(http.StatusServiceUnavailable, sentence(ErrNotTakenOver))
+		return problem(http.StatusServiceUnavailable, sentence(ErrNotTakenOver), message.As("rules.not_taken_over"))
 	}
 	return err
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/presencebridge/presencebridge/pkg/api"
 	"github.com/presencebridge/presencebridge/pkg/api/apitest"
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -25,7 +26,7 @@ func handlerOfRules(r *apitest.Rules) *api.Handler {
 
 func TestAnswersAboutRulesAreAsTheGoldenFiles(t *testing.T) {
 	faults := func(r *apitest.Rules) {
-		r.ChangeErr = api.RuleFaults{{Field: "statuses[1].color", What: `"red" is not a colour`, Do: "write six digits"}, {Field: "users[bob].priority[0]", What: "is gone", Do: "remove it"}}
+		r.ChangeErr = api.RuleFaults{{Field: "statuses[1].color", What: `"red" is not a colour`, Do: "write six digits", Key: message.As("rules.color", "value", `"red"`)}, {Field: "users[bob].priority[0]", What: "is gone", Do: "remove it"}}
 	}
 	change := func(err error) func(*apitest.Rules) { return func(r *apitest.Rules) { r.ChangeErr = err } }
 	for _, tc := range []struct {

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/presencebridge/presencebridge/pkg/bridge"
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/store"
 )
 
@@ -264,14 +265,14 @@ func unauthorized(detail string) *Problem {
 
 // tooManyAtOnce is the answer to who has something open already, which the connection
 // would only be more of.
-func tooManyAtOnce(detail string, wait time.Duration) *Problem {
-	p := tooMany(detail, wait)
+func tooManyAtOnce(detail string, wait time.Duration, key ...message.Key) *Problem {
+	p := tooMany(detail, wait, key...)
 	p.headers.Set("Connection", "close")
 	return p
 }
 
-func tooMany(detail string, wait time.Duration) *Problem {
-	p := problem(http.StatusTooManyRequests, detail)
+func tooMany(detail string, wait time.Duration, key ...message.Key) *Problem {
+	p := problem(http.StatusTooManyRequests, detail, key...)
 	p.headers = http.Header{"Retry-After": {strconv.Itoa(int(wait/time.Second) + 1)}}
 	return p
 }

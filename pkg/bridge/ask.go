@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 	"github.com/presencebridge/presencebridge/pkg/store"
 )
@@ -84,9 +85,9 @@ func labelOf(t *presence.StatusType, text string) (string, error) {
 	case text == "":
 		return "", nil
 	case !t.Labels:
-		return "", fmt.Errorf("%w: the status %s takes no label: leave it out, or have labels: true written for it in the mapping", ErrBadInput, t.ID)
+		return "", badInput(message.As("choice.no_label", "status", t.Name), "the status %s takes no label: leave it out, or have labels: true written for it in the mapping", t.ID)
 	case utf8.RuneCountInString(text) > maxLabel:
-		return "", fmt.Errorf("%w: the label has more than %d characters, which no page has room for: shorten it", ErrBadInput, maxLabel)
+		return "", badInput(message.As("choice.label_long", "most", strconv.Itoa(maxLabel)), "the label has more than %d characters, which no page has room for: shorten it", maxLabel)
 	}
 	return text, nil
 }
@@ -109,10 +110,10 @@ func (b *Bridge) Choose(ctx context.Context, id presence.UserID, c Choice) (User
 		return User{}, err
 	}
 	if !c.Until.IsZero() && !c.Until.After(b.opt.Now()) {
-		return User{}, fmt.Errorf("%w: the return time %s has passed already", ErrBadInput, c.Until.Format(time.RFC3339))
+		return User{}, badInput(message.As("choice.over"), "the return time %s has passed already", c.Until.Format(time.RFC3339))
 	}
 	if c.Until.After(b.opt.Now().AddDate(maxYears, 0, 0)) {
-		return User{}, fmt.Errorf("%w: the return time %s is more than %d years ahead", ErrBadInput, c.Until.Format(time.RFC3339), maxYears)
+		return User{}, badInput(message.As("choice.far", "years", strconv.Itoa(maxYears)), "the return time %s is more than %d years ahead", c.Until.Format(time.RFC3339), maxYears)
 	}
 	if err := b.storeErr(); err != nil {
 		return User{}, fmt.Errorf("%w (%w): the status was not changed, try again when it can", ErrUnsaved, err)

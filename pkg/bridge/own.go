@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 	"github.com/presencebridge/presencebridge/pkg/store"
 )
@@ -129,7 +130,7 @@ func (b *Bridge) set(u *user, c *SettingsChange) error {
 	}
 	list := mapped.Rules.Extensions
 	if x := now.Default; x != before.Default && x != (presence.ExtensionID{}) && !slices.Contains(list, x) {
-		return fmt.Errorf("%w: %s is no extension of %s, %s", ErrBadInput, x, mapped.ID, whichAre(list))
+		return badInput(message.As("settings.no_extension", "extension", x.String()), "%s is no extension of %s, %s", x, mapped.ID, whichAre(list))
 	}
 	if now == (presence.Own{}) {
 		delete(b.own, mapped.ID)

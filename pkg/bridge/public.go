@@ -2,9 +2,11 @@ package bridge
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/presencebridge/presencebridge/pkg/connector"
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -147,3 +149,17 @@ func (e *NearError) Error() string {
 }
 
 func (e *NearError) Unwrap() error { return e.Err }
+
+// InputError is ErrBadInput with what is bad about it.
+type InputError struct {
+	What string
+	message.Key
+}
+
+func (e *InputError) Error() string { return ErrBadInput.Error() + ": " + e.What }
+
+func (e *InputError) Unwrap() error { return ErrBadInput }
+
+func badInput(key message.Key, format string, args ...any) error {
+	return &InputError{fmt.Sprintf(format, args...), key}
+}

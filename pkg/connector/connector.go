@@ -8,6 +8,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -137,6 +138,8 @@ type Health struct {
 	Reason    string `json:"reason"`    // why it is not ready, or what is wrong although it is, and what to do; one sentence, "" if nothing is
 	Malformed uint64 `json:"malformed"` // frames refused since the start
 	Sessions  uint64 `json:"sessions"`  // sessions that were open since the start
+
+	Told []message.Message `json:"told,omitempty"` // the sentences that Reason joins, for who tells them in another language
 
 	Snapshot time.Duration `json:"-"` // how long the last one took; 0: there was none
 }

@@ -10,12 +10,14 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/presencebridge/presencebridge/pkg/api"
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 	"github.com/presencebridge/presencebridge/pkg/store"
 )
@@ -74,7 +76,8 @@ func (d *Desk) ChangeAccount(ctx context.Context, name string, c api.AccountChan
 		return api.Account{}, err
 	}
 	if d.lastAdministrator(before, after) {
-		return api.Account{}, api.Refusal(http.StatusConflict, fmt.Sprintf("%s is the last administrator who can sign in; make another one first.", before.Name))
+		return api.Account{}, api.Refusal(http.StatusConflict, fmt.Sprintf("%s is the last administrator who can sign in; make another one first.", before.Name),
+			message.As("account.last", "name", before.Name))
 	}
 	if err := d.replace(ctx, after, &store.Act{At: d.now(), By: by, Did: "account changed", What: after.Name + ": " + what}); err != nil {
 		return api.Account{}, err
@@ -126,7 +129,8 @@ func (d *Desk) replace(ctx context.Context, a *store.Account, act *store.Act) er
 			return d.unsaved(act.Did, err)
 		}
 		d.log.Error("the store did not take a change of accounts", zap.String("what", act.Did), zap.Error(err))
-		return api.Refusal(http.StatusServiceUnavailable, "The account is disabled from now on, but that could not be written, so that it is good again after a restart: do it once more.")
+		return api.Refusal(http.StatusServiceUnavailable, "The account is disabled from now on, but that could not be written, so that it is good again after a restart: do it once more.",
+			message.As("account.disabled_for_now"))
 	}
 	d.set(a)
 	return nil
@@ -154,7 +158,7 @@ func sensibleRole(role string) error {
 	if slices.Contains(Roles(), Role(role)) {
 		return nil
 	}
-	return api.Refusal(http.StatusUnprocessableEntity, fmt.Sprintf("There is no role %q: take user, operator or administrator.", clip(role)))
+	return api.Refusal(http.StatusUnprocessableEntity, fmt.Sprintf("There is no role %q: take user, operator or administrator.", clip(role)), message.As("account.no_role", "role", clip(role)))
 }
 
 func (d *Desk) sensibleUser(id presence.UserID) error {
@@ -162,7 +166,8 @@ func (d *Desk) sensibleUser(id presence.UserID) error {
 		return nil
 	}
 	if _, ok := d.people.NameOf(id); !ok {
-		return api.Refusal(http.StatusUnprocessableEntity, fmt.Sprintf("There is no user %q in the mapping; GET /api/v1/users has them all.", clip(string(id))))
+		return api.Refusal(http.StatusUnprocessableEntity, fmt.Sprintf("There is no user %q in the mapping; GET /api/v1/users has them all.", clip(string(id))),
+			message.As("account.no_user", "user", clip(string(id))))
 	}
 	return nil
 }
@@ -171,7 +176,7 @@ func (d *Desk) sensibleUser(id presence.UserID) error {
 func sensibleRights(list []string) (string, error) {
 	for _, r := range list {
 		if !slices.Contains(rightWords(), r) {
-			return "", api.Refusal(http.StatusUnprocessableEntity, fmt.Sprintf("There is no right %q: take create, modify and delete.", clip(r)))
+			return "", api.Refusal(http.StatusUnprocessableEntity, fmt.Sprintf("There is no right %q: take create, modify and delete.", clip(r)), message.As("account.no_right", "right", clip(r)))
 		}
 	}
 	return strings.Join(slices.DeleteFunc(rightWords(), func(r string) bool { return !slices.Contains(list, r) }), " "), nil
@@ -180,7 +185,7 @@ func sensibleRights(list []string) (string, error) {
 func (d *Desk) noAccount(name string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return api.NoSuch("account", clip(name), "GET /api/v1/accounts lists those there are.", slices.Sorted(maps.Keys(d.accounts)))
+	return api.NoSuch("account", clip(name), "GET /api/v1/accounts lists those there are.", slices.Sorted(maps.Keys(d.accounts)), message.As("account.unknown", "name", clip(name)))
 }
 
 // RemoveAccount forgets an account, and ends its sessions.
@@ -192,7 +197,8 @@ func (d *Desk) RemoveAccount(ctx context.Context, name, by string) error {
 		return d.noAccount(name)
 	}
 	if d.lastAdministrator(a, nil) {
-		return api.Refusal(http.StatusConflict, fmt.Sprintf("%s is the last administrator who can sign in; make another one first.", a.Name))
+		return api.Refusal(http.StatusConflict, fmt.Sprintf("%s is the last administrator who can sign in; make another one first.", a.Name),
+			message.As("account.last", "name", a.Name))
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeWait)
 	defer cancel()
@@ -217,9 +223,10 @@ func (d *Desk) ResetAccount(ctx context.Context, name, by string) (api.Invitatio
 	case before == nil:
 		return api.Invitation{}, d.noAccount(name)
 	case before.Provider != "":
-		return api.Invitation{}, api.Refusal(http.StatusConflict, fmt.Sprintf("%s has no password here: %s says who that is.", before.Name, before.Provider))
+		return api.Invitation{}, api.Refusal(http.StatusConflict, fmt.Sprintf("%s has no password here: %s says who that is.", before.Name, before.Provider),
+			message.As("account.no_password", "name", before.Name, "provider", before.Provider))
 	case !d.local:
-		return api.Invitation{}, api.Refusal(http.StatusConflict, "Nobody signs in with a password while sign_in.local is false.")
+		return api.Invitation{}, api.Refusal(http.StatusConflict, "Nobody signs in with a password while sign_in.local is false.", message.As("account.no_passwords"))
 	}
 	after := *before
 	after.Hash = ""
@@ -287,11 +294,14 @@ func (d *Desk) sensible(wish api.Invitation) (i store.Invitation, err error) {
 	}
 	switch {
 	case !d.local:
-		return i, api.Refusal(http.StatusConflict, "Nobody signs in with a password while sign_in.local is false; who signs in with a provider needs no invitation.")
+		return i, api.Refusal(http.StatusConflict, "Nobody signs in with a password while sign_in.local is false; who signs in with a provider needs no invitation.",
+			message.As("account.no_passwords"))
 	case wish.Name != nil && (!accountName.MatchString(i.Name) || reserved(i.Name)):
-		return i, api.Refusal(http.StatusUnprocessableEntity, "name has to be 1 to 64 letters, digits and _ . @ -, beginning with a letter, a digit or _; or leave it out, and who is invited chooses it.")
+		return i, api.Refusal(http.StatusUnprocessableEntity, "name has to be 1 to 64 letters, digits and _ . @ -, beginning with a letter, a digit or _; or leave it out, and who is invited chooses it.",
+			message.As("account.name_bad"))
 	case i.Name != "" && d.account(i.Name) != nil:
-		return i, api.Refusal(http.StatusConflict, fmt.Sprintf("There is an account %s already; presencebridge admin reset %s makes a link by which its owner chooses another password.", i.Name, i.Name))
+		return i, api.Refusal(http.StatusConflict, fmt.Sprintf("There is an account %s already; presencebridge admin reset %s makes a link by which its owner chooses another password.", i.Name, i.Name),
+			message.As("account.exists", "name", i.Name))
 	}
 	if err := errors.Join(sensibleRole(i.Role), d.sensibleUser(i.User)); err != nil {
 		return i, err
@@ -315,7 +325,8 @@ func (d *Desk) inviteLocked(ctx context.Context, i store.Invitation, a *store.Ac
 	full := len(d.invitations) >= mostInvitations
 	d.mu.Unlock()
 	if full {
-		return api.Invitation{}, api.Refusal(http.StatusConflict, fmt.Sprintf("There are %d invitations already; withdraw some, or wait until they run out.", mostInvitations))
+		return api.Invitation{}, api.Refusal(http.StatusConflict, fmt.Sprintf("There are %d invitations already; withdraw some, or wait until they run out.", mostInvitations),
+			message.As("account.invitations", "n", strconv.Itoa(mostInvitations)))
 	}
 	if err := d.store.Invite(ctx, &i, a, &store.Act{At: now, By: i.MadeBy, Did: did, What: what}); err != nil {
 		return api.Invitation{}, d.unsaved(did, err)
@@ -367,7 +378,7 @@ func (d *Desk) Withdraw(ctx context.Context, id, by string) error {
 	}
 	d.mu.Unlock()
 	if found == nil {
-		return api.NoSuch("invitation", clip(id), "GET /api/v1/invitations lists those that nobody has taken up.", ids)
+		return api.NoSuch("invitation", clip(id), "GET /api/v1/invitations lists those that nobody has taken up.", ids, message.As("account.no_invitation"))
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeWait)
 	defer cancel()

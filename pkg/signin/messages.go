@@ -2,7 +2,7 @@ package signin
 
 // Every sentence that somebody who signs in may see, with the key of its translations.
 
-func message(key, text string, args ...string) Message {
+func sentence(key, text string, args ...string) Message {
 	m := Message{Key: key, Text: text}
 	for i := 0; i < len(args); i += 2 {
 		if m.Args == nil {
@@ -14,110 +14,110 @@ func message(key, text string, args ...string) Message {
 }
 
 func refused() Message {
-	return message("signin.refused", "The name or the password is wrong.")
+	return sentence("signin.refused", "The name or the password is wrong.")
 }
 
 func disabled() Message {
-	return message("signin.disabled", "This account is disabled: ask an administrator of the panel.")
+	return sentence("signin.disabled", "This account is disabled: ask an administrator of the panel.")
 }
 
 func tooOften(minutes string) Message {
-	return message("signin.too_often", "Too many sign-ins from here have failed; try again in {minutes} min.", "minutes", minutes)
+	return sentence("signin.too_often", "Too many sign-ins from here have failed; try again in {minutes} min.", "minutes", minutes)
 }
 
 func busy() Message {
-	return message("signin.busy", "Too many people sign in at the moment; try again in a few seconds.")
+	return sentence("signin.busy", "Too many people sign in at the moment; try again in a few seconds.")
 }
 
 func unsaved() Message {
-	return message("signin.unsaved", "The bridge cannot write its store, so nothing was changed; try again, or tell its operator.")
+	return sentence("signin.unsaved", "The bridge cannot write its store, so nothing was changed; try again, or tell its operator.")
 }
 
 func noLocal() Message {
-	return message("signin.no_passwords", "Nobody signs in with a password here; choose one of the other ways.")
+	return sentence("signin.no_passwords", "Nobody signs in with a password here; choose one of the other ways.")
 }
 
 func crossSite() Message {
-	return message("signin.cross_site", "The request came from a page of another site; open the panel itself, and try again.")
+	return sentence("signin.cross_site", "The request came from a page of another site; open the panel itself, and try again.")
 }
 
 func badForm() Message {
-	return message("signin.bad_form", "The form did not arrive whole; go back, and send it again.")
+	return sentence("signin.bad_form", "The form did not arrive whole; go back, and send it again.")
 }
 
 // NotThere says that an address leads nowhere.
 func NotThere() Message {
-	return message("signin.not_there", "There is nothing here.")
+	return sentence("signin.not_there", "There is nothing here.")
 }
 
 func signInFirst() Message {
-	return message("signin.first", "Sign in first.")
+	return sentence("signin.first", "Sign in first.")
 }
 
 func invitationGone() Message {
-	return message("signin.invitation_gone", "This link was used already, or has run out: ask an administrator of the panel for another one.")
+	return sentence("signin.invitation_gone", "This link was used already, or has run out: ask an administrator of the panel for another one.")
 }
 
 func nameBad() Message {
-	return message("signin.name_bad", "A name has 1 to 64 letters without accents, digits and _ . @ -, and begins with a letter, a digit or _.")
+	return sentence("signin.name_bad", "A name has 1 to 64 letters without accents, digits and _ . @ -, and begins with a letter, a digit or _.")
 }
 
 func nameTaken(name string) Message {
-	return message("signin.name_taken", "There is an account {name} already; choose another name.", "name", name)
+	return sentence("signin.name_taken", "There is an account {name} already; choose another name.", "name", name)
 }
 
 func passwordsDiffer() Message {
-	return message("signin.passwords_differ", "The two passwords are not the same; type them again.")
+	return sentence("signin.passwords_differ", "The two passwords are not the same; type them again.")
 }
 
 func passwordShort() Message {
-	return message("signin.password_short", "A password has at least 12 characters; several words are easy to remember.")
+	return sentence("signin.password_short", "A password has at least 12 characters; several words are easy to remember.")
 }
 
 func passwordLong() Message {
-	return message("signin.password_long", "A password has at most 1024 bytes.")
+	return sentence("signin.password_long", "A password has at most 1024 bytes.")
 }
 
 func passwordName() Message {
-	return message("signin.password_name", "The password is the name of the account; choose another one.")
+	return sentence("signin.password_name", "The password is the name of the account; choose another one.")
 }
 
 func passwordCommon() Message {
-	return message("signin.password_common", "This password is one of those that everybody tries first; choose another one.")
+	return sentence("signin.password_common", "This password is one of those that everybody tries first; choose another one.")
 }
 
 func oldWrong() Message {
-	return message("signin.old_wrong", "The present password is wrong.")
+	return sentence("signin.old_wrong", "The present password is wrong.")
 }
 
 func noPassword(provider string) Message {
-	return message("signin.no_password", "This account has no password here: {provider} says who you are.", "provider", provider)
+	return sentence("signin.no_password", "This account has no password here: {provider} says who you are.", "provider", provider)
 }
 
 func providerDown(provider string) Message {
-	return message("signin.provider_down", "{provider} cannot be reached at the moment; try again, or sign in another way.", "provider", provider)
+	return sentence("signin.provider_down", "{provider} cannot be reached at the moment; try again, or sign in another way.", "provider", provider)
 }
 
 func providerRefused(provider string) Message {
-	return message("signin.provider_refused", "{provider} did not let you in, or you have stopped it there.", "provider", provider)
+	return sentence("signin.provider_refused", "{provider} did not let you in, or you have stopped it there.", "provider", provider)
 }
 
 func flowLost() Message {
-	return message("signin.flow_lost", "This sign-in was begun too long ago, in another browser, or twice; begin it again.")
+	return sentence("signin.flow_lost", "This sign-in was begun too long ago, in another browser, or twice; begin it again.")
 }
 
 func notIdentified(provider string) Message {
-	return message("signin.not_identified", "What {provider} says of you cannot be believed; begin again, and tell the bridge's operator if it happens again.", "provider", provider)
+	return sentence("signin.not_identified", "What {provider} says of you cannot be believed; begin again, and tell the bridge's operator if it happens again.", "provider", provider)
 }
 
 func noEmail(provider string) Message {
-	return message("signin.no_email", "{provider} does not say what your address is; ask the operator of the bridge.", "provider", provider)
+	return sentence("signin.no_email", "{provider} does not say what your address is; ask the operator of the bridge.", "provider", provider)
 }
 
 func notVerified(email, provider string) Message {
-	return message("signin.email_not_verified", "{provider} does not say that {email} is yours; have the address verified there, or ask the operator of the bridge.", "email", email, "provider", provider)
+	return sentence("signin.email_not_verified", "{provider} does not say that {email} is yours; have the address verified there, or ask the operator of the bridge.", "email", email, "provider", provider)
 }
 
 func unknownUser(who, provider string) Message {
-	return message("signin.unknown_user", "{provider} knows you as {who}, but no user of this panel is called so; ask an administrator of the panel.", "who", who, "provider", provider)
+	return sentence("signin.unknown_user", "{provider} knows you as {who}, but no user of this panel is called so; ask an administrator of the panel.", "who", who, "provider", provider)
 }

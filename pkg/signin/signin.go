@@ -22,6 +22,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/presencebridge/presencebridge/pkg/api"
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 	"github.com/presencebridge/presencebridge/pkg/store"
 )
@@ -191,7 +192,7 @@ func (d *Desk) lookWhetherCutOff() {
 // Session tells who has signed in with the browser that sent r, as api.Panel wants it.
 func (d *Desk) Session(r *http.Request) (api.Session, error) {
 	if since := d.cutSince.Load(); since != 0 && d.now().Sub(time.Unix(0, since)) > cutOff {
-		return api.Session{}, api.Refusal(http.StatusServiceUnavailable, "This bridge is cut off from its store, so that it is not known who may still be signed in; try again, or use the other bridge.")
+		return api.Session{}, api.Refusal(http.StatusServiceUnavailable, "This bridge is cut off from its store, so that it is not known who may still be signed in; try again, or use the other bridge.", message.As("store.cut_off"))
 	}
 	p, s, ok := d.who(r)
 	if !ok {
@@ -245,7 +246,7 @@ func (d *Desk) account(name string) *store.Account {
 // told why.
 func (d *Desk) unsaved(what string, err error) error {
 	d.log.Error("the store did not take a change of accounts", zap.String("what", what), zap.Error(err))
-	return api.Refusal(http.StatusServiceUnavailable, "The bridge cannot write its store, so nothing was changed; look at its log and free the disk or repair the database, then try again.")
+	return api.Refusal(http.StatusServiceUnavailable, "The bridge cannot write its store, so nothing was changed; look at its log and free the disk or repair the database, then try again.", message.As("store.unsaved"))
 }
 
 var (

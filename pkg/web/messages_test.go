@@ -2,11 +2,15 @@ package web
 
 import (
 	"encoding/json"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -20,8 +24,9 @@ var said = []struct{ files, pattern string }{
 	{"assets/*.js", `\bcount\([^"]*"[^"]+", "([^"]+)"\)`},
 	{"pages.go", `\{"[a-z]+", +"([^"]+)", [a-z]+\}`},
 	{"pages.go", `(?:Title|Text): "([^"]+)"`},
-	{"../signin/messages.go", `message\("[^"]+", "([^"]+)"`},
+	{"../signin/messages.go", `sentence\("[^"]+", "([^"]+)"`},
 	{"../presence/*.go", `\bRule += "([^"]+)"`},
+	{"../../cmd/presencebridge/mappingrules.go", `\{"(status type \w+)", p\.changes`},
 	{"../presence/decide.go", `^\t(?:Won|Lost)\w+ +(?:Rule)? = "([^"]+)"`},
 }
 
@@ -62,13 +67,108 @@ func texts(t *testing.T) map[string]string {
 var words = []string{
 	"connected", "absent", "busy", "in a call", "offline", "ringing", "on hold", "phone offline",
 	"latest", "priority", "default", "echo", "repeat", "older", "left alone", "unmapped", "said", "reverted",
-	"create", "modify", "delete",
+	"create", "modify", "delete", "the store cannot be written",
+}
+
+// codes returns the names of all sentences of the bridge that pages tell in the reader's
+// language, each with the names of what stands in it. What they say in English stands
+// beside them in the code.
+func codes(t *testing.T) map[string][]string {
+	t.Helper()
+	all := map[string][]string{}
+	look := func(call *ast.CallExpr, at token.Position) {
+		var said []string
+		for i, arg := range call.Args {
+			if i > 0 && i%2 == 0 {
+				continue // a value
+			}
+			literal, ok := arg.(*ast.BasicLit)
+			if !ok || literal.Kind != token.STRING {
+				t.Errorf("%s: a code and its names have to be written out, to be found", at)
+				return
+			}
+			text, err := strconv.Unquote(literal.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			said = append(said, text)
+		}
+		code, names := said[0], said[1:]
+		slices.Sort(names)
+		if before, ok := all[code]; ok && !slices.Equal(before, names) {
+			t.Errorf("%s: %s has %v elsewhere, and %v here", at, code, before, names)
+		}
+		all[code] = names
+	}
+	for _, root := range []string{"../../config", "../../pkg", "../../cmd"} {
+		err := filepath.WalkDir(root, func(at string, d fs.DirEntry, err error) error {
+			if err != nil || !strings.HasSuffix(at, ".go") || strings.HasSuffix(at, "_test.go") || strings.HasSuffix(filepath.Dir(at), "test") {
+				return err
+			}
+			set := token.NewFileSet()
+			file, err := parser.ParseFile(set, at, nil, parser.SkipObjectResolution)
+			if err != nil {
+				return err
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				if call, ok := n.(*ast.CallExpr); ok {
+					if f, ok := call.Fun.(*ast.SelectorExpr); ok && f.Sel.Name == "As" && len(call.Args) > 0 {
+						if of, ok := f.X.(*ast.Ident); ok && of.Name == "message" {
+							look(call, set.Position(call.Pos()))
+						}
+					}
+				}
+				return true
+			})
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(all) < 50 {
+		t.Errorf("%d codes: they are looked for in the wrong place", len(all))
+	}
+	return all
+}
+
+// ofPBX begins the codes of what is wrong with a PBX, whose error the connector adds.
+const ofPBX = "pbx."
+
+// A sentence of the bridge without a translation shows in English, on a page that is not.
+func TestEverySentenceOfTheBridgeIsInEveryLanguage(t *testing.T) {
+	all := codes(t)
+	for _, lang := range Languages() {
+		if lang == "en" {
+			continue
+		}
+		m, err := messagesOf(lang)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for code, names := range all {
+			text, ok := m[code]
+			if !ok {
+				t.Errorf("%s: %s is not translated", lang, code)
+				continue
+			}
+			var got []string
+			for _, p := range placeholder.FindAllString(text, -1) {
+				if name := strings.Trim(p, "{}"); !slices.Contains(got, name) && (name != "error" || !strings.HasPrefix(code, ofPBX)) {
+					got = append(got, name)
+				}
+			}
+			if slices.Sort(got); !slices.Equal(got, names) {
+				t.Errorf("%s: %s has %v, and is given %v", lang, code, got, names)
+			}
+		}
+	}
 }
 
 var placeholder = regexp.MustCompile(`\{\w+\}`)
 
 func TestEveryTextIsInEveryLanguage(t *testing.T) {
-	all := texts(t)
+	all, coded := texts(t), codes(t)
 	for _, lang := range Languages() {
 		if lang == "en" {
 			continue
@@ -91,7 +191,8 @@ func TestEveryTextIsInEveryLanguage(t *testing.T) {
 			}
 		}
 		for english := range m {
-			if _, ok := all[english]; !ok {
+			_, ok := all[english]
+			if _, code := coded[english]; !ok && !code {
 				t.Errorf("%s: %q is said nowhere", lang, english)
 			}
 		}

@@ -17,7 +17,7 @@ import (
 	"github.com/presencebridge/presencebridge/pkg/signin"
 )
 
-// Desk tells who has signed in.
+// Desk tells who has signed in, and how one does.
 type Desk interface {
 	// Who has signed in with the browser that sent r; ok is false where nobody has.
 	Who(r *http.Request) (who signin.Person, ok bool)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/presencebridge/presencebridge/pkg/bridge"
 	"github.com/presencebridge/presencebridge/pkg/connector"
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 	"github.com/presencebridge/presencebridge/pkg/store"
 )
@@ -75,7 +76,8 @@ func Users() []bridge.User {
 func PBXs() []bridge.PBX {
 	return []bridge.PBX{
 		{Health: connector.Health{PBX: "main", Connected: true, Ready: true, Transport: "ami", Version: "22.5.2", Malformed: 1, Sessions: 3, Snapshot: 40 * time.Millisecond}, Extensions: 5, Pending: 1},
-		{Health: connector.Health{PBX: "branch", Reason: "connection refused by 192.0.2.7:5038: start Asterisk there", Sessions: 1}, Extensions: 1},
+		{Health: connector.Health{PBX: "branch", Reason: "connection refused by 192.0.2.7:5038: start Asterisk there", Sessions: 1,
+			Told: []message.Message{{Text: "connection refused by 192.0.2.7:5038: start Asterisk there", Key: message.As("pbx.unreachable", "error", "connection refused by 192.0.2.7:5038")}}}, Extensions: 1},
 	}
 }
 

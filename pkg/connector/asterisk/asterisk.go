@@ -21,6 +21,7 @@ import (
 	"github.com/presencebridge/presencebridge/pkg/ami"
 	"github.com/presencebridge/presencebridge/pkg/ari"
 	"github.com/presencebridge/presencebridge/pkg/connector"
+	"github.com/presencebridge/presencebridge/pkg/message"
 )
 
 // Config says which Asterisk to connect to, and how.
@@ -108,14 +109,14 @@ type Connector struct {
 
 	mu       sync.Mutex // never held while the sink or the network is called
 	ami, ari side
-	version  string        // of the PBX
-	sessions uint64        // ever open
-	refused  uint64        // frames and messages
-	entries  int           // of the last snapshot
-	took     time.Duration // it did
-	damaged  bool          // the last list was
-	unheard  string        // why phones are not followed; "": they are, or shall not be
-	unpaused string        // why members of queues are not paused; "": they are, or shall not be
+	version  string          // of the PBX
+	sessions uint64          // ever open
+	refused  uint64          // frames and messages
+	entries  int             // of the last snapshot
+	took     time.Duration   // it did
+	damaged  bool            // the last list was
+	unheard  message.Message // why phones are not followed; zero: they are, or shall not be
+	unpaused message.Message // why members of queues are not paused; zero: they are, or shall not be
 }
 
 var (

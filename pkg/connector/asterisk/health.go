@@ -7,6 +7,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/presencebridge/presencebridge/pkg/connector"
+	"github.com/presencebridge/presencebridge/pkg/message"
 )
 
 // side is what is known of one transport. All but the first two fields are under
@@ -16,13 +17,13 @@ type side struct {
 	name string // ami or ari
 
 	connected bool
-	away      bool   // the last try to log in did not succeed
-	reason    string // why it has no session, or what is wrong with it; "": nothing
-	trouble   string // the last one logged; "" since all was well
+	away      bool            // the last try to log in did not succeed
+	reason    message.Message // why it has no session, or what is wrong with it; zero: nothing
+	trouble   message.Message // the last one logged; zero since all was well
 }
 
 func newSide(c *Connector, name string) side {
-	return side{c: c, name: name, away: true, reason: "not connected yet"}
+	return side{c: c, name: name, away: true, reason: message.Message{Text: "not connected yet", Key: message.As("pbx.not_yet")}}
 }
 
 // Health tells how things are now.
@@ -38,30 +39,41 @@ func (c *Connector) Health() connector.Health {
 		Version: c.version, Malformed: c.refused, Sessions: c.sessions, Snapshot: c.took,
 	}
 	var all []string
-	note := func(before, why string) {
-		if why != "" {
-			all = append(all, before+why)
+	note := func(before, why message.Message) {
+		if why.Text == "" {
+			return
 		}
+		text := why.Text
+		if before.Text != "" {
+			text = before.Text + ": " + text
+			h.Told = append(h.Told, before)
+		}
+		all, h.Told = append(all, text), append(h.Told, why)
 	}
+	plain := message.Message{}
 	switch {
 	case open == c.ami.name:
-		note("", c.ami.reason)
-		note("", c.unheard)
-		note("", c.unpaused)
+		note(plain, c.ami.reason)
+		note(plain, c.unheard)
+		note(plain, c.unpaused)
 		if c.hasARI() && !c.ari.connected {
-			note("ARI could not stand in for AMI: ", c.ari.trouble)
+			note(message.Message{Text: "ARI could not stand in for AMI", Key: message.As("pbx.no_stand_in")}, c.ari.trouble)
 		}
 	case open == c.ari.name && c.hasAMI():
-		note("AMI is down, presence is followed over ARI: ", c.ami.reason)
-		note("", c.unheard)
+		note(message.Message{Text: "AMI is down, presence is followed over ARI", Key: message.As("pbx.stands_in")}, c.ami.reason)
+		note(plain, c.unheard)
 	case open == c.ari.name:
-		note("", c.unheard)
+		note(plain, c.unheard)
 	default:
 		if c.hasAMI() {
-			note("", c.ami.reason)
+			note(plain, c.ami.reason)
 		}
 		if c.hasARI() {
-			note(map[bool]string{true: "over ARI: "}[c.hasAMI()], c.ari.reason)
+			before := plain
+			if c.hasAMI() {
+				before = message.Message{Text: "over ARI", Key: message.As("pbx.over_ari")}
+			}
+			note(before, c.ari.reason)
 		}
 	}
 	h.Reason = strings.Join(all, "; ")
@@ -75,7 +87,7 @@ func (s *side) entered() {
 	defer s.c.mu.Unlock()
 	if s.away {
 		s.away = false
-		s.reason = "connected, waiting for the first snapshot"
+		s.reason = message.Message{Text: "connected, waiting for the first snapshot", Key: message.As("pbx.waiting")}
 	}
 	s.connected = true
 }
@@ -104,7 +116,7 @@ func (s *side) complain(what string, err error, facts ...zap.Field) {
 		ready = t.side() == s
 	}
 	s.c.mu.Lock()
-	news := s.trouble != why
+	news := s.trouble.Text != why.Text
 	s.trouble = why
 	if !ready {
 		s.reason = why
@@ -121,14 +133,14 @@ func (s *side) complain(what string, err error, facts ...zap.Field) {
 func (s *side) well() {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	s.trouble, s.reason = "", ""
+	s.trouble, s.reason = message.Message{}, message.Message{}
 }
 
 // opened notes that a session is open, and numbers it.
 func (s *side) opened() (session uint64) {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
-	s.trouble = ""
+	s.trouble = message.Message{}
 	s.c.sessions++
 	return s.c.sessions
 }
@@ -157,7 +169,7 @@ func (c *Connector) malformed() {
 // phoneTrouble notes why phones are not followed, nor lamps set, nil if they are. It
 // logs that once, until it is over.
 func (c *Connector) phoneTrouble(err error) {
-	why := ""
+	var why message.Message
 	if err != nil {
 		why = reason(err)
 	}
@@ -166,9 +178,9 @@ func (c *Connector) phoneTrouble(err error) {
 	c.unheard = why
 	c.mu.Unlock()
 	switch {
-	case err != nil && why != before:
+	case err != nil && why.Text != before.Text:
 		c.log.Warn("devices are not followed", zap.Error(err), zap.String("hint", advice(err)))
-	case err == nil && before != "":
+	case err == nil && before.Text != "":
 		c.log.Info("devices are followed again")
 	}
 }
@@ -176,7 +188,7 @@ func (c *Connector) phoneTrouble(err error) {
 // queueTrouble notes why members of queues are not paused, nil if they are. It logs
 // that once, until it is over.
 func (c *Connector) queueTrouble(err error) {
-	why := ""
+	var why message.Message
 	if err != nil {
 		why = reason(err)
 	}
@@ -185,9 +197,9 @@ func (c *Connector) queueTrouble(err error) {
 	c.unpaused = why
 	c.mu.Unlock()
 	switch {
-	case err != nil && why != before:
+	case err != nil && why.Text != before.Text:
 		c.log.Warn("members of queues are not paused", zap.Error(err), zap.String("hint", advice(err)))
-	case err == nil && before != "":
+	case err == nil && before.Text != "":
 		c.log.Info("members of queues are paused again")
 	}
 }
@@ -197,7 +209,7 @@ func (c *Connector) queueTrouble(err error) {
 func (c *Connector) listing(damaged bool) {
 	c.mu.Lock()
 	before := c.damaged
-	c.damaged, c.ami.reason = damaged, ""
+	c.damaged, c.ami.reason = damaged, message.Message{}
 	if damaged {
 		c.ami.reason = reason(errDamaged)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -11,6 +12,7 @@ import (
 
 	"github.com/presencebridge/presencebridge/pkg/ami"
 	"github.com/presencebridge/presencebridge/pkg/ari"
+	"github.com/presencebridge/presencebridge/pkg/message"
 )
 
 // hintEvent is the user event that says that a presence may have changed, and the
@@ -139,20 +141,22 @@ func (c *Connector) unreachableARI(err error) error {
 		return err
 	case errors.Is(err, ari.ErrAuth):
 		return &problem{err, fmt.Sprintf("check the password of [%s] in ari.conf, then run 'module reload res_ari.so' in the Asterisk CLI; at most %d logins are tried in %s, so that no address gets banned",
-			account, c.cfg.Times.LoginRefused, c.cfg.Times.LoginWindow)}
+			account, c.cfg.Times.LoginRefused, c.cfg.Times.LoginWindow),
+			message.As("pbx.ari_refused", "account", account, "logins", strconv.Itoa(c.cfg.Times.LoginRefused), "window", c.cfg.Times.LoginWindow.String())}
 	case errors.Is(err, ari.ErrForbidden):
-		return &problem{err, fmt.Sprintf("remove read_only from [%s] in ari.conf, then run 'module reload res_ari.so' in the Asterisk CLI", account)}
+		return &problem{err, fmt.Sprintf("remove read_only from [%s] in ari.conf, then run 'module reload res_ari.so' in the Asterisk CLI", account),
+			message.As("pbx.ari_forbidden", "account", account)}
 	case errors.Is(err, ari.ErrReplaced):
 		return &problem{err, fmt.Sprintf("another program, or a second bridge, uses the Stasis application %q: give one of them another name (ari.app); it is left to that for %s",
-			app, c.cfg.Times.Replaced)}
+			app, c.cfg.Times.Replaced), message.As("pbx.ari_replaced", "app", app, "wait", c.cfg.Times.Replaced.String())}
 	case errors.Is(err, ari.ErrNotFound):
-		return &problem{err, "see that res_ari.so and all res_ari_*.so, res_stasis.so and app_stasis.so are loaded, and that ari.url ends in /ari"}
+		return &problem{err, "see that res_ari.so and all res_ari_*.so, res_stasis.so and app_stasis.so are loaded, and that ari.url ends in /ari", message.As("pbx.ari_not_found")}
 	case errors.Is(err, ari.ErrMalformed):
-		return &problem{err, "see that func_presencestate.so, func_base64.so and func_strings.so are loaded, and that ari.url is an Asterisk's"}
+		return &problem{err, "see that func_presencestate.so, func_base64.so and func_strings.so are loaded, and that ari.url is an Asterisk's", message.As("pbx.ari_malformed")}
 	case errors.Is(err, ari.ErrClosed):
 		return err
 	}
-	return &problem{err, "check that Asterisk runs, that http.conf has enabled = yes, and bindaddr and bindport of this address, and ari.conf enabled = yes"}
+	return &problem{err, "check that Asterisk runs, that http.conf has enabled = yes, and bindaddr and bindport of this address, and ari.conf enabled = yes", message.As("pbx.ari_unreachable")}
 }
 
 // validate tells whether an Asterisk can take a presence, which AMI and ARI agree on.

@@ -93,6 +93,14 @@ func (o *office) says(c connector.Connector, transport string, parts ...string) 
 	if len(parts) == 0 && h.Reason != "" {
 		o.t.Errorf("the reason is %q", h.Reason)
 	}
+	if (h.Reason == "") != (len(h.Told) == 0) {
+		o.t.Errorf("the reason is %q, told as %+v", h.Reason, h.Told)
+	}
+	for _, m := range h.Told {
+		if !strings.Contains(h.Reason, m.Text) || m.Code == "" {
+			o.t.Errorf("the reason is %q, told as %+v", h.Reason, m)
+		}
+	}
 }
 
 func TestAMIHasTheFloorWhereBothAreThere(t *testing.T) {

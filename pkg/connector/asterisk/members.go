@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/presencebridge/presencebridge/pkg/ami"
+	"github.com/presencebridge/presencebridge/pkg/message"
 )
 
 // keepQueues pauses members of queues until the session ends, a few at a time.
@@ -138,6 +139,7 @@ var (
 	errMembersForged error = &problem{
 		fmt.Errorf("%w: somebody has put line breaks into the name of one", errMembers),
 		"find it with 'queue show' in the Asterisk CLI and remove it with 'queue remove member', and find out what names members so",
+		message.As("pbx.members_forged"),
 	}
 )
 
@@ -147,6 +149,7 @@ func (c *Connector) deafToMembers() error {
 		fmt.Errorf("%w as it should be: events about them do not come, so that who logs in is paused late, and who is let go on by somebody is paused again", errMembers),
 		fmt.Sprintf("set read = system,call,agent for [%s] in manager.conf, add eventfilter(action(include),name(QueueMemberPause)) = , the same for QueueMemberAdded and "+
 			"QueueMemberRemoved if it has eventfilter lines, run 'manager reload' and restart the bridge", c.cfg.AMI.Username),
+		message.As("pbx.members_deaf", "account", c.cfg.AMI.Username),
 	}
 }
 
@@ -158,9 +161,10 @@ func (c *Connector) unpausable(err error) error {
 		return err
 	case errors.As(err, &refused) && denied(refused):
 		return &problem{fmt.Errorf("%w: %w", errMembers, err),
-			fmt.Sprintf("set read = system,call,agent and write = call,reporting,agent for [%s] in manager.conf, run 'manager reload' and restart the bridge", c.cfg.AMI.Username)}
+			fmt.Sprintf("set read = system,call,agent and write = call,reporting,agent for [%s] in manager.conf, run 'manager reload' and restart the bridge", c.cfg.AMI.Username),
+			message.As("pbx.members_denied", "account", c.cfg.AMI.Username)}
 	case errors.As(err, &refused) && unknown(refused):
-		return &problem{fmt.Errorf("%w: %w", errMembers, err), "run 'module load app_queue.so' in the Asterisk CLI, or remove queue_members from presencebridge.yaml"}
+		return &problem{fmt.Errorf("%w: %w", errMembers, err), "run 'module load app_queue.so' in the Asterisk CLI, or remove queue_members from presencebridge.yaml", message.As("pbx.no_queues")}
 	}
 	return fmt.Errorf("%w: %w", errMembers, err)
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/presencebridge/presencebridge/pkg/ami"
 	"github.com/presencebridge/presencebridge/pkg/connector"
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -285,6 +286,7 @@ var errPhonesForged error = &problem{
 	fmt.Errorf("%w: somebody has put line breaks into names of devices, which forge frames in every list", errPhonesList),
 	`stop Asterisk, run sqlite3 astdb.sqlite3 "DELETE FROM astdb WHERE key LIKE '/CustomDevstate/%' AND (instr(key, char(10)) OR instr(key, char(13)))" ` +
 		"in its astdbdir, start it, and find out who may set variables over ARI",
+	message.As("pbx.phones_forged"),
 }
 
 // phonesUnknown explains why phones cannot be followed.
@@ -295,11 +297,12 @@ func (c *Connector) phonesUnknown(err error) error {
 		return err
 	case errors.Is(err, errPhonesDeaf):
 		return &problem{err, fmt.Sprintf("if [%s] in manager.conf has eventfilter lines, add eventfilter(action(include),name(DeviceStateChange)) = , "+
-			"and run 'manager reload'; else see that res_manager_devicestate.so is loaded", account)}
+			"and run 'manager reload'; else see that res_manager_devicestate.so is loaded", account),
+			message.As("pbx.phones_deaf", "account", account)}
 	case errors.As(err, &refused) && refused.Action == "Setvar":
-		return &problem{fmt.Errorf("%w: %w", errPhonesDeaf, err), "run 'module load func_devstate.so' in the Asterisk CLI"}
+		return &problem{fmt.Errorf("%w: %w", errPhonesDeaf, err), "run 'module load func_devstate.so' in the Asterisk CLI", message.As("pbx.no_devstate")}
 	case errors.As(err, &refused) && unknown(refused):
-		return &problem{fmt.Errorf("%w: %w", errPhonesList, err), "run 'module load res_manager_devicestate.so' in the Asterisk CLI"}
+		return &problem{fmt.Errorf("%w: %w", errPhonesList, err), "run 'module load res_manager_devicestate.so' in the Asterisk CLI", message.As("pbx.no_devicestate")}
 	}
 	return fmt.Errorf("%w: %w", errPhonesList, err)
 }

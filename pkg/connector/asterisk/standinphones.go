@@ -10,6 +10,7 @@ import (
 
 	"github.com/presencebridge/presencebridge/pkg/ari"
 	"github.com/presencebridge/presencebridge/pkg/connector"
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -159,5 +160,6 @@ func (s *standIn) deviceChanged(device, state string) {
 
 // phonesUnknownARI explains why phones cannot be followed over ARI.
 func (c *Connector) phonesUnknownARI(err error) error {
-	return &problem{fmt.Errorf("%w: %w", errPhonesList, err), "see that res_ari_device_states.so, res_stasis_device_state.so and res_ari_applications.so are loaded"}
+	return &problem{fmt.Errorf("%w: %w", errPhonesList, err), "see that res_ari_device_states.so, res_stasis_device_state.so and res_ari_applications.so are loaded",
+		message.As("pbx.ari_no_devices")}
 }

@@ -1,15 +1,19 @@
 // The bridge's API, with the session of who has signed in.
-import { t } from "./text.js";
+import { t, told } from "./text.js";
 
 /** Problem is a refusal of the API: what to tell, and every fault where there are several. */
 export class Problem extends Error {
-	constructor(status, { detail, errors, near } = {}) {
-		super(detail ?? t("The bridge did not answer. Try again."));
+	constructor(status, { detail, code, params, errors, faults, near } = {}) {
+		const text = detail ? told(detail, { code, params }) : t("The bridge did not answer. Try again.");
+		super(near && text !== detail ? text + " " + t("Did you mean {near}?", { near }) : text);
 		this.status = status;
-		this.errors = errors ?? [];
-		this.near = near;
+		this.faults = faults ?? [];
+		this.errors = faults?.map(faultText) ?? errors ?? [];
 	}
 }
+
+/** faultText is a fault of the rules: where, what is wrong, and what to do. */
+export const faultText = (f) => [f.field, told([f.what, f.do].filter(Boolean).join(": "), f)].filter(Boolean).join(": ");
 
 /**
  * call asks the API and returns its answer, null if that is empty. Who is no longer

@@ -2,7 +2,7 @@
 import { call, get, userPath } from "./api.js";
 import { feed } from "./feed.js";
 import { called, dot, fail, make, paint, tell } from "./show.js";
-import { t } from "./text.js";
+import { t, told } from "./text.js";
 
 const dialog = document.getElementById("choose");
 const form = dialog?.querySelector("form");
@@ -136,7 +136,7 @@ async function submit() {
 		const { value } = await call("PUT", userPath(whose, "/status"), { type, message: form.message.value, until: until(), ...(form.label.parentElement.hidden ? {} : { label: form.label.value }) });
 		form.message.value = form.until.value = "";
 		dialog.close();
-		if (value.notice) tell(value.notice);
+		if (value.told) tell(value.told.map((m) => told(m.text, m)).join(" "));
 	} catch (e) { // what was typed stays
 		fail(trouble, e);
 		trouble.scrollIntoView({ block: "nearest" });

@@ -2,7 +2,7 @@
 import { get } from "./api.js";
 import { open } from "./page.js";
 import { fail, make, presenceText, put, refill, time } from "./show.js";
-import { count, t } from "./text.js";
+import { count, t, told } from "./text.js";
 
 const every = 5000; // ms
 const $ = (id) => document.getElementById(id);
@@ -19,10 +19,13 @@ function row(head, ...cells) {
 	return tr;
 }
 
+/** parts are the sentences of one reason. */
+const parts = (list) => list.map((m) => told(m.text, m)).join("; ");
+
 function condition(p) {
 	const box = make("span");
 	box.append(p.ready ? make("span", "badge good", t("ready")) : make("span", "badge bad", p.connected ? t("not ready") : t("not connected")));
-	if (p.reason) box.append(make("span", "hint", p.reason));
+	if (p.reason) box.append(make("span", "hint", p.told ? parts(p.told) : p.reason));
 	return box;
 }
 
@@ -39,7 +42,7 @@ const span = (x) => t("{half} as a rule, {most} at worst", { half: seconds(x?.p5
 
 function figures(h) {
 	const list = [
-		[t("Store"), h.store.error ? h.store.error : h.store.driver],
+		[t("Store"), h.store.error ? t(h.store.error) : h.store.driver],
 		[t("A commit takes"), span(h.store.latency)],
 		[t("From an event to its decision"), span(h.lag.decided)],
 		[t("From a decision to the disk"), span(h.lag.committed)],
@@ -59,7 +62,7 @@ function driftRow(d) {
 
 function show(h) {
 	put($("ready"), h.ready ? t("Everything is in agreement.") : t("The bridge is not ready."));
-	$("reasons").replaceChildren(...[...(h.reasons ?? []), ...(h.warnings ?? [])].map((text) => make("li", "", text)));
+	$("reasons").replaceChildren(...(h.told ?? []).map((r) => make("li", "", (r.pbx ? `PBX ${r.pbx}: ` : "") + parts(r.parts))));
 	$("pbxs").tBodies[0].replaceChildren(...h.pbxs.map(pbxRow));
 	$("figures").replaceChildren(...figures(h));
 	const { count: n, items } = h.drift; // at most a hundred of them

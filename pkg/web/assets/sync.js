@@ -1,10 +1,10 @@
 // The page Status sync: the rules of the mapping, edited, previewed, saved, undone.
-import { call } from "./api.js";
+import { call, faultText } from "./api.js";
 import { open } from "./page.js";
 import { Draft, imageOf, ranked } from "./rules.js";
 import { button, dot, fail, make, put, refill } from "./show.js";
 import { sortable } from "./sortable.js";
-import { baseName, count, t, when } from "./text.js";
+import { baseName, byName, count, t, when } from "./text.js";
 import { editType } from "./type.js";
 
 const $ = (id) => document.getElementById(id);
@@ -42,7 +42,7 @@ function show() {
 	showTypes();
 	showPending();
 	$("undo").hidden = !draft.base.undo;
-	$("warnings").replaceChildren(...draft.base.warnings.map((w) => make("li", "", `${w.field}: ${w.what}: ${w.do}`)));
+	$("warnings").replaceChildren(...draft.base.warnings.map((w) => make("li", "", faultText(w))));
 	form.removeAttribute("aria-busy");
 }
 
@@ -110,7 +110,7 @@ async function past(type) {
 	const list = dialog.querySelector("ul");
 	try {
 		const { value } = await call("GET", "/mapping/statuses/" + encodeURIComponent(type.id) + "/history");
-		list.replaceChildren(...value.items.map((a) => make("li", "", `${when(a.at)} – ${a.by}: ${a.did}${a.what ? " (" + a.what + ")" : ""}`)));
+		list.replaceChildren(...value.items.map((a) => make("li", "", `${when(a.at)} – ${byName(a.by)}: ${t(a.did)}${a.what ? " (" + a.what + ")" : ""}`)));
 		if (!value.items.length) list.replaceChildren(make("li", "", t("Nothing yet.")));
 	} catch (e) {
 		list.replaceChildren(make("li", "", e.message));

@@ -6,9 +6,13 @@ const locale = navigator.languages.find((l) => l.split("-")[0] === lang) ?? lang
 const at = root.dataset.messages;
 const messages = at ? await fetch(at).then((answer) => answer.json()).catch(() => ({})) : {}; // English is better than nothing
 
+const fill = (text, values = {}) => text.replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
+
 /** t is an English text in the reader's language, with {name} filled in. */
-export const t = (english, values = {}) =>
-	(messages[english] ?? english).replace(/\{(\w+)\}/g, (all, name) => values[name] ?? all);
+export const t = (english, values) => fill(messages[english] ?? english, values);
+
+/** told is a sentence of the bridge in the reader's language, by its code; as it came where that has no translation. */
+export const told = (english, { code, params } = {}) => (messages[code] ? fill(messages[code], params) : english);
 
 const plurals = new Intl.PluralRules(locale);
 
@@ -59,7 +63,8 @@ export function byName(by) {
 	case "panel": return t("{who} in the panel", { who });
 	case "api": return t("the program {who}", { who });
 	case "integration": return t("the connector {who}", { who });
-	case "cli": return t("the command line");
+	case "cli": return rest[0] === "of" ? t("the command line of {who}", { who: rest.slice(1).join(" ") }) : t("the command line");
+	case "local": return t("the local program {who}", { who: rest.slice(2).join(" ") }); // "local program as ..."
 	case "expiry": return t("its return time");
 	case "reload": return t("a new mapping");
 	}
