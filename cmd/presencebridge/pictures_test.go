@@ -43,7 +43,7 @@ var views = []struct {
 	{"board", "/", `document.querySelectorAll("#people li").length === 8`, 1280, 560, "light"},
 	{"board-dark", "/", `document.querySelectorAll("#people li").length === 8`, 1280, 560, "dark"},
 	{"why", "/users/bob", `document.querySelectorAll("#why tbody tr").length === 2 && document.querySelector("#why .history li")`, 1280, 760, "light"},
-	{"sync", "/sync", `document.querySelectorAll("#types tbody tr").length === 6`, 1280, 1180, "dark"},
+	{"sync", "/sync", `document.querySelectorAll("#types tbody tr").length === 6`, 1280, 1400, "dark"},
 	{"phone", "/", `document.querySelectorAll("#people li").length === 8`, 390, 844, "light"},
 }
 

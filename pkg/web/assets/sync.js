@@ -10,6 +10,7 @@ import { editType } from "./type.js";
 const $ = (id) => document.getElementById(id);
 const form = $("sync");
 const settings = ["incoming", "outgoing", "repeats"];
+const typed = { stale_after: "0", until_text: "" }; // what is meant where nothing stands
 const rights = $("types").dataset.rights.split(" "); // to status types
 let draft;
 
@@ -38,6 +39,8 @@ function show() {
 	const { sync } = draft.want;
 	form.enabled.checked = sync.enabled;
 	for (const name of settings) form[name].value = sync[name];
+	for (const [name, nothing] of Object.entries(typed)) form[name].value = sync[name] === nothing ? "" : sync[name];
+	blame([]);
 	showPriority();
 	showTypes();
 	showPending();
@@ -124,6 +127,11 @@ function showPending() {
 	put($("pending").querySelector("p"), n ? count(n, "{n} change is not saved", "{n} changes are not saved") : "");
 }
 
+/** blame marks the fields that faults speak of. */
+function blame(faults) {
+	for (const name of Object.keys(typed)) form[name].setAttribute("aria-invalid", faults.some((f) => f.field === "sync." + name));
+}
+
 /** busy keeps buttons from being pressed twice, and tells what went wrong. */
 async function busy(button, act) {
 	button.disabled = true;
@@ -133,6 +141,7 @@ async function busy(button, act) {
 		await act();
 	} catch (e) {
 		fail($("trouble"), e);
+		blame(e.faults ?? []);
 		$("trouble").scrollIntoView({ block: "center" });
 	} finally {
 		button.disabled = false;
@@ -177,7 +186,13 @@ form.addEventListener("change", ({ target: { name, value, checked } }) => {
 	$("unused").hidden = draft.want.sync.incoming === "priority";
 	showPending();
 });
-form.addEventListener("input", ({ target: { name } }) => { if (name === "find" || name === "tag") showTypes(); });
+form.addEventListener("input", ({ target: { name, value } }) => {
+	if (name === "find" || name === "tag") showTypes();
+	if (name in typed && draft) {
+		draft.want.sync[name] = value.trim() || typed[name];
+		showPending();
+	}
+});
 form.addEventListener("submit", (e) => e.preventDefault());
 $("new").addEventListener("click", () => edit({ id: "", name: "", base: "absent", color: "#757575", asterisk: null, lasts: null, labels: false, queue_pause: false, tags: [], system: false }, true));
 $("preview").addEventListener("click", ({ target }) => busy(target, preview));
