@@ -57,6 +57,15 @@ type ProviderLink struct {
 	Down  bool   // it could not be reached when it was last tried
 }
 
+// SignInLink leads straight to one way to sign in, for administrators to give away.
+//
+//nolint:revive // of what, Link would not say
+type SignInLink struct {
+	Name  string // of the provider; "": the page with all ways
+	Title string // for people
+	URL   string // whole
+}
+
 // InvitationPage is the page at which somebody chooses a password for the first time, or
 // anew. Its form is a POST to where it stands, with name (where it may be chosen),
 // password and again.

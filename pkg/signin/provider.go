@@ -262,6 +262,15 @@ func (d *Desk) links(next string) []ProviderLink {
 	return all
 }
 
+// SignInLinks are the page to sign in, and the providers, each by itself.
+func (d *Desk) SignInLinks() []SignInLink {
+	all := []SignInLink{{URL: d.link("/sign-in")}}
+	for _, p := range d.links("/") {
+		all = append(all, SignInLink{p.Name, p.Title, d.link(p.Path)})
+	}
+	return all
+}
+
 // toProvider sends somebody to a provider. The link can be kept and copied.
 func (h *handler) toProvider(w http.ResponseWriter, r *http.Request) {
 	p := h.provider(r.PathValue("provider"))

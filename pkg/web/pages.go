@@ -40,6 +40,12 @@ func editors(p *signin.Person) bool {
 	return administrators(p) || p.Rights.Create || p.Rights.Modify || p.Rights.Delete
 }
 
+// shown is what pages have from the start; the rest their scripts fetch.
+type shown struct {
+	ID    string // of the user whose page it is
+	Links []signin.SignInLink
+}
+
 // show answers with a page, or leads to where one signs in for it.
 func (p *Pages) show(w http.ResponseWriter, r *http.Request, page page) {
 	who, ok := p.desk.Who(r)
@@ -55,7 +61,7 @@ func (p *Pages) show(w http.ResponseWriter, r *http.Request, page page) {
 		p.Problem(w, r, http.StatusForbidden, signin.Message{Text: "This page takes more rights than you have. Ask an administrator of the panel."})
 		return
 	}
-	p.render(w, r, http.StatusOK, view{Name: page.name, Title: page.title, Who: &who, Nav: nav(&who, r.URL.Path), Data: map[string]string{"ID": r.PathValue("id")}})
+	p.render(w, r, http.StatusOK, view{Name: page.name, Title: page.title, Who: &who, Nav: nav(&who, r.URL.Path), Data: shown{r.PathValue("id"), p.desk.SignInLinks()}})
 }
 
 // nav is to where who may go.

@@ -21,6 +21,8 @@ import (
 type Desk interface {
 	// Who has signed in with the browser that sent r; ok is false where nobody has.
 	Who(r *http.Request) (who signin.Person, ok bool)
+	// SignInLinks lead to the ways to sign in.
+	SignInLinks() []signin.SignInLink
 }
 
 // Pages are what people see: those of the panel, which it serves itself, and those of

@@ -26,6 +26,10 @@ func (d desk) Who(r *http.Request) (signin.Person, bool) {
 	return p, ok
 }
 
+func (d desk) SignInLinks() []signin.SignInLink {
+	return []signin.SignInLink{{URL: "https://panel.example/sign-in"}, {Name: "x", Title: hostile, URL: "https://panel.example/sign-in/x"}}
+}
+
 // at has the pages show those of the desk.
 func (d desk) at(p *Pages) http.Handler {
 	mux := http.NewServeMux()

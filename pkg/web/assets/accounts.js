@@ -1,5 +1,6 @@
 // Who may sign in to the panel, and as what.
 import { call, get } from "./api.js";
+import { copy } from "./copy.js";
 import { feed, open } from "./page.js";
 import { button, fail, make, put, refill, time } from "./show.js";
 import { sure } from "./sure.js";
@@ -53,10 +54,9 @@ function showLink({ url }) {
 	input.value = url;
 	dialog.showModal();
 	input.select();
-	dialog.querySelector(".copy").onclick = () => {
-		input.select();
-		navigator.clipboard.writeText(url).then(() => put(dialog.querySelector("[role=status]"), t("Copied.")), () => {}); // it is selected, to be copied by hand
-	};
+	const status = dialog.querySelector("[role=status]");
+	put(status, "");
+	dialog.querySelector(".copy").onclick = () => copy(input, status, t("Link"));
 }
 
 async function reset(a) {
@@ -116,5 +116,9 @@ $("invite").addEventListener("submit", async (e) => {
 feed.addEventListener("users", ({ detail: { all } }) => {
 	if (all) $("users").replaceChildren(...[...feed.users.values()].map((u) => new Option(u.name, u.id)));
 });
+for (const li of $("links").children) {
+	const input = li.querySelector("input");
+	li.querySelector(".copy").addEventListener("click", () => copy(input, $("copied"), input.labels[0].textContent.trim()));
+}
 load().catch((e) => fail($("trouble"), e));
 open();
