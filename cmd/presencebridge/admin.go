@@ -24,7 +24,7 @@ type accountWish struct {
 
 func (m *Main) adminCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "admin invite|list|role|disable|enable|reset|remove", Short: "Say who may sign in to the web panel",
+		Use: "admin invite|list|role|disable|enable|reset|sign-out|remove", Short: "Say who may sign in to the web panel",
 		Long: `Admin makes and changes the accounts of people who sign in to the web panel, which
 sign_in in the configuration switches on. A role is what somebody may do there:
 
@@ -38,13 +38,13 @@ sign_in in the configuration switches on. A role is what somebody may do there:
   presencebridge admin disable alice`,
 		Args: takes(0, 0),
 		RunE: func(*cobra.Command, []string) error {
-			return &exit{exitWrong, fmt.Errorf("say what to do: presencebridge admin invite, list, role, disable, enable, reset or remove")}
+			return &exit{exitWrong, fmt.Errorf("say what to do: presencebridge admin invite, list, role, disable, enable, reset, sign-out or remove")}
 		},
 	}
 	c.AddCommand(m.adminInviteCommand(), m.adminListCommand(), m.adminRoleCommand(),
 		m.adminSwitchCommand("disable", true, "Keep somebody from signing in, and end their sessions"),
 		m.adminSwitchCommand("enable", false, "Let somebody sign in again"),
-		m.adminResetCommand(), m.adminRemoveCommand())
+		m.adminResetCommand(), m.adminSignOutCommand(), m.adminRemoveCommand())
 	return c
 }
 
@@ -236,6 +236,26 @@ func (m *Main) adminResetCommand() *cobra.Command {
 			return m.adminInvite(c.Context(), "/api/v1/accounts/"+url.PathEscape(args[0])+"/reset", struct{}{})
 		},
 	})
+}
+
+func (m *Main) adminSignOutCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "sign-out NAME", Short: "End all sessions of somebody, who may sign in again",
+		Example:           `  presencebridge admin sign-out alice`,
+		Args:              takes(1, 1),
+		ValidArgsFunction: m.completeAccount,
+		RunE: func(c *cobra.Command, args []string) error {
+			cl, err := m.client()
+			if err != nil {
+				return err
+			}
+			if err := cl.do(c.Context(), http.MethodPost, "/api/v1/accounts/"+url.PathEscape(args[0])+"/sign-out", struct{}{}, nil); err != nil {
+				return m.noPanel(err)
+			}
+			m.printf("The account %s is signed out everywhere.\n", plain(args[0]))
+			return nil
+		},
+	}
 }
 
 func (m *Main) adminRemoveCommand() *cobra.Command {

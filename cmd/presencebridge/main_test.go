@@ -244,6 +244,7 @@ func TestCommandsPrintWhatTheGoldenFilesSay(t *testing.T) {
 		{name: "admin-disable", args: "admin disable crm"},
 		{name: "admin-enable", args: "admin enable crm"},
 		{name: "admin-reset", args: "admin reset crm"},
+		{name: "admin-sign-out", args: "admin sign-out crm"},
 		{name: "admin-remove", args: "admin remove crm"},
 		{name: "admin-unknown", args: "admin disable rot"},
 		{name: "complete-account", args: "__complete admin disable c"},

@@ -22,6 +22,9 @@ type Accounts interface {
 	// what makes another one.
 	ResetAccount(ctx context.Context, name, by string) (Invitation, error)
 
+	// SignOutAccount ends the sessions of an account, in every browser.
+	SignOutAccount(ctx context.Context, name, by string) (Account, error)
+
 	Invitations() []Invitation // the oldest first, without a URL
 	Invite(ctx context.Context, i Invitation, by string) (Invitation, error)
 	Withdraw(ctx context.Context, id, by string) error
@@ -74,12 +77,13 @@ func (h *Handler) accountRoutes() map[string]methods {
 		return nil
 	}
 	return map[string]methods{
-		"/api/v1/accounts":                 {"GET": {ScopeAdmin, h.listAccounts}},
-		"/api/v1/accounts/{account}":       {"PATCH": {ScopeAdmin, h.changeAccount}, "DELETE": {ScopeAdmin, h.removeAccount}},
-		"/api/v1/accounts/{account}/reset": {"POST": {ScopeAdmin, h.resetAccount}},
-		"/api/v1/invitations":              {"GET": {ScopeAdmin, h.listInvitations}, "POST": {ScopeAdmin, h.invite}},
-		"/api/v1/invitations/{id}":         {"DELETE": {ScopeAdmin, h.withdraw}},
-		"/api/v1/me/preferences":           {"GET": {ScopeRead, h.preferences}, "PUT": {ScopeRead, h.setPreferences}},
+		"/api/v1/accounts":                    {"GET": {ScopeAdmin, h.listAccounts}},
+		"/api/v1/accounts/{account}":          {"PATCH": {ScopeAdmin, h.changeAccount}, "DELETE": {ScopeAdmin, h.removeAccount}},
+		"/api/v1/accounts/{account}/reset":    {"POST": {ScopeAdmin, h.resetAccount}},
+		"/api/v1/accounts/{account}/sign-out": {"POST": {ScopeAdmin, h.signOutAccount}},
+		"/api/v1/invitations":                 {"GET": {ScopeAdmin, h.listInvitations}, "POST": {ScopeAdmin, h.invite}},
+		"/api/v1/invitations/{id}":            {"DELETE": {ScopeAdmin, h.withdraw}},
+		"/api/v1/me/preferences":              {"GET": {ScopeRead, h.preferences}, "PUT": {ScopeRead, h.setPreferences}},
 	}
 }
 
@@ -141,6 +145,16 @@ func (h *Handler) resetAccount(w http.ResponseWriter, r *request) error {
 	}
 	write(w, http.StatusCreated, "application/json", i)
 	return nil
+}
+
+func (h *Handler) signOutAccount(w http.ResponseWriter, r *request) error {
+	ctx, cancel := h.call(r)
+	defer cancel()
+	a, err := h.opt.Accounts.SignOutAccount(ctx, r.PathValue("account"), r.from.actor())
+	if err != nil {
+		return err
+	}
+	return answer(w, a)
 }
 
 func (h *Handler) listInvitations(w http.ResponseWriter, _ *request) error {

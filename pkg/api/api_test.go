@@ -150,6 +150,7 @@ func TestAnswersAreAsTheGoldenFiles(t *testing.T) {
 		{name: "account-field", method: "PATCH", path: "/api/v1/accounts/crm", body: `{"disabled":"yes"}`, status: 422, schema: "Problem"},
 		{name: "account-unknown", method: "PATCH", path: "/api/v1/accounts/rot", body: `{"disabled":true}`, status: 404, schema: "Problem"},
 		{name: "account-removed", method: "DELETE", path: "/api/v1/accounts/crm", status: 204},
+		{name: "account-signed-out", method: "POST", path: "/api/v1/accounts/crm/sign-out", status: 200, schema: "Account"},
 		{name: "account-reset", method: "POST", path: "/api/v1/accounts/crm/reset", status: 201, schema: "MadeInvitation"},
 		{name: "invitations", path: "/api/v1/invitations", status: 200, schema: "InvitationList"},
 		{name: "invited", method: "POST", path: "/api/v1/invitations", body: `{"role":"administrator"}`, status: 201, schema: "MadeInvitation"},

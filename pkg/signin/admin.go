@@ -240,6 +240,26 @@ func (d *Desk) ResetAccount(ctx context.Context, name, by string) (api.Invitatio
 	return made, nil
 }
 
+// SignOutAccount ends the sessions of an account. It counts before it is written.
+func (d *Desk) SignOutAccount(ctx context.Context, name, by string) (api.Account, error) {
+	d.changing.Lock()
+	defer d.changing.Unlock()
+	a := d.account(fold(name))
+	if a == nil {
+		return api.Account{}, d.noAccount(name)
+	}
+	n := d.sessions.endAll(ctx, a.Name)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeWait)
+	defer cancel()
+	act := &store.Act{At: d.now(), By: by, Did: "signed out everywhere", What: fmt.Sprintf("%s, sessions %d", a.Name, n)}
+	if err := d.store.PutAccount(ctx, a, act); err != nil {
+		d.log.Error("the store did not take a change of accounts", zap.String("what", act.Did), zap.Error(err))
+		return api.Account{}, api.Refusal(http.StatusServiceUnavailable, "The sessions have ended, but that could not be written, so that they may be good again after a restart: do it once more.",
+			message.As("account.signed_out_for_now"))
+	}
+	return shown(a, d.sessions.of()[a.Name]), nil
+}
+
 // Invitations are those that can be taken up, the oldest first.
 func (d *Desk) Invitations() []api.Invitation {
 	d.mu.Lock()

@@ -1,11 +1,18 @@
 package signin_test
 
 import (
+	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/presencebridge/presencebridge/pkg/api"
+	"github.com/presencebridge/presencebridge/pkg/signin"
+	"github.com/presencebridge/presencebridge/pkg/store"
 )
 
 func TestSignOutHereAndEverywhere(t *testing.T) {
@@ -34,6 +41,48 @@ func TestSignOutHereAndEverywhere(t *testing.T) {
 }
 
 func (o *office) is(b *browser) string { return b.is() }
+
+func TestAnAdministratorSignsSomebodyOutEverywhere(t *testing.T) {
+	o := newOffice(t, nil)
+	one, two, root := o.has("alice", "user"), o.browser("192.0.2.2"), o.has("root", "administrator")
+	two.signIn("alice", good)
+	ended := two.session().Ended
+	a, err := o.SignOutAccount(t.Context(), "Alice", "panel root")
+	if err != nil || a.Name != "alice" || a.Sessions != 0 || one.is() != "" || two.is() != "" || !isClosed(ended) || root.is() != "root" {
+		t.Fatalf("%+v, %v: one %q, two %q, root %q", a, err, one.is(), two.is(), root.is())
+	}
+	acts, err := o.store.Audit(t.Context(), store.Query{Did: "signed out everywhere"})
+	if err != nil || len(acts) != 1 || acts[0].By != "panel root" || acts[0].What != "alice, sessions 2" {
+		t.Errorf("audit log %+v, %v", acts, err)
+	}
+	if one.signIn("alice", good); one.is() != "alice" {
+		t.Error("alice cannot sign in again")
+	}
+	var p *api.Problem
+	if _, err := o.SignOutAccount(t.Context(), "alicce", "cli"); !errors.As(err, &p) || p.Near != "alice" || p.Code != "account.unknown" {
+		t.Errorf("of an unknown account: %v", err)
+	}
+
+	// It counts where the store cannot be written, and says that it may not last.
+	o.store.err = errors.New("disk full")
+	if _, err := o.SignOutAccount(t.Context(), "alice", "cli"); !errors.As(err, &p) || p.Status != http.StatusServiceUnavailable || one.is() != "" {
+		t.Errorf("%v, and %q is in", err, one.is())
+	}
+	o.store.err = nil
+}
+
+func TestLinksToSignInLeadStraightThere(t *testing.T) {
+	o := newOffice(t, func(c *signin.Config) {
+		c.Providers = []signin.Provider{{Name: "google", Issuer: "https://accounts.google.com"}, {Name: "office", Title: "Our office", Issuer: "https://office.example"}}
+	})
+	want := []signin.SignInLink{
+		{URL: "https://panel.example/sign-in"}, {Name: "google", Title: "google", URL: "https://panel.example/sign-in/google"},
+		{Name: "office", Title: "Our office", URL: "https://panel.example/sign-in/office"},
+	}
+	if got := o.SignInLinks(); !slices.Equal(got, want) {
+		t.Errorf("%+v", got)
+	}
+}
 
 func TestSessionsRunOut(t *testing.T) {
 	o := newOffice(t, nil)

@@ -98,6 +98,19 @@ func (a *Accounts) ResetAccount(_ context.Context, name, by string) (made api.In
 	return made, err
 }
 
+// SignOutAccount ends the sessions of an account.
+func (a *Accounts) SignOutAccount(_ context.Context, name, by string) (out api.Account, err error) {
+	err = a.change(by, func() error {
+		i, err := a.find(name)
+		if err == nil {
+			a.accounts[i].Sessions = 0
+			out = a.accounts[i]
+		}
+		return err
+	})
+	return out, err
+}
+
 // Invitations are all of them.
 func (a *Accounts) Invitations() []api.Invitation {
 	a.mu.Lock()

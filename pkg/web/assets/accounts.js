@@ -29,6 +29,7 @@ function accountRow(a) {
 	tr.append(th, ...cells(a.user ?? "–", t(a.role), rights, a.signed_in ? time(a.signed_in) : t("never"), [
 		act(t("Edit"), a.name, () => change(a)),
 		...(a.provider ? [] : [act(t("New password"), a.name, () => reset(a))]),
+		...(a.sessions ? [act(t("Sign out everywhere"), a.name, () => signOut(a))] : []),
 		act(t("Delete"), a.name, () => remove(a)),
 	]));
 	tr.lastChild.className = "row-actions";
@@ -63,6 +64,12 @@ async function reset(a) {
 	if (!(await sure(t("The password of {name} is taken away, and they are signed out everywhere.", { name: a.name })))) return;
 	const { value } = await call("POST", path(a.name, "/reset"));
 	showLink(value);
+	await load();
+}
+
+async function signOut(a) {
+	if (!(await sure(t("{name} is signed out in every browser.", { name: a.name })))) return;
+	await call("POST", path(a.name, "/sign-out"));
 	await load();
 }
 
