@@ -71,7 +71,7 @@ func (d *desk) offer(o *api.Options) {
 	if d == nil {
 		return
 	}
-	o.Panel, o.Accounts = d.Panel(d.pages, d.pages), d.Desk
+	o.Panel, o.Accounts, o.Warnings = d.Panel(d.pages, d.pages), d.Desk, d.Warnings
 }
 
 // refused counts whom the web panel did not let in; without a panel nobody.

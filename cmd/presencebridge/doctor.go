@@ -305,7 +305,7 @@ func (m *Main) bridgeStep(ctx context.Context, socket string) (s diagnose.Step, 
 		s.Result, s.Says = diagnose.Info, err.Error()
 		return s, false
 	case is.Ready && len(is.Warnings) > 0:
-		s.Result, s.Says, s.Do = diagnose.Warning, "a bridge runs at "+socket+": "+strings.Join(is.Warnings, "; "), "correct the file; presencebridge check lists its faults"
+		s.Result, s.Says, s.Do = diagnose.Warning, "a bridge runs at "+socket+": "+strings.Join(is.Warnings, "; "), "correct what it names; presencebridge check lists the faults of the files"
 	case is.Ready:
 		s.Result, s.Says = diagnose.OK, "a bridge runs at "+socket+" and is ready"
 	case len(is.Reasons) == 1 && strings.HasPrefix(is.Reasons[0], standbyMark):

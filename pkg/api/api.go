@@ -19,6 +19,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/presencebridge/presencebridge/pkg/bridge"
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 	"github.com/presencebridge/presencebridge/pkg/store"
 )
@@ -79,6 +80,9 @@ type Options struct {
 	Deadline  time.Duration    // of one call of the bridge; 0: 10 s
 	Store     string           // which driver keeps it, such as sqlite
 	Version   string           // of the program, for /metrics
+
+	// Warnings are told beside those of the bridge, at /readyz and on the page of health; nil: there are none.
+	Warnings func() []message.Message
 
 	Collectors []prometheus.Collector // what /metrics tells besides; each scrape registers them anew
 }

@@ -66,6 +66,11 @@ func (h *Handler) readiness(pbxs []bridge.PBX) readiness {
 			warned = append(warned, tellPBX(&p))
 		}
 	}
+	if h.opt.Warnings != nil {
+		for _, m := range h.opt.Warnings() {
+			warnings, warned = append(warnings, m.Text), append(warned, told{Parts: []message.Message{m}})
+		}
+	}
 	if reasons == nil {
 		reasons = []string{}
 	}

@@ -136,18 +136,29 @@ func TestTheCookieOfADeviceStaysWithTheBrowserAndTheHost(t *testing.T) {
 	}
 }
 
-func TestAProxyThatNobodyTrustsIsToldOnce(t *testing.T) {
+func TestAProxyThatNobodyTrustsIsToldOnceAnHour(t *testing.T) {
 	o := newOffice(t, func(c *signin.Config) { c.TrustedProxies = signin.Prefixes("10.0.0.0/8") })
 	told := func() int { return o.logs.FilterMessageSnippet("http.trusted_proxies").Len() }
 	b := o.browser("10.1.1.1")
 	b.header.Set("X-Forwarded-For", "198.51.100.1")
 	b.wrong("alice", 1)
-	if n := told(); n != 0 {
+	if n := told() + len(o.Warnings()); n != 0 {
 		t.Errorf("told %d times of one that is trusted", n)
 	}
 	b.address = "127.0.0.1"
 	b.wrong("alice", 3)
 	if n := told(); n != 1 {
 		t.Errorf("told %d times", n)
+	}
+	if w := o.Warnings(); len(w) != 1 || !strings.Contains(w[0].Text, "127.0.0.1") || !strings.Contains(w[0].Text, "http.trusted_proxies") || w[0].Params["peer"] != "127.0.0.1" {
+		t.Errorf("the bridge says %+v", w)
+	}
+	o.pass(time.Hour)
+	if w := o.Warnings(); len(w) != 0 {
+		t.Errorf("an hour later it still says %+v", w)
+	}
+	b.get("/sign-in") // nobody has to fail for it
+	if n := told(); n != 2 {
+		t.Errorf("told %d times after an hour", n)
 	}
 }

@@ -55,7 +55,7 @@ func (d *Desk) Panel(p Pages, rest http.Handler) api.Panel {
 	csrf.SetDenyHandler(own(func(w http.ResponseWriter, r *http.Request) {
 		p.Problem(w, r, http.StatusForbidden, crossSite())
 	}))
-	return panel{d, d.overTLS(csrf.Handler(mux))}
+	return panel{d, d.overTLS(d.lookForProxies(csrf.Handler(mux)))}
 }
 
 // own sets the headers of an answer of the desk's own. Pages may set another policy of

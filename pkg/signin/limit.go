@@ -6,8 +6,6 @@ import (
 	"strings"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/presencebridge/presencebridge/pkg/store"
 )
 
@@ -147,11 +145,6 @@ func (d *Desk) peer(r *http.Request) netip.Addr {
 	}
 	addr := at.Addr().Unmap().WithZone("")
 	forwarded := strings.Join(r.Header.Values("X-Forwarded-For"), ",")
-	if forwarded != "" && !d.trusted(addr) {
-		d.strange.Do(func() {
-			d.log.Warn("a request came with X-Forwarded-For from an address that is not in http.trusted_proxies: if that is your proxy, add it there, or all behind it count as one", zap.Stringer("peer", addr))
-		})
-	}
 	hops := strings.Split(forwarded, ",")
 	for i := len(hops) - 1; i >= 0 && d.trusted(addr); i-- {
 		hop := strings.TrimSpace(hops[i])

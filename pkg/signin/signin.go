@@ -89,9 +89,9 @@ type Desk struct {
 	providers       []*provider
 	flows           *flows
 
-	strange  sync.Once     // tells of a proxy that nobody trusts
-	rejected atomic.Uint64 // attempts to sign in, since the start
-	cutSince atomic.Int64  // since when mayAct has said no, in nanoseconds; 0: it does not
+	strangers strangers     // proxies that nobody trusts
+	rejected  atomic.Uint64 // attempts to sign in, since the start
+	cutSince  atomic.Int64  // since when mayAct has said no, in nanoseconds; 0: it does not
 
 	changing sync.Mutex // held while an account or an invitation changes, the store included
 
