@@ -101,6 +101,7 @@ var bodies = map[string]string{
 	"PUT /api/v1/users/{id}/settings": `{"sync":false}`,
 	"POST /api/v1/tokens":             `{"name":"made","scope":"read"}`,
 	"PUT /api/v1/me/preferences":      `{"language":"de"}`,
+	"PATCH /api/v1/me/preferences":    `{"add":{"favourites":["bob"]}}`,
 
 	"POST /api/v1/mapping/users":     `{"users":[{"id":"zoe"}]}`,
 	"PUT /api/v1/mapping/users/{id}": `{"name":"Alice"}`,
@@ -113,7 +114,7 @@ var bodies = map[string]string{
 }
 
 // ofPeople are routes that no token opens.
-var ofPeople = []string{"GET /api/v1/me/preferences", "PUT /api/v1/me/preferences"}
+var ofPeople = []string{"GET /api/v1/me/preferences", "PUT /api/v1/me/preferences", "PATCH /api/v1/me/preferences"}
 
 // The routes come from the description, so that a new one is covered by itself.
 func TestEveryRouteNeedsATokenOfItsScope(t *testing.T) {

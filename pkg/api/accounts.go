@@ -32,6 +32,17 @@ type Accounts interface {
 	// Preferences are a JSON object, which is the panel's own.
 	Preferences(account string) (json.RawMessage, error)
 	SetPreferences(ctx context.Context, account string, p json.RawMessage) error
+	// ChangePreferences changes some of them, and returns all. Of two changes at once
+	// neither is lost.
+	ChangePreferences(ctx context.Context, account string, c *PreferencesChange) (json.RawMessage, error)
+}
+
+// PreferencesChange is what shall be otherwise about preferences: fields that get
+// another value, and words that are in lists, or are not. What is not named stays.
+type PreferencesChange struct {
+	Set    map[string]json.RawMessage
+	Add    map[string][]string
+	Remove map[string][]string
 }
 
 // Account is somebody who may sign in to the panel.
@@ -83,7 +94,7 @@ func (h *Handler) accountRoutes() map[string]methods {
 		"/api/v1/accounts/{account}/sign-out": {"POST": {ScopeAdmin, h.signOutAccount}},
 		"/api/v1/invitations":                 {"GET": {ScopeAdmin, h.listInvitations}, "POST": {ScopeAdmin, h.invite}},
 		"/api/v1/invitations/{id}":            {"DELETE": {ScopeAdmin, h.withdraw}},
-		"/api/v1/me/preferences":              {"GET": {ScopeRead, h.preferences}, "PUT": {ScopeRead, h.setPreferences}},
+		"/api/v1/me/preferences":              {"GET": {ScopeRead, h.preferences}, "PUT": {ScopeRead, h.setPreferences}, "PATCH": {ScopeRead, h.changePreferences}},
 	}
 }
 
@@ -235,6 +246,36 @@ func (h *Handler) setPreferences(w http.ResponseWriter, r *request) error {
 		return err
 	}
 	return answer(w, json.RawMessage(text))
+}
+
+const examplePreferences = `{"set": {"language": "de"}, "add": {"favourites": ["alice"]}, "remove": {"favourites": ["bob"]}}`
+
+// changePreferences changes some preferences, so that two browsers that each add a
+// favourite do not undo each other.
+func (h *Handler) changePreferences(w http.ResponseWriter, r *request) error {
+	account, err := r.person()
+	if err != nil {
+		return err
+	}
+	fields, err := bodyUpTo(mostPreferences, w, r, examplePreferences, "set", "add", "remove")
+	if err != nil {
+		return err
+	}
+	var c PreferencesChange
+	if err := errors.Join(
+		field(fields, "set", &c.Set, "an object"),
+		field(fields, "add", &c.Add, "an object of lists of texts"),
+		field(fields, "remove", &c.Remove, "an object of lists of texts"),
+	); err != nil {
+		return err
+	}
+	ctx, cancel := h.call(r)
+	defer cancel()
+	p, err := h.opt.Accounts.ChangePreferences(ctx, account, &c)
+	if err != nil {
+		return err
+	}
+	return answer(w, p)
 }
 
 // NoSuch is the Problem with the name of something that is not there. what says what,

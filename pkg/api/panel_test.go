@@ -238,6 +238,16 @@ func TestPreferencesAreThoseOfWhoHasSignedIn(t *testing.T) {
 	if w := o.by("crm", "PUT", path, wish); w.Code != http.StatusOK || strings.TrimSpace(o.by("crm", "GET", path, "").Body.String()) != wish {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
+	w = o.by("crm", "PATCH", path, `{"set":{"language":"fr"},"add":{"favourites":["zoe"]}}`)
+	conforms(t, "Preferences", w.Body.Bytes())
+	if w.Code != http.StatusOK || strings.TrimSpace(w.Body.String()) != `{"favourites":["zoe"],"language":"fr"}` {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	for body, want := range map[string]int{`{"add":["zoe"]}`: http.StatusUnprocessableEntity, `{"favourites":["zoe"]}`: http.StatusUnprocessableEntity, `{"set":{"x":"` + strings.Repeat("x", 17<<10) + `"}}`: http.StatusRequestEntityTooLarge} {
+		if w := o.by("crm", "PATCH", path, body); w.Code != want {
+			t.Errorf("%.40s: %d %s", body, w.Code, w.Body)
+		}
+	}
 	for _, tc := range []struct {
 		who, body string
 		want      int

@@ -3,12 +3,10 @@ package signin
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -409,43 +407,5 @@ func (d *Desk) Withdraw(ctx context.Context, id, by string) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.invitations, found.Hash)
-	return nil
-}
-
-// Preferences are those of an account.
-func (d *Desk) Preferences(name string) (json.RawMessage, error) {
-	a := d.account(name)
-	if a == nil {
-		return nil, d.noAccount(name)
-	}
-	return json.RawMessage(a.Preferences), nil
-}
-
-// language is a tag of a language, such as de or pt-BR.
-var language = regexp.MustCompile(`^([a-zA-Z]{2,3}(-[a-zA-Z0-9]{1,8}){0,3})?$`)
-
-// SetPreferences keeps those of an account. What they say under language is Person.Language.
-func (d *Desk) SetPreferences(ctx context.Context, name string, p json.RawMessage) error {
-	var known struct{ Language *string }
-	if err := json.Unmarshal(p, &known); err != nil || len(p) > mostPreferences {
-		return api.Refusal(http.StatusUnprocessableEntity, fmt.Sprintf("Preferences are a JSON object of at most %d bytes, with a text, if any, under language.", mostPreferences))
-	}
-	tag := ""
-	if known.Language != nil {
-		tag = *known.Language
-	}
-	if !language.MatchString(tag) {
-		return api.Refusal(http.StatusUnprocessableEntity, "language has to be the tag of a language, for example en, fr or de.")
-	}
-	err := d.keep(ctx, name, nil, func(a *store.Account) error {
-		a.Preferences, a.Language = string(p), tag
-		return nil
-	})
-	if errors.Is(err, errGone) {
-		return d.noAccount(name)
-	}
-	if err != nil {
-		return d.unsaved("preferences", err)
-	}
 	return nil
 }

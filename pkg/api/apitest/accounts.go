@@ -157,6 +157,15 @@ func (a *Accounts) SetPreferences(_ context.Context, account string, p json.RawM
 	return a.change("panel "+account, func() error { a.preferences[account] = p; return nil })
 }
 
+// ChangePreferences answers with what was asked for.
+func (a *Accounts) ChangePreferences(_ context.Context, account string, c *api.PreferencesChange) (p json.RawMessage, err error) {
+	err = a.change("panel "+account, func() error {
+		p, err = json.Marshal(map[string]any{"language": c.Set["language"], "favourites": c.Add["favourites"]})
+		return err
+	})
+	return p, err
+}
+
 // By tells who changed something, in their order.
 func (a *Accounts) By() []string {
 	a.mu.Lock()

@@ -107,10 +107,9 @@ function offerWords(field) {
 }
 
 async function star(id) {
-	const next = new Set(stars);
-	if (!next.delete(id)) next.add(id);
-	if (next.size > mostStars) return tell(t("There is room for {n} favourites.", { n: mostStars }));
-	await prefer({ stars: [...next] }).catch((e) => tell(e.message));
+	const is = stars.has(id);
+	if (!is && stars.size >= mostStars) return tell(t("There is room for {n} favourites.", { n: mostStars }));
+	await prefer({ [is ? "remove" : "add"]: { stars: [id] } }).catch((e) => tell(e.message));
 }
 
 function showStars(kept) {

@@ -13,7 +13,7 @@ const account = document.getElementById("account");
 account.addEventListener("submit", async (e) => {
 	e.preventDefault();
 	try {
-		await prefer({ language: account.language.value });
+		await prefer({ set: { language: account.language.value } });
 		location.reload();
 	} catch (problem) {
 		tell(problem.message);

@@ -1,14 +1,19 @@
 // What this account likes: favourites and the language. It is one small object in the
-// store; the tabs of a browser tell each other of changes, so that none writes over another.
+// store, of which changes alone are sent: another browser may have changed the rest. The
+// tabs of one tell each other.
 import { call, get } from "./api.js";
 
 const others = new BroadcastChannel("presencebridge-preferences");
 const listeners = [];
 let kept; // undefined: not read yet
+let last = Promise.resolve(); // the change that was asked for last
 
-const tell = () => listeners.forEach((f) => f(kept));
+function keep(all) {
+	kept = all;
+	listeners.forEach((f) => f(kept));
+}
 
-others.onmessage = ({ data }) => { kept = data; tell(); };
+others.onmessage = ({ data }) => keep(data);
 
 /** follow calls f with the preferences, now and whenever they change; the promise is that they were read. */
 export async function follow(f) {
@@ -17,11 +22,29 @@ export async function follow(f) {
 	f(kept);
 }
 
-/** prefer changes some of them. What was not read is not written over. */
-export async function prefer(some) {
-	if (!kept) kept = (await get("/me/preferences")) ?? {};
-	kept = { ...kept, ...some };
-	others.postMessage(kept);
-	tell();
-	await call("PUT", "/me/preferences", kept);
+/** applied is what a change makes of preferences, as the bridge does. */
+function applied(all, { set = {}, add = {}, remove = {} }) {
+	const next = { ...all, ...set };
+	for (const name of new Set([...Object.keys(add), ...Object.keys(remove)])) {
+		next[name] = [...new Set([...(next[name] ?? []), ...(add[name] ?? [])])].filter((x) => !remove[name]?.includes(x));
+	}
+	return next;
+}
+
+/** prefer makes a change {set, add, remove}. It shows at once, and as the bridge has it once that has answered. */
+export function prefer(change) {
+	keep(applied(kept ?? {}, change));
+	const mine = last.catch(() => {}).then(async () => {
+		let all;
+		try {
+			all = (await call("PATCH", "/me/preferences", change)).value;
+		} catch (e) {
+			get("/me/preferences").then(keep, () => {});
+			throw e;
+		}
+		if (mine === last) keep(all); // else more is to come
+		others.postMessage(all);
+	});
+	last = mine;
+	return mine;
 }
