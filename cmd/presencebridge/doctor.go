@@ -313,6 +313,9 @@ func (m *Main) bridgeStep(ctx context.Context, socket string) (s diagnose.Step, 
 	default:
 		s.Result, s.Says = diagnose.Warning, "a bridge runs at "+socket+" but is not ready: "+cmp.Or(strings.Join(is.Reasons, "; "), "it does not say why")
 		s.Do = "mend what is said of its PBXs here; if nothing is, look in its log"
+		if len(is.Warnings) > 0 {
+			s.Says += "; besides, " + strings.Join(is.Warnings, "; ")
+		}
 	}
 	return s, true
 }

@@ -159,7 +159,8 @@ func TestFavouritesOfTwoBrowsersAreAllKept(t *testing.T) {
 // A proxy that is not among http.trusted_proxies is told of where an administrator looks.
 func TestAProxyThatNobodyTrustsIsSeen(t *testing.T) {
 	browserPath(t)
-	h := startHouse(t, threeMethods, pbxtest.NewSimulated(t, pbxtest.Options{}))
+	pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
+	h := startHouse(t, threeMethods, pbx)
 	root := h.enter("root", "--role", "administrator", "--user", "alice")
 	root.visit("/health")
 	root.sees("that all is well", `document.getElementById("ready").textContent === "Everything is in agreement." && !document.querySelector("#reasons li")`)
@@ -180,4 +181,7 @@ func TestAProxyThatNobodyTrustsIsSeen(t *testing.T) {
 	root.sees("the same in German", reads("#reasons li", "Anfragen kommen mit X-Forwarded-For von 127.0.0.1"))
 	h.says(1, "doctor", "http.trusted_proxies", "127.0.0.1")
 	h.says(0, "status", "http.trusted_proxies")
+	pbx.Stop()
+	pbxtest.Eventually(t, patience, "the PBX is missed", func() bool { return h.status("/readyz") == http.StatusServiceUnavailable })
+	h.says(2, "doctor", "is not ready: PBX main", "besides, requests come with X-Forwarded-For")
 }
