@@ -150,13 +150,14 @@ func openRaw(b *testing.B, dir string) func(*store.Batch) {
 	check(b, err)
 	b.Cleanup(func() { _ = db.Close() })
 	db.SetMaxOpenConns(1)
-	user, err := db.Prepare(`INSERT INTO users VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
-		version = excluded.version, type = excluded.type, type_name = excluded.type_name, base = excluded.base, color = excluded.color,
+	user, err := db.Prepare(`INSERT INTO users (id, name, email, version, type, type_name, base, color, message, since, until, set_by, removed, stale, view, label)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
+		name = excluded.name, email = excluded.email, version = excluded.version, type = excluded.type, type_name = excluded.type_name, base = excluded.base, color = excluded.color,
 		message = excluded.message, since = excluded.since, until = excluded.until, set_by = excluded.set_by,
-		removed = excluded.removed, stale = excluded.stale, view = excluded.view`)
+		removed = excluded.removed, stale = excluded.stale, view = excluded.view, label = excluded.label`)
 	check(b, err)
-	line, err := db.Prepare(`INSERT INTO history (user_id, version, at, ordinal, type, name, base, message, since, until, set_by, rule)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
+	line, err := db.Prepare(`INSERT INTO history (user_id, version, at, ordinal, type, name, base, message, since, until, set_by, rule, label)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
 	check(b, err)
 	const layout = "2006-01-02T15:04:05.000000Z07:00"
 	return func(batch *store.Batch) {
@@ -167,12 +168,12 @@ func openRaw(b *testing.B, dir string) func(*store.Batch) {
 		for _, row := range batch.Users {
 			st := row.Status
 			_, err := u.Exec(string(row.ID), row.Name, row.Email, row.Version, string(st.Type.ID), st.Type.Name, string(st.Type.Base),
-				st.Type.Color, st.Message, st.Since.Time().Format(layout), nil, st.By, false, false, string(row.View))
+				st.Type.Color, st.Message, st.Since.Time().Format(layout), nil, st.By, false, false, string(row.View), st.Label)
 			check(b, err)
 		}
 		for _, e := range batch.History {
 			_, err := h.Exec(string(e.User), e.Version, e.At.Format(layout), 0, string(e.Type), e.Name, string(e.Base), e.Message,
-				e.Since.Format(layout), nil, e.By, string(e.Rule))
+				e.Since.Format(layout), nil, e.By, string(e.Rule), e.Label)
 			check(b, err)
 		}
 		check(b, tx.Commit())
