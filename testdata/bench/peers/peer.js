@@ -1,6 +1,7 @@
 // What both scripts for Node have in common: see README.md.
 'use strict';
 const readline = require('readline');
+const write = require('./sqlite.js').writer(process.env.PEER_DB);
 
 // serve obeys the standard input. listen connects and calls event for each PresenceStateChange;
 // it returns what disconnects. done.over says that the last event has come.
@@ -21,6 +22,7 @@ exports.serve = (listen) => {
       }
       count++;
       state.set(presentity, { status, subtype, message });
+      write(presentity, status, subtype, message);
     }, done);
   };
 
