@@ -33,7 +33,7 @@ bench: ## measure against floors and amigo, as in BENCHMARKS.md
 	$(GO) test -run '^$$' -bench 'Ingest|Wire|Commit|Snapshot|Heap|Restart|Feed' -benchtime 3x -timeout 30m ./testdata/bench
 	$(GO) test -run '^$$' -bench Stall -benchtime 1x -timeout 10m ./testdata/bench
 
-bench-peers: ## measure beside other AMI clients, into BENCHMARKS.md: RUNS=7 EVENTS=200000 JSON=file
+bench-peers: ## measure beside other AMI clients and panels, into BENCHMARKS.md: RUNS=7 EVENTS=200000 BURST=100000 JSON=file
 	@testdata/bench/peers/install "$(CACHE)/peers"
 	BENCH_JSON=$${JSON:+$$(realpath -m "$$JSON")} BENCH_PEERS="$(CACHE)/peers" $(GO) test -run '^$$' -bench Peers -benchtime 1x -timeout 60m ./testdata/bench
 

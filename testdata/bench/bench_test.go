@@ -39,8 +39,8 @@ func TestMain(m *testing.M) {
 		err = serveRecording(argument)
 	case "reader":
 		err = serveReader(argument)
-	case "readers":
-		err = serveReaders()
+	case "browsers":
+		err = serveBrowsers()
 	default:
 		err = fmt.Errorf("%s=%q is nothing this binary can be", childVariable, kind)
 	}

@@ -3,8 +3,11 @@ package bench
 import (
 	"context"
 	"database/sql"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -14,6 +17,7 @@ import (
 	"github.com/presencebridge/presencebridge/pkg/connector"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 	"github.com/presencebridge/presencebridge/pkg/store"
+	"github.com/presencebridge/presencebridge/testdata/bench/report"
 )
 
 const commitUsers = 20_000
@@ -63,90 +67,182 @@ func (r *recorder) take() (batches []*store.Batch, users, lines int) {
 }
 
 // BenchmarkCommit lets everybody's status change at once and takes the time until all
-// of it is in the store. The floor is a loop that writes the same rows in the same
-// transactions, with what it needs for that ready in memory. Each round is the bridge,
-// the floor twice and the bridge again, so that a disk that is slow for a while, or
-// becomes slower, is so for both.
+// of it is in the store. One floor is a loop that writes the same rows in the same
+// transactions, with what it needs for that ready in memory; another writes each change in
+// a transaction of its own. Each round is the bridge, the loop, the changes alone, the loop and
+// the bridge again, so that a disk that is slow for a while, or becomes slower, is so for all.
 func BenchmarkCommit(b *testing.B) {
 	for name, dir := range disks(b) {
-		b.Run(name, func(b *testing.B) { commit(b, dir) })
+		b.Run(name, func(b *testing.B) {
+			c := newCommits(b, dir)
+			for b.Loop() {
+				c.round()
+			}
+			c.stop()
+			b.Logf("| bridge, user changes/s | %s |", c.Bridge)
+			b.Logf("| raw batch loop | %s |", c.Loop)
+			b.Logf("| a transaction a change | %s |", c.Alone)
+			b.Logf("| ratio to the loop | %s |", c.Ratio)
+			b.Logf("| ratio to a transaction a change | %s |", c.AloneRatio)
+			b.Logf("| processor of the bridge, us/change | %s |", c.BridgeCPU)
+			b.Logf("| processor of the loop, us/change | %s |", c.LoopCPU)
+		})
 	}
 }
 
-func commit(b *testing.B, dir string) {
-	l, rec := newLoader(), &recorder{Store: openStore(b, dir)}
-	r := open(b, commitUsers, bridge.PBXConnector{Name: "main", Connector: l}, rec)
-	r.run()
-	sink := <-l.sink
-	raw := openRaw(b, dir)
-	var bridged, looped, ratio, bridgedCPU, loopedCPU samples
-	round := 0
-	var waiting [][]*store.Batch // saved by the bridge, and not yet written by the floor
-	once := func() time.Duration {
-		round++
-		message := "round " + strconv.Itoa(round)
-		start := time.Now()
-		for i := range commitUsers {
-			sink(connector.Report{Kind: connector.Changed, Extension: presence.ExtensionID{PBX: "main", Number: number(perUser * i)},
-				Presence: presence.Presence{State: presence.DND, Message: message}})
-		}
-		until(b, "the last decision", func() bool {
-			u, _ := r.bridge.User(userID(commitUsers - 1))
-			return u.Status != nil && u.Status.Message == message
-		})
-		r.saved()
-		took := time.Since(start)
-		batches, users, lines := rec.take()
-		if users < commitUsers || lines != commitUsers {
-			b.Fatalf("saved %d users and %d lines", users, lines)
-		}
-		waiting = append(waiting, batches)
-		return took
+// aloneChanges is how many changes are written alone in a round.
+const aloneChanges = commitUsers / 4
+
+// commits is a bridge whose users all change, beside its floors. The rates are user changes/s.
+type commits struct {
+	b       *testing.B
+	rig     *rig
+	sink    connector.Sink
+	saves   *recorder
+	loop    func(*store.Batch)
+	alone   func(*store.Batch)
+	rounds  int
+	waiting [][]*store.Batch // saved by the bridge, and not yet written by the loop
+
+	Disk       string  `json:"disk"`
+	Bridge     samples `json:"bridge_changes_per_second"`
+	Loop       samples `json:"batch_loop_changes_per_second"`
+	Alone      samples `json:"transaction_a_change_per_second"`
+	Ratio      samples `json:"bridge_to_batch_loop"`
+	AloneRatio samples `json:"bridge_to_transaction_a_change"`
+	BridgeCPU  samples `json:"bridge_cpu_microseconds"`
+	LoopCPU    samples `json:"batch_loop_cpu_microseconds"`
+}
+
+func newCommits(b *testing.B, dir string) *commits {
+	l := newLoader()
+	c := &commits{b: b, saves: &recorder{Store: openStore(b, dir)}}
+	c.rig = open(b, commitUsers, bridge.PBXConnector{Name: "main", Connector: l}, c.saves)
+	c.rig.run()
+	c.sink = <-l.sink
+	c.loop, c.alone = openRaw(b, filepath.Join(dir, "loop")), openRaw(b, filepath.Join(dir, "alone"))
+	until(b, "the first snapshot", func() bool { u, _ := c.rig.bridge.User(userID(commitUsers - 1)); return u.Saved })
+	c.rig.settled()
+	c.saves.take()
+	c.bridged()
+	c.looped()
+	c.bridged() // which the loop writes in the first round
+	return c
+}
+
+func (c *commits) stop() { c.rig.stop() }
+
+// bridged lets everybody's status change and waits until all is saved.
+func (c *commits) bridged() time.Duration {
+	c.rounds++
+	message := "round " + strconv.Itoa(c.rounds)
+	start := time.Now()
+	for i := range commitUsers {
+		c.sink(connector.Report{Kind: connector.Changed, Extension: presence.ExtensionID{PBX: "main", Number: number(perUser * i)},
+			Presence: presence.Presence{State: presence.DND, Message: message}})
 	}
-	floor := func() time.Duration {
-		start := time.Now()
-		for _, batch := range waiting[0] {
-			raw(batch)
+	until(c.b, "the last decision", func() bool {
+		u, _ := c.rig.bridge.User(userID(commitUsers - 1))
+		return u.Status != nil && u.Status.Message == message
+	})
+	c.rig.saved()
+	took := time.Since(start)
+	batches, users, lines := c.saves.take()
+	if users < commitUsers || lines != commitUsers {
+		c.b.Fatalf("saved %d users and %d lines", users, lines)
+	}
+	c.waiting = append(c.waiting, batches)
+	return took
+}
+
+// looped writes what the bridge saved first of what waits, in the same transactions.
+func (c *commits) looped() time.Duration {
+	start := time.Now()
+	for _, batch := range c.waiting[0] {
+		c.loop(batch)
+	}
+	c.waiting = c.waiting[1:]
+	return time.Since(start)
+}
+
+// single writes the first changes of what waits, each with its line of the history alone.
+func (c *commits) single() time.Duration {
+	lines := map[presence.UserID]store.Entry{}
+	var changes []*store.Batch
+	for _, batch := range c.waiting[0] {
+		for _, e := range batch.History {
+			lines[e.User] = e
 		}
-		waiting = waiting[1:]
-		return time.Since(start)
 	}
-	until(b, "the first snapshot", func() bool { u, _ := r.bridge.User(userID(commitUsers - 1)); return u.Saved })
-	r.settled()
-	rec.take()
-	once()
-	floor()
-	once() // which the floor writes in the first round
-	for b.Loop() {
-		cpu := cpuTime()
-		took := once()
-		between := cpuTime()
-		least := floor() + floor()
-		cpu, between = between-cpu, cpuTime()-between
-		behind := cpuTime()
-		took += once()
-		cpu += cpuTime() - behind
-		bridgedCPU = append(bridgedCPU, float64(cpu.Microseconds())/(2*commitUsers))
-		loopedCPU = append(loopedCPU, float64(between.Microseconds())/(2*commitUsers))
-		bridged = append(bridged, 2*commitUsers/took.Seconds())
-		looped = append(looped, 2*commitUsers/least.Seconds())
-		ratio = append(ratio, least.Seconds()/took.Seconds())
+	for _, batch := range c.waiting[0] {
+		for _, row := range batch.Users {
+			if e, ok := lines[row.ID]; ok && len(changes) < aloneChanges {
+				changes = append(changes, &store.Batch{Users: []store.User{row}, History: []store.Entry{e}})
+				delete(lines, row.ID)
+			}
+		}
 	}
-	b.Logf("| bridge, user changes/s | %s |", bridged)
-	b.Logf("| raw batch loop | %s |", looped)
-	b.Logf("| ratio | %s |", ratio)
-	b.Logf("| processor of the bridge, us/change | %s |", bridgedCPU)
-	b.Logf("| processor of the loop, us/change | %s |", loopedCPU)
-	r.stop()
+	if len(changes) < aloneChanges {
+		c.b.Fatalf("%d changes with their lines", len(changes))
+	}
+	start := time.Now()
+	for _, change := range changes {
+		c.alone(change)
+	}
+	return time.Since(start)
+}
+
+func (c *commits) round() {
+	cpu := cpuTime()
+	took := c.bridged()
+	cpu = cpuTime() - cpu
+	between := cpuTime()
+	least := c.looped()
+	between = cpuTime() - between
+	alone := c.single()
+	behind := cpuTime()
+	least += c.looped()
+	between += cpuTime() - behind
+	behind = cpuTime()
+	took += c.bridged()
+	cpu += cpuTime() - behind
+	bridged, aloneRate := 2*commitUsers/took.Seconds(), aloneChanges/alone.Seconds()
+	for figure, value := range map[*samples]float64{
+		&c.Bridge: bridged, &c.Loop: 2 * commitUsers / least.Seconds(), &c.Alone: aloneRate,
+		&c.Ratio: least.Seconds() / took.Seconds(), &c.AloneRatio: bridged / aloneRate,
+		&c.BridgeCPU: float64(cpu.Microseconds()) / (2 * commitUsers), &c.LoopCPU: float64(between.Microseconds()) / (2 * commitUsers),
+	} {
+		*figure = append(*figure, value)
+	}
+}
+
+// committed is BenchmarkCommit for the comparison: a table, and whether the targets are met.
+func committed(b *testing.B, runs int) (string, []*commits) {
+	t := report.Table{Head: []string{"store", "bridge, user changes/s", "raw batch loop", "a transaction a change", "bridge to the loop", "bridge to a transaction a change"}}
+	text, all, on := "", []*commits(nil), disks(b)
+	for _, name := range slices.Sorted(maps.Keys(on)) {
+		c := newCommits(b, on[name])
+		c.Disk = name
+		for range runs {
+			c.round()
+		}
+		c.stop()
+		all = append(all, c)
+		t.Rows = append(t.Rows, []string{name, c.Bridge.String(), c.Loop.String(), c.Alone.String(), c.Ratio.String(), c.AloneRatio.String()})
+		loop, alone := c.Ratio.quantile(0.5), c.AloneRatio.quantile(0.5)
+		text += fmt.Sprintf("- %s: %s of the loop, target 0.8, %s; %s times a transaction a change, target 4, %s\n",
+			name, short(loop), verdict(loop >= 0.8), short(alone), verdict(alone >= 4))
+	}
+	return fmt.Sprintf("\n### Commits: %s users change at once (%d runs)\n\nA change is a row of the user and a line of the history. Both loops have the rows ready in memory and write them into the same tables. "+
+		"On tmpfs a commit waits for no disk, which is what changes that are committed together save.\n\n%s\n%s",
+		thousands(commitUsers), runs, t, text), all
 }
 
 // openRaw makes a database with the schema of the store, and returns what writes a batch to it.
 func openRaw(b *testing.B, dir string) func(*store.Batch) {
-	name := filepath.Join(dir, "raw")
-	check(b, os.Mkdir(name, 0o700))
-	st := openStore(b, name)
-	check(b, st.Close(b.Context(), true))
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(name, "bench.db")+"?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
+	check(b, os.Mkdir(dir, 0o700))
+	check(b, openStore(b, dir).Close(b.Context(), true))
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "bench.db")+"?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 	check(b, err)
 	b.Cleanup(func() { _ = db.Close() })
 	db.SetMaxOpenConns(1)

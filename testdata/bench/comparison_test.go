@@ -61,12 +61,19 @@ type figure struct {
 	Unended int       `json:"passes_without_end"`
 }
 
-// BenchmarkPeers reads the same recording with every peer, in turn forth and back, and
-// writes what came out into BENCHMARKS.md, a chart and, if BENCH_JSON says so, JSON.
-// RUNS is how often (7), EVENTS how many (200,000).
+// part is one comparison of BenchmarkPeers: what it writes, and its figures for JSON.
+type part struct {
+	name string
+	run  func(b *testing.B) (text string, figures any)
+}
+
+// BenchmarkPeers compares with every peer, who take turns forth and back, and writes what
+// came out into BENCHMARKS.md, a chart and, if BENCH_JSON says so, JSON. RUNS is how often
+// the recording is read (7; the other parts three times at most), EVENTS how many it has (200,000), BURST how
+// many come at once (100,000). `-bench Peers/burst` runs that part alone, and writes nothing.
 func BenchmarkPeers(b *testing.B) {
 	events, runs := numberOf(b, "EVENTS", 200_000), numberOf(b, "RUNS", 7)
-	load := loadAverage(b)
+	few, load := min(runs, 3), loadAverage(b)
 	var all []peer
 	var missing []string
 	for _, p := range peers() {
@@ -77,23 +84,42 @@ func BenchmarkPeers(b *testing.B) {
 			b.Logf("without %s: %s is not installed", p.name, p.need)
 		}
 	}
-	addr, size, final := record(b, events, recordedPhones)
-	results := ingest(b, all, addr, events, size, final, runs)
-	written := writers(b, all, min(runs, 3))
-	memory := memories(b, all)
-
-	text := fmt.Sprintf("`make bench-peers` wrote this section on %s: %d runs of %s events of %d bytes about %s presentities, %s; load %s before, %s after.\n",
+	var results []*compared
+	text, figures := "", map[string]any{}
+	parts := []part{
+		{"reading", func(b *testing.B) (string, any) {
+			addr, size, final := record(b, events, recordedPhones)
+			results = ingest(b, all, addr, events, size, final, runs)
+			return told(results, events), figuresOf(results)
+		}},
+		{"writing", func(b *testing.B) (string, any) { return writers(b, all, few) }},
+		{"wire", func(b *testing.B) (string, any) { return onWire(b, buildProgram(b), few) }},
+		{"browsers", func(b *testing.B) (string, any) { return toMany(b, buildProgram(b), few) }},
+		{"burst", func(b *testing.B) (string, any) { return bursts(b, all) }},
+		{"commits", func(b *testing.B) (string, any) { return committed(b, few) }},
+		{"memory", func(b *testing.B) (string, any) { return memories(b, all) }},
+	}
+	for _, p := range parts {
+		b.Run(p.name, func(b *testing.B) {
+			said, of := p.run(b)
+			fmt.Println(said) // a log of a benchmark is cut
+			text, figures[p.name] = text+said, of
+		})
+	}
+	if file := os.Getenv(jsonVariable); file != "" {
+		check(b, report.WriteJSON(file, figures))
+	}
+	if len(figures) < len(parts) {
+		b.Logf("%s is left alone, for %d of %d parts were not run", benchmarks, len(parts)-len(figures), len(parts))
+		return
+	}
+	head := fmt.Sprintf("`make bench-peers` wrote this section on %s: %d runs of %s events of %d bytes about %s presentities, %s; load %s before, %s after.\n",
 		time.Now().UTC().Format(time.DateOnly), runs, thousands(events), eventSize, thousands(recordedPhones), machine(), load, loadAverage(b))
 	if len(missing) > 0 {
-		text += "\nNot installed, and so not measured: " + strings.Join(missing, ", ") + ".\n"
+		head += "\nNot installed, and so not measured: " + strings.Join(missing, ", ") + ".\n"
 	}
-	text += told(results, events) + written + memory
-	check(b, report.Rewrite(benchmarks, "peers", text))
+	check(b, report.Rewrite(benchmarks, "peers", head+text))
 	check(b, os.WriteFile(peerChart, []byte(chartOf(results, events).SVG()), 0o644))
-	if file := os.Getenv(jsonVariable); file != "" {
-		check(b, report.WriteJSON(file, figuresOf(results)))
-	}
-	b.Log("\n" + text)
 }
 
 // ingest is every peer's pass over the recording, behind a first one that warms it
@@ -196,11 +222,7 @@ func told(results []*compared, events int) string {
 	for _, c := range results {
 		if c.peer.ours && len(c.rates) > 0 {
 			ratio := c.rates.quantile(0.5) / top.rates.quantile(0.5)
-			met := "**not met**"
-			if ratio >= 5 {
-				met = "met"
-			}
-			text += fmt.Sprintf("- %s: %s times, %s", strings.TrimPrefix(c.peer.name, "ours: "), short(ratio), met)
+			text += fmt.Sprintf("- %s: %s times, %s", strings.TrimPrefix(c.peer.name, "ours: "), short(ratio), verdict(ratio >= 5))
 			if foreign != nil && foreign != top {
 				text += fmt.Sprintf("; %s times %s", short(c.rates.quantile(0.5)/foreign.rates.quantile(0.5)), foreign.peer.name)
 			}
@@ -235,14 +257,24 @@ func figuresOf(results []*compared) (all []figure) {
 	return all
 }
 
+// written are the figures of one who writes, for JSON.
+type written struct {
+	Reader string  `json:"reader"`
+	Ours   bool    `json:"ours"`
+	Rates  samples `json:"events_per_second"`
+	CPU    samples `json:"cpu_seconds_per_million"`
+	Wrong  samples `json:"presentities_wrong"`
+}
+
 // writers are handlers that write each event to SQLite in a transaction of its own, as
 // simple programs do, beside the bridge, which commits what is true by then together.
-func writers(b *testing.B, all []peer, runs int) string {
+func writers(b *testing.B, all []peer, runs int) (string, []written) {
 	const events = 20_000
+	var results []written
 	addr, _, final := record(b, events, recordedPhones)
 	t := report.Table{Head: []string{"reader", "events/s until the last is in the file", "CPU s per million", "presentities wrong"}}
 	for _, p := range all {
-		if p.kind != "saved" && p.kind != "amigo" && !strings.HasPrefix(p.name, "panoramisk") {
+		if p.kind != "saved" && !p.writesHere(b.Context()) {
 			continue
 		}
 		var rates, cpu, wrong samples
@@ -264,17 +296,20 @@ func writers(b *testing.B, all []peer, runs int) string {
 			name = p.name + ", with a history"
 		}
 		t.Rows = append(t.Rows, []string{name, rates.String(), cpu.String(), short(wrong.quantile(1))})
+		results = append(results, written{name, p.ours, rates, cpu, wrong})
 	}
-	return fmt.Sprintf("\n### Each event into SQLite (`synchronous=FULL`, on the disk; %s events, %d runs)\n\n%s", thousands(events), runs, t)
+	return fmt.Sprintf("\n### Each event into SQLite (`synchronous=FULL`, on the disk; %s events, %d runs)\n\n%s", thousands(events), runs, t), results
 }
 
 // memories is what 100,000 presences need: in a map of each peer's own kind of
 // messages, and in the bridge itself with 50,000 users, its store and its API.
-func memories(b *testing.B, all []peer) string {
+func memories(b *testing.B, all []peer) (string, map[string]float64) {
 	const presences = 100_000
+	megabytes := map[string]float64{}
 	addr, _, final := record(b, presences, presences)
 	t := report.Table{Head: []string{"program", "resident, MB", "bytes a presence"}}
 	row := func(name string, mb float64) {
+		megabytes[name] = mb
 		t.Rows = append(t.Rows, []string{name, fmt.Sprintf("%.0f", mb), fmt.Sprintf("%.0f", mb*1e6/presences)})
 	}
 	for _, p := range all {
@@ -299,11 +334,11 @@ func memories(b *testing.B, all []peer) string {
 	d.end(syscall.SIGTERM)
 	row("ours: the whole program", d.rss)
 	return fmt.Sprintf("\n### Memory of %s presences\n\nThe bridge has %s users with two extensions each, their names, statuses, store and API; a peer has a map of texts.\n\n%s",
-		thousands(presences), thousands(presences/perUser), t)
+		thousands(presences), thousands(presences/perUser), t), megabytes
 }
 
 // buildProgram builds presencebridge and returns where it is.
-func buildProgram(b *testing.B) string {
+func buildProgram(b testing.TB) string {
 	b.Helper()
 	program := filepath.Join(b.TempDir(), "presencebridge")
 	out, err := exec.CommandContext(b.Context(), "go", "build", "-o", program, "../../cmd/presencebridge").CombinedOutput()

@@ -1,22 +1,15 @@
 package bench
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
-	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"runtime"
-	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -47,7 +40,7 @@ func BenchmarkFeed(b *testing.B) {
 	address, newToken, stop := serveFeed(b, r.bridge)
 	defer stop()
 
-	readers := startChild(b, "readers")
+	readers := startChild(b, "browsers")
 	before := inUse()
 	for i := range feedClients {
 		readers.ask("open %s %s", address, newToken(i))
@@ -58,11 +51,11 @@ func BenchmarkFeed(b *testing.B) {
 		readers.ask("forget")
 		u := measure(func() { sim.ask("rate %d %d", feedRate, feedRate*feedSeconds) })
 		time.Sleep(time.Second) // what is under way still
-		for i, word := range strings.Fields(readers.ask("quantiles")) {
-			figure, err := strconv.ParseFloat(word, 64)
-			check(b, err)
-			b.ReportMetric(figure, []string{"p50-ms", "p99-ms", "max-ms", "events/change"}[i])
-		}
+		seen := sightOf(readers)
+		b.ReportMetric(seen.shown50, "p50-ms")
+		b.ReportMetric(seen.shown99, "p99-ms")
+		b.ReportMetric(seen.most, "max-ms")
+		b.ReportMetric(float64(seen.messages)/float64(max(1, seen.count)), "events/change")
 		b.ReportMetric(u.cpu.Seconds()/u.wall.Seconds(), "cores")
 	}
 	b.ReportMetric(each, "B/client")
@@ -115,119 +108,4 @@ func serveFeed(b *testing.B, br *bridge.Bridge) (address string, newToken func(i
 		cancel()
 		check(b, <-done)
 	}
-}
-
-// readers are clients of the feed in a process of their own. They obey these lines:
-//
-//	open ADDRESS TOKEN   one more client, which has everybody when it answers
-//	forget               forgets what was measured
-//	quantiles            answers in ms how old changes were when they came: half, 99 %, all; and how many events a change and client had
-type readers struct {
-	mu   sync.Mutex
-	ages samples
-	all  int // events, those included that tell what is known
-	fail error
-}
-
-func serveReaders() error {
-	rs := &readers{}
-	fmt.Println("ready")
-	in := bufio.NewReader(os.Stdin)
-	for {
-		line, err := in.ReadString('\n')
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		var address, token string
-		switch c, _ := fmt.Sscanf(line, "open %s %s", &address, &token); {
-		case err != nil:
-			return err
-		case c == 2:
-			if err := rs.open(address, token); err != nil {
-				return err
-			}
-			fmt.Println("open")
-		case line == "forget\n":
-			rs.mu.Lock()
-			rs.ages, rs.all = nil, 0
-			rs.mu.Unlock()
-			fmt.Println("done")
-		case line == "quantiles\n":
-			rs.mu.Lock()
-			fmt.Println(rs.ages.quantile(0.5), rs.ages.quantile(0.99), rs.ages.quantile(1), float64(rs.all)/float64(max(1, len(rs.ages))))
-			err := rs.fail
-			rs.mu.Unlock()
-			if err != nil {
-				return err
-			}
-		}
-	}
-}
-
-func (rs *readers) open(address, token string) error {
-	c, err := net.Dial("tcp", address)
-	if err != nil {
-		return err
-	}
-	if _, err := fmt.Fprintf(c, "GET /api/v1/events HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer %s\r\n\r\n", token); err != nil {
-		return err
-	}
-	have := make(chan error, 1)
-	go rs.read(c, have)
-	return <-have
-}
-
-// read reads events. Everybody has come when the last user has.
-func (rs *readers) read(c net.Conn, have chan<- error) {
-	lines := bufio.NewReaderSize(c, 4096)
-	last, had := []byte(userID(feedUsers-1)), false
-	newest := map[string]int64{} // the time that is the message, of each user
-	for {
-		line, err := lines.ReadSlice('\n')
-		if err != nil {
-			rs.mu.Lock()
-			rs.fail = err
-			rs.mu.Unlock()
-			if !had {
-				have <- err
-			}
-			return
-		}
-		id, stamp := stampIn(line)
-		if !had {
-			if had = bytes.Contains(line, last); had {
-				have <- nil
-			}
-			continue
-		}
-		if stamp == 0 {
-			continue
-		}
-		age := ms(time.Duration(time.Now().UnixNano() - stamp))
-		fresh := newest[id] != stamp
-		newest[id] = stamp
-		rs.mu.Lock()
-		rs.all++
-		if fresh {
-			rs.ages = append(rs.ages, age)
-		}
-		rs.mu.Unlock()
-	}
-}
-
-// stampIn returns the user of a line of data and the time that its status has as
-// its message; 0: none.
-func stampIn(line []byte) (id string, stamp int64) {
-	_, rest, ok := bytes.Cut(line, []byte(`data: {"id":"`))
-	if !ok {
-		return "", 0
-	}
-	name, rest, _ := bytes.Cut(rest, []byte(`"`))
-	_, rest, _ = bytes.Cut(rest, []byte(`"message":"`))
-	text, _, _ := bytes.Cut(rest, []byte(`"`))
-	stamp, err := strconv.ParseInt(string(text), 10, 64)
-	if err != nil || stamp < 1e15 {
-		return "", 0 // what an extension had at first
-	}
-	return string(name), stamp
 }

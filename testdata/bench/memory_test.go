@@ -123,7 +123,7 @@ func restart(b *testing.B, program string, ends map[string]syscall.Signal, newSt
 
 // daemon is a running presencebridge.
 type daemon struct {
-	b         *testing.B
+	b         testing.TB
 	cmd       *exec.Cmd
 	started   time.Time
 	client    http.Client
@@ -131,7 +131,7 @@ type daemon struct {
 	rss, peak float64       // MB
 }
 
-func writeFiles(b *testing.B, dir, addr string, users int, store string) {
+func writeFiles(b testing.TB, dir, addr string, users int, store string) {
 	var m strings.Builder
 	m.WriteString(`sync: {enabled: true, incoming: latest, outgoing: all}
 statuses:
@@ -153,10 +153,11 @@ users:
 	}
 }
 
-func startDaemon(b *testing.B, program, dir string) *daemon {
+// startDaemon starts the program with what is in a folder, and more in its environment.
+func startDaemon(b testing.TB, program, dir string, more ...string) *daemon {
 	d := &daemon{b: b, started: time.Now()}
 	d.cmd = exec.CommandContext(b.Context(), program, "run", "--config", filepath.Join(dir, "presencebridge.yaml"))
-	d.cmd.Stderr = os.Stderr
+	d.cmd.Env, d.cmd.Stderr = append(os.Environ(), more...), os.Stderr
 	d.client.Transport = &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {

@@ -29,6 +29,8 @@ type peer struct {
 	run   []string // the command
 	probe []string // succeeds where the library is installed
 	need  string   // what to install otherwise
+
+	writes bool // it writes each event into PEER_DB, where there is a SQLite for it
 }
 
 // peers are all that are compared, the floors first.
@@ -36,7 +38,7 @@ func peers() []peer {
 	script := func(name string) string { return filepath.Join("peers", name) }
 	node := func(name, file string) peer {
 		library, _, _ := strings.Cut(name, " ")
-		return peer{name: name, run: []string{"node", script(file)}, probe: []string{"node", "-e", "require('" + library + "')"}, need: "npm " + library}
+		return peer{name: name, run: []string{"node", script(file)}, probe: []string{"node", "-e", "require('" + library + "')"}, need: "npm " + library, writes: true}
 	}
 	return []peer{
 		{name: "bytes counted (floor)", kind: "bytes", floor: true},
@@ -45,12 +47,12 @@ func peers() []peer {
 		{name: "ours: connector, reports", kind: "connector", ours: true},
 		{name: "ours: bridge, decided", kind: "decided", ours: true},
 		{name: "ours: bridge, saved", kind: "saved", ours: true},
-		{name: "amigo 0.1.11 (Go)", kind: "amigo"},
+		{name: "amigo 0.1.11 (Go)", kind: "amigo", writes: true},
 		node("yana 0.3.0 (Node)", "yana.js"),
 		node("asterisk-manager 0.2.0 (Node)", "asterisk-manager.js"),
 		{
 			name: "panoramisk 1.4 (Python)", run: []string{"/usr/bin/python3", script("listen_panoramisk.py")},
-			probe: []string{"/usr/bin/python3", "-c", "import panoramisk"}, need: "python3-panoramisk",
+			probe: []string{"/usr/bin/python3", "-c", "import panoramisk"}, need: "python3-panoramisk", writes: true,
 		},
 		{
 			name: "Telephony::Asterisk::AMI (Perl)", run: []string{"perl", script("telephony-asterisk-ami.pl")},
@@ -73,6 +75,15 @@ func (p peer) installed(ctx context.Context) bool {
 	cmd := exec.CommandContext(ctx, p.probe[0], p.probe[1:]...)
 	cmd.Env = p.environment()
 	return cmd.Run() == nil
+}
+
+// writesHere tells whether the peer can write events here.
+func (p peer) writesHere(ctx context.Context) bool {
+	if !p.writes || p.kind != "" || p.run[0] != "node" {
+		return p.writes
+	}
+	p.probe = []string{"node", "-e", "new (require('better-sqlite3'))(':memory:')"}
+	return p.installed(ctx)
 }
 
 // running is a peer's process.
@@ -138,13 +149,15 @@ func (r *running) pass() (got reading) {
 	return got
 }
 
-// cpu is what the process has used so far, in all its threads and in user and kernel
+func (r *running) cpu() time.Duration { return cpuClock(r.cmd.Process.Pid) }
+
+// cpuClock is what a process has used so far, in all its threads and in user and kernel
 // mode: its CPU clock, whose number Linux makes of the process's (clock_getcpuclockid).
-func (r *running) cpu() time.Duration {
+func cpuClock(pid int) time.Duration {
 	const scheduled = 2
 	var t unix.Timespec
-	if err := unix.ClockGettime(int32(^r.cmd.Process.Pid<<3|scheduled), &t); err != nil {
-		return 0 // it is gone; pass says so
+	if err := unix.ClockGettime(int32(^pid<<3|scheduled), &t); err != nil {
+		return 0 // it is gone, which its pipes tell of
 	}
 	return time.Duration(t.Nano())
 }

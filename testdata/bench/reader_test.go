@@ -83,6 +83,9 @@ func serveReader(argument string) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	kind, addr, _ := strings.Cut(argument, " ")
+	if kind == "skeleton" {
+		return serveSkeleton(ctx, addr)
+	}
 	read, ok := goReaders[kind]
 	if b := (&bridged{addr: addr, saved: kind == "saved"}); kind == "decided" || b.saved {
 		read, ok = b.read, true
@@ -289,11 +292,11 @@ func listenWithAmigo(ctx context.Context, addr string, k *kept) error {
 	return nil
 }
 
-// eventWriter writes events into a SQLite file, one transaction each. Without a file it does nothing.
-func eventWriter(ctx context.Context, file string) (write func(e map[string]string), err error) {
-	if file == "" {
-		return func(map[string]string) {}, nil
-	}
+// insertEvent writes one event: presentity, status, subtype, message.
+const insertEvent = `INSERT OR REPLACE INTO presence VALUES (?, ?, ?, ?)`
+
+// openEvents opens a SQLite file that has what every presentity showed last.
+func openEvents(ctx context.Context, file string) (*sql.DB, error) {
 	db, err := sql.Open("sqlite", "file:"+file+"?_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
 	if err != nil {
 		return nil, err
@@ -301,11 +304,23 @@ func eventWriter(ctx context.Context, file string) (write func(e map[string]stri
 	db.SetMaxOpenConns(1)
 	_, err = db.ExecContext(ctx, `CREATE TABLE IF NOT EXISTS presence (presentity TEXT PRIMARY KEY, status TEXT, subtype TEXT, message TEXT)`)
 	if err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	return db, nil
+}
+
+// eventWriter writes events into a SQLite file, one transaction each. Without a file it does nothing.
+func eventWriter(ctx context.Context, file string) (write func(e map[string]string), err error) {
+	if file == "" {
+		return func(map[string]string) {}, nil
+	}
+	db, err := openEvents(ctx, file)
+	if err != nil {
 		return nil, err
 	}
 	return func(e map[string]string) {
-		_, err := db.ExecContext(ctx, `INSERT OR REPLACE INTO presence VALUES (?, ?, ?, ?)`, e["Presentity"], e["Status"], e["Subtype"], e["Message"])
-		if err != nil {
+		if _, err := db.ExecContext(ctx, insertEvent, e["Presentity"], e["Status"], e["Subtype"], e["Message"]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
 	}, nil

@@ -185,13 +185,7 @@ func (r *rig) shown() (d digest) {
 // stored is the same of what the store in a folder has.
 func stored(tb testing.TB, dir string) (d digest) {
 	tb.Helper()
-	st := openStore(tb, dir)
-	defer func() { check(tb, st.Close(tb.Context(), true)) }()
-	state, err := st.Load(tb.Context())
-	check(tb, err)
-	for _, row := range state.Users {
-		var v presence.View
-		check(tb, json.Unmarshal(row.View, &v))
+	for _, v := range storedViews(tb, dir) {
 		for _, x := range v.Extensions {
 			p := x.Shows.Presence()
 			d.add(x.ID.Number, p.State.String(), p.Subtype, p.Message)
@@ -200,11 +194,30 @@ func stored(tb testing.TB, dir string) (d digest) {
 	return d
 }
 
+func storedViews(tb testing.TB, dir string) (all []presence.View) {
+	tb.Helper()
+	st := openStore(tb, dir)
+	defer func() { check(tb, st.Close(tb.Context(), true)) }()
+	state, err := st.Load(tb.Context())
+	check(tb, err)
+	for _, row := range state.Users {
+		var v presence.View
+		check(tb, json.Unmarshal(row.View, &v))
+		all = append(all, v)
+	}
+	return all
+}
+
 // agree compares what PBX and bridge show, and after its end what the store has.
 func (r *rig) agree(sim *child, dir string) {
 	r.tb.Helper()
 	r.settled()
-	want := sim.ask("sum")
+	r.agreeOn(sim.ask("sum"), dir)
+}
+
+// agreeOn is agree with a digest that is known.
+func (r *rig) agreeOn(want, dir string) {
+	r.tb.Helper()
 	if got := fmt.Sprint(uint64(r.shown())); got != want {
 		r.tb.Error("the bridge shows something else than the PBX")
 	}

@@ -32,45 +32,62 @@ func (s *stalling) Save(ctx context.Context, batch *store.Batch) error {
 // PBX cuts off a reader that stalls for 100 ms, as Asterisk does by itself.
 func BenchmarkStall(b *testing.B) {
 	figures := map[string]samples{}
+	note := func(what string, f float64) { figures[what] = append(figures[what], f) }
 	for b.Loop() {
-		dir := b.TempDir()
-		sim := startChild(b, fmt.Sprint("sim ", perUser*stallUsers))
-		st := &stalling{openStore(b, dir), make(chan struct{})}
-		close(st.hang)
-		r := open(b, stallUsers, asteriskAt(b, sim.addr), st)
-		r.run()
-		r.decided()
-		r.saved()
-		r.settled()
-		before := heap()
-		hung := make(chan struct{})
-		st.hang = hung
-		start := time.Now()
-		sim.ask("rate 0 %d", stallBurst)
-		figures["burst, events/s"] = append(figures["burst, events/s"], stallBurst/time.Since(start).Seconds())
-		want := sim.ask("sum")
-		until(b, "the burst to be decided", func() bool { return fmt.Sprint(uint64(r.shown())) == want })
-		figures["decided after, s"] = append(figures["decided after, s"], time.Since(start).Seconds())
-		time.Sleep(time.Until(start.Add(stallTime))) // this is what is measured
-		during := heap()
-		close(hung)
-		r.saved()
-		figures["saved after the stall, s"] = append(figures["saved after the stall, s"], time.Since(start).Seconds()-stallTime.Seconds())
-		figures["heap before, MB"] = append(figures["heap before, MB"], before)
-		figures["heap at its end, MB"] = append(figures["heap at its end, MB"], during)
-		figures["growth"] = append(figures["growth"], during/before)
-		var sessions, cutOff, events int
-		_, err := fmt.Sscan(sim.ask("stats"), &sessions, &cutOff, &events)
-		check(b, err)
-		if sessions != 1 || cutOff != 0 {
-			b.Errorf("%d sessions, of which %d were cut off; want one that lasts", sessions, cutOff)
+		s := stall(b, &simulatedBurst{child: startChild(b, fmt.Sprint("sim ", perUser*stallUsers))}, stallUsers, stallBurst)
+		note("burst, events/s", s.rate)
+		note("decided after, s", s.decided.Seconds())
+		note("saved after the stall, s", s.saved.Seconds())
+		note("heap before, MB", s.before)
+		note("heap at its end, MB", s.during)
+		note("growth", s.during/s.before)
+		if s.cuts != 0 {
+			b.Errorf("it lost the connection %d times", s.cuts)
 		}
-		r.settled()
-		r.agree(sim, dir)
 	}
 	for what, s := range figures {
 		b.Logf("| %s | %s |", what, s)
 	}
+}
+
+// stalled is what became of a burst while the store hung.
+type stalled struct {
+	rate           float64       // events/s of the burst
+	decided        time.Duration // everything, since its begin
+	saved          time.Duration // everything, since the store was back
+	before, during float64       // heap, MB
+	cuts           int           // connections that were lost
+}
+
+// stall lets a bridge of so many users have a burst while its store hangs, and fails
+// where bridge and store do not agree with the PBX in the end.
+func stall(b *testing.B, pbx bursting, users, events int) (s stalled) {
+	dir := b.TempDir()
+	_, addr := pbx.at()
+	st := &stalling{openStore(b, dir), make(chan struct{})}
+	close(st.hang)
+	r := open(b, users, asteriskAt(b, addr), st)
+	pbx.enter("bridge", r.run)
+	r.decided()
+	r.saved()
+	r.settled()
+	s.before = heap()
+	hung := make(chan struct{})
+	st.hang = hung
+	start := time.Now()
+	s.rate = float64(pbx.burst(0, events)) / time.Since(start).Seconds()
+	want := pbx.sum()
+	until(b, "the burst to be decided", func() bool { return fmt.Sprint(uint64(r.shown())) == want })
+	s.decided = time.Since(start)
+	time.Sleep(time.Until(start.Add(stallTime))) // this is what is measured
+	s.during = heap()
+	close(hung)
+	r.saved()
+	s.saved = time.Since(start) - stallTime
+	s.cuts = pbx.cuts()
+	r.settled()
+	r.agreeOn(want, dir)
+	return s
 }
 
 // heap is what lives, in MB.
