@@ -25,6 +25,9 @@ func (h *Handler) Served() map[string]Scope {
 	return all
 }
 
+// LookWhetherCutOff is what Run does every minute.
+func (t *Tokens) LookWhetherCutOff() { t.lookWhetherCutOff() }
+
 // RunHurried is Run for clients that have less time than usual to ask.
 func (s *Server) RunHurried(ctx context.Context, h *Handler, wait time.Duration) error {
 	most := standardLimits()

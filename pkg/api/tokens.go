@@ -55,9 +55,9 @@ type Tokens struct {
 	// nil: there is none. Set it before the first request.
 	MayAct func() error
 
-	follow   bool          // another bridge writes the tokens
-	refused  atomic.Uint64 // requests whose token was refused
-	cutSince atomic.Int64  // since when MayAct has said no, in nanoseconds; 0: it does not
+	follow   bool                      // another bridge writes the tokens
+	refused  atomic.Uint64             // requests whose token was refused
+	cutSince atomic.Pointer[time.Time] // since when MayAct has said no; nil: it does not
 	under    underWay
 
 	changing sync.Mutex // held while a token is made or revoked, the store included
@@ -132,9 +132,10 @@ const cutOff = 5 * time.Minute
 func (t *Tokens) lookWhetherCutOff() {
 	switch {
 	case t.MayAct == nil || t.MayAct() == nil:
-		t.cutSince.Store(0)
+		t.cutSince.Store(nil)
 	default:
-		t.cutSince.CompareAndSwap(0, t.now().UnixNano())
+		now := t.now() // with its steady part: the time of day may be set
+		t.cutSince.CompareAndSwap(nil, &now)
 	}
 }
 
@@ -169,7 +170,7 @@ func (t *Tokens) writeUsed(ctx context.Context) {
 
 // access is the access of the network: by a token.
 func (t *Tokens) access(r *http.Request) (caller, error) {
-	if since := t.cutSince.Load(); since != 0 && t.now().Sub(time.Unix(0, since)) > cutOff {
+	if since := t.cutSince.Load(); since != nil && t.now().Sub(*since) > cutOff {
 		return caller{}, unsure()
 	}
 	if t.stale() {

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+	"unsafe"
 
 	"go.uber.org/zap"
 
@@ -222,4 +223,34 @@ func TestABridgeThatIsCutOffBelievesNoTokenForLong(t *testing.T) {
 		end()
 		<-done
 	})
+}
+
+// stepped is what a wall clock that was set d ahead says in place of now: its steady part
+// is the same (package time: wall seconds stand above 30 bits of nanoseconds).
+func stepped(now time.Time, d time.Duration) time.Time {
+	*(*uint64)(unsafe.Pointer(&now)) += uint64(d/time.Second) << 30
+	return now
+}
+
+func TestAClockThatIsSetCutsNoTokenOff(t *testing.T) {
+	var ahead, passed atomic.Int64
+	tokens, err := api.OpenTokens(t.Context(), &apitest.Store{}, nil, func() time.Time {
+		return stepped(time.Now().Add(time.Duration(passed.Load())), time.Duration(ahead.Load()))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tokens.MayAct = func() error { return errors.New("not confirmed") }
+	tokens.LookWhetherCutOff()
+	h := api.New(apitest.New(), api.Options{Tokens: tokens})
+	ask := func() int { return do(h.Network(), request("GET", "/api/v1/users", "")).Code }
+	ahead.Store(int64(time.Hour))
+	if code := ask(); code != http.StatusUnauthorized {
+		t.Errorf("set an hour ahead: %d", code)
+	}
+	ahead.Store(-int64(time.Hour))
+	passed.Store(int64(6 * time.Minute))
+	if code := ask(); code != http.StatusServiceUnavailable {
+		t.Errorf("set back an hour, after six minutes: %d", code)
+	}
 }

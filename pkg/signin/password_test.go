@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+	"unsafe"
 
 	"go.uber.org/zap"
 
@@ -210,6 +211,39 @@ func TestABridgeThatIsCutOffBelievesNoSession(t *testing.T) {
 	var p *api.Problem
 	if _, err := d.Session(r); !errors.As(err, &p) || p.Status != http.StatusServiceUnavailable {
 		t.Errorf("after six minutes: %v", err)
+	}
+}
+
+// stepped is what a wall clock that was set d ahead says in place of now: its steady part
+// is the same (package time: wall seconds stand above 30 bits of nanoseconds).
+func stepped(now time.Time, d time.Duration) time.Time {
+	*(*uint64)(unsafe.Pointer(&now)) += uint64(d/time.Second) << 30
+	return now
+}
+
+func TestAClockThatIsSetCutsNobodyOff(t *testing.T) {
+	o := newOffice(t, nil)
+	var ahead, passed atomic.Int64
+	d, err := signin.Open(t.Context(), signin.Options{
+		Config: o.by, Store: o.store, People: mapping{}, MayAct: func() error { return errors.New("no word of the store") },
+		Now: func() time.Time {
+			return stepped(time.Now().Add(time.Duration(passed.Load())), time.Duration(ahead.Load()))
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.LookWhetherCutOff()
+	ahead.Store(int64(time.Hour))
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	if _, err := d.Session(r); !errors.Is(err, api.ErrSignedOut) {
+		t.Errorf("set an hour ahead: %v", err)
+	}
+	ahead.Store(-int64(time.Hour))
+	passed.Store(int64(6 * time.Minute))
+	var p *api.Problem
+	if _, err := d.Session(r); !errors.As(err, &p) || p.Status != http.StatusServiceUnavailable {
+		t.Errorf("set back an hour, after six minutes: %v", err)
 	}
 }
 

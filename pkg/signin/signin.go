@@ -89,9 +89,9 @@ type Desk struct {
 	providers       []*provider
 	flows           *flows
 
-	strangers strangers     // proxies that nobody trusts
-	rejected  atomic.Uint64 // attempts to sign in, since the start
-	cutSince  atomic.Int64  // since when mayAct has said no, in nanoseconds; 0: it does not
+	strangers strangers                 // proxies that nobody trusts
+	rejected  atomic.Uint64             // attempts to sign in, since the start
+	cutSince  atomic.Pointer[time.Time] // since when mayAct has said no; nil: it does not
 
 	changing sync.Mutex // held while an account or an invitation changes, the store included
 
@@ -183,15 +183,16 @@ func (d *Desk) Run(ctx context.Context) {
 // lookWhetherCutOff notes since when another bridge may know better.
 func (d *Desk) lookWhetherCutOff() {
 	if d.mayAct == nil || d.mayAct() == nil {
-		d.cutSince.Store(0)
+		d.cutSince.Store(nil)
 		return
 	}
-	d.cutSince.CompareAndSwap(0, d.now().UnixNano())
+	now := d.now() // with its steady part: the time of day may be set
+	d.cutSince.CompareAndSwap(nil, &now)
 }
 
 // Session tells who has signed in with the browser that sent r, as api.Panel wants it.
 func (d *Desk) Session(r *http.Request) (api.Session, error) {
-	if since := d.cutSince.Load(); since != 0 && d.now().Sub(time.Unix(0, since)) > cutOff {
+	if since := d.cutSince.Load(); since != nil && d.now().Sub(*since) > cutOff {
 		return api.Session{}, api.Refusal(http.StatusServiceUnavailable, "This bridge is cut off from its store, so that it is not known who may still be signed in; try again, or use the other bridge.", message.As("store.cut_off"))
 	}
 	p, s, ok := d.who(r)
