@@ -102,13 +102,13 @@ type Bridge struct {
 	ways     ways
 	counted  counted        // any goroutine
 	in       presence.Input // of report; here because an event needs no memory then
-	started  presence.Time
-	unlit    bool          // lamps were not set because the bridge might not act
-	stopping bool          // what is lost from here on, we have cut ourselves
-	floor    uint64        // the version that new users start from
-	settling presence.Time // when to call Settled, unless there is more to do; zero: never
-	settleBy presence.Time // and then also if there is
-	resting  carrier       // of Settled
+	started  time.Time      // by a clock that nobody sets
+	unlit    bool           // lamps were not set because the bridge might not act
+	stopping bool           // what is lost from here on, we have cut ourselves
+	floor    uint64         // the version that new users start from
+	settling presence.Time  // when to call Settled, unless there is more to do; zero: never
+	settleBy presence.Time  // and then also if there is
+	resting  carrier        // of Settled
 }
 
 // user is one user in the owner loop.
@@ -153,6 +153,10 @@ func Open(ctx context.Context, opt Options) (*Bridge, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the store: %w", err)
 	}
+	last, err := opt.Store.History(ctx, store.Query{Limit: 1})
+	if err != nil {
+		return nil, fmt.Errorf("read the end of the history: %w", err)
+	}
 	epoch := time.Now()
 	b := &Bridge{
 		opt:     opt,
@@ -178,10 +182,13 @@ func Open(ctx context.Context, opt Options) (*Bridge, error) {
 	if err := b.fits(opt.Mapping); err != nil {
 		return nil, err
 	}
+	for _, e := range last { // by a clock that was ahead, or of a bridge on another machine
+		b.clock.seen(presence.At(e.At))
+	}
 	if err := b.wake(state); err != nil {
 		return nil, err
 	}
-	b.started = b.clock.next()
+	b.started = time.Now()
 	b.pages.opens = b.started.Add(returnWait)
 	b.apply(opt.Mapping)
 	b.opt.Mapping = nil // a later one shall not keep it alive

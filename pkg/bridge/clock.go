@@ -4,6 +4,8 @@ import (
 	"container/heap"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -13,22 +15,56 @@ import (
 type clock struct {
 	now  func() time.Time
 	last presence.Time
-	at   time.Time // when last was given, by a clock that nobody sets
+	wall presence.Time // what the wall clock said then
+	at   time.Time     // when that was, by a clock that nobody sets
+	set  time.Duration // by how much the wall clock was set, until somebody looks; 0: it was not
 }
 
-func newClock(now func() time.Time) clock { return clock{now: now, at: time.Now()} }
+func newClock(now func() time.Time) clock {
+	return clock{now: now, wall: presence.At(now()), at: time.Now()}
+}
+
+// setLeast is how much a wall clock must go wrong between two looks to count as set: one
+// that is slowed down or hurried goes wrong by a millisecond in two seconds.
+const setLeast = 100 * time.Millisecond
 
 // next goes on at half speed while the wall clock is behind: deadlines and retries
 // still come, and the two meet again.
 func (c *clock) next() presence.Time {
-	at := time.Now()
-	passed := at.Sub(c.at) / 2
-	t := presence.At(c.now())
-	if least := c.last.Add(max(passed, 2*time.Microsecond)); t.Before(least) {
+	at, wall, by := c.read()
+	if by.Abs() > setLeast { // unless the process stood between two readings
+		at, wall, by = c.read()
+	}
+	if by.Abs() > setLeast {
+		c.set += by
+	}
+	t := wall
+	if least := c.last.Add(max(at.Sub(c.at)/2, 2*time.Microsecond)); t.Before(least) {
 		t = least
 	}
-	c.last, c.at = t, at
+	c.last, c.wall, c.at = t, wall, at
 	return t
+}
+
+// read reads both clocks, and by how much the wall clock went further than the steady one.
+func (c *clock) read() (at time.Time, wall presence.Time, by time.Duration) {
+	at, wall = time.Now(), presence.At(c.now())
+	return at, wall, wall.Sub(c.wall) - at.Sub(c.at)
+}
+
+// clockSet looks at return times anew when the wall clock was set: what was to come after
+// it may have passed.
+func (b *Bridge) clockSet(now presence.Time) {
+	if b.clock.set == 0 {
+		return
+	}
+	b.log.Info("the wall clock was set, or the machine was suspended", zap.Duration("ahead", b.clock.set))
+	b.clock.set = 0
+	for _, u := range b.users {
+		if !u.view.Ends.IsZero() {
+			b.due.schedule(u, u.wants(b.clock.wall, now))
+		}
+	}
 }
 
 // seen makes every later time later than t.

@@ -31,6 +31,7 @@ func (b *Bridge) loop(stop <-chan struct{}) {
 		case <-timer.C:
 		}
 		now := b.clock.next()
+		b.clockSet(now)
 		b.tick(now)
 		b.leave(now)
 		b.commit(now)
@@ -55,7 +56,7 @@ func (b *Bridge) idle(now presence.Time) time.Duration {
 	if !b.settling.IsZero() && b.settling.Before(next) {
 		next = b.settling
 	}
-	if due := b.pages.due(); !due.IsZero() && due.Before(next) {
+	if due := b.pages.due(now); !due.IsZero() && due.Before(next) {
 		next = due
 	}
 	wait := max(next.Sub(now), time.Millisecond)
@@ -260,7 +261,23 @@ func (b *Bridge) step(u *user, in *presence.Input, now presence.Time) {
 	if len(fx.Orders) > 0 {
 		b.order(u, slices.Clone(fx.Orders), now)
 	}
-	b.due.schedule(u, u.view.Due)
+	b.due.schedule(u, u.wants(in.Wall, now))
+}
+
+// wants is when the user wants a tick, by our clock. Where the wall clock was set back
+// ours runs at half speed, until the two meet.
+func (u *user) wants(wall, now presence.Time) presence.Time {
+	due, ends := u.view.Due, u.view.Ends
+	if ends.IsZero() {
+		return due
+	}
+	if meets := now.Add(ends.Sub(wall) / 2); meets.After(ends) {
+		ends = meets
+	}
+	if due.IsZero() || ends.Before(due) {
+		return ends
+	}
+	return due
 }
 
 // waits notes what the user's extensions are asked, for the inbox, and wished.
@@ -309,20 +326,17 @@ func (b *Bridge) tell(u *user, c *presence.Change) {
 // for the first snapshot of the user's PBXs, within reason: it may show that
 // somebody has changed the phone since.
 func (b *Bridge) tick(now presence.Time) {
+	gate := b.opt.ExpiryWait - time.Since(b.started)
 	for len(b.due) > 0 && !b.due[0].due.After(now) {
 		u := b.due[0]
-		if gate := b.started.Add(b.opt.ExpiryWait); now.Before(gate) && !b.synced(u) {
-			b.due.schedule(u, gate)
+		if gate > 0 && !b.synced(u) {
+			b.due.schedule(u, now.Add(max(gate, time.Millisecond)))
 			continue
 		}
-		wall := presence.At(b.opt.Now())
-		b.step(u, &presence.Input{Kind: presence.Tick, Wall: wall}, now)
-		if u.view.Due.IsZero() || u.view.Due.After(now) {
-			continue
+		b.step(u, &presence.Input{Kind: presence.Tick}, now)
+		if !u.due.IsZero() && !u.due.After(now) { // never spin, whatever the core wants
+			b.due.schedule(u, now.Add(time.Millisecond))
 		}
-		// A return time while the clocks differ, and ours may run at half speed; else
-		// never spin, whatever the core wants.
-		b.due.schedule(u, now.Add(max(u.view.Due.Sub(wall)/2, time.Millisecond)))
 	}
 }
 

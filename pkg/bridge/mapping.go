@@ -36,6 +36,7 @@ func (b *Bridge) wake(state store.State) error {
 	reader := presence.Reader{Types: b.opt.Mapping.Types}
 	// Side by side, not among what the reading leaves behind. Users are never let go of;
 	// their names from the store are, once the mapping has them.
+	var highest uint64
 	users, named := make([]user, len(state.Users)), make([]presence.MappedUser, len(state.Users))
 	for i := range state.Users {
 		row := &state.Users[i]
@@ -54,6 +55,10 @@ func (b *Bridge) wake(state store.State) error {
 		}
 		b.parked[row.ID] = u
 		b.clock.seen(newest(&v))
+		highest = max(highest, u.view.Version)
+	}
+	if !state.Clean {
+		b.floor = max(b.floor, highest) // the clock may have been ahead
 	}
 	return nil
 }

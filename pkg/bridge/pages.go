@@ -30,7 +30,7 @@ type pages struct {
 	// Owner loop only.
 	leaving map[presence.UserID]presence.Time // who has closed the last one, and when; until that counts
 	look    presence.Time                     // when to look at them; zero: there are none
-	opens   presence.Time                     // until then everybody may yet come back after the start; zero: no longer
+	opens   time.Time                         // until then everybody may yet come back after the start, by a clock that nobody sets; zero: no longer
 }
 
 func newPages() *pages {
@@ -105,8 +105,8 @@ func (b *Bridge) pagesChanged() {
 // everybody has had the time to come back, of all who have not.
 func (b *Bridge) leave(now presence.Time) {
 	p := b.pages
-	if !p.opens.IsZero() && !now.Before(p.opens) {
-		p.opens = presence.Time{}
+	if !p.opens.IsZero() && !time.Now().Before(p.opens) {
+		p.opens = time.Time{}
 		for id := range b.users {
 			b.meet(id)
 		}
@@ -154,9 +154,13 @@ func (b *Bridge) signed(id presence.UserID, in presence.Input) {
 }
 
 // due is when leave has something to do; zero: never.
-func (p *pages) due() presence.Time {
-	if p.look.IsZero() || !p.opens.IsZero() && p.opens.Before(p.look) {
-		return p.opens
+func (p *pages) due(now presence.Time) presence.Time {
+	if p.opens.IsZero() {
+		return p.look
+	}
+	opens := now.Add(time.Until(p.opens))
+	if p.look.IsZero() || opens.Before(p.look) {
+		return opens
 	}
 	return p.look
 }

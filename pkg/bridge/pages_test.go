@@ -101,7 +101,7 @@ func TestEverybodyWhoLeavesIsLetGo(t *testing.T) {
 			w.want(id, "gone")
 			pass(10*time.Second - leaveTogether)
 		}
-		if len(w.b.pages.leaving) > 0 || len(w.b.pages.open) > 0 || !w.b.pages.due().IsZero() {
+		if len(w.b.pages.leaving) > 0 || len(w.b.pages.open) > 0 || !w.b.pages.due(presence.Time{}).IsZero() {
 			t.Errorf("left are %+v", w.b.pages)
 		}
 	})

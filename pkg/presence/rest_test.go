@@ -47,7 +47,9 @@ func (w *world) busy() bool {
 		w.save()
 		busy = true
 	}
-	if due := w.view.Due; !busy && !due.IsZero() {
+	due := w.view.Due
+	earlier(&due)(w.view.Ends)
+	if !busy && !due.IsZero() {
 		w.ahead(max(0, due.Sub(w.wall)))
 		w.tick()
 		busy = true

@@ -116,7 +116,7 @@ func (v *View) Step(in *Input, r *Rules, now Time, fx *Effects) {
 		v.Version++
 		fx.Durable = true
 	}
-	v.Due = s.due()
+	v.Due, v.Ends = s.due(), v.ends()
 }
 
 // step is the working state of one Step.

@@ -29,8 +29,10 @@ type View struct {
 
 	Pace Time `json:"-"` // when phones may change the status in a burst again; see tooFast
 
-	// Due is when Step next wants a Tick; zero: never.
+	// Due is when Step next wants a Tick, by the clock of its steps; zero: never.
 	Due Time `json:"-"`
+	// Ends is when it wants one by the time of day, the earliest return time; zero: never.
+	Ends Time `json:"-"`
 }
 
 // Hold is a chosen status that no presence expresses. It lasts until the

@@ -222,23 +222,36 @@ func after(t Time, d time.Duration) Time {
 	return t.Add(d)
 }
 
-// due is the earliest moment at which a tick would do something.
-func (s *step) due() (next Time) {
-	at := func(t Time) {
-		if !t.IsZero() && (next.IsZero() || t.Before(next)) {
-			next = t
+// ends is the earliest return time.
+func (v *View) ends() (next Time) {
+	at := earlier(&next)
+	if v.Hold != nil {
+		at(v.Hold.Until)
+	}
+	for i := range v.Extensions {
+		at(v.Extensions[i].Said.Until)
+	}
+	return next
+}
+
+// earlier makes next the earliest of those that it is called with; zero is none.
+func earlier(next *Time) func(Time) {
+	return func(t Time) {
+		if !t.IsZero() && (next.IsZero() || t.Before(*next)) {
+			*next = t
 		}
 	}
-	if s.v.Hold != nil {
-		at(s.v.Hold.Until)
-	}
+}
+
+// due is the earliest moment at which a tick would do something, return times aside.
+func (s *step) due() (next Time) {
+	at := earlier(&next)
 	if s.v.Later != nil {
 		at(s.v.Later.At)
 	}
 	s.phoneDue(at)
 	for i := range s.v.Extensions {
 		x := &s.v.Extensions[i]
-		at(x.Said.Until)
 		at(after(x.RepeatAt, repeatWait))
 		at(x.readAt())
 		x.DND.due(s.now, at)

@@ -402,8 +402,8 @@ func TestAHoldEndsAtItsTime(t *testing.T) {
 	g := newRig(t)
 	g.event(desk, dnd)
 	g.chooseUntil("training", t0.Add(time.Minute))
-	if !g.v.Due.Equal(t0.Add(time.Minute)) {
-		t.Errorf("due %s", g.v.Due)
+	if !g.v.Ends.Equal(t0.Add(time.Minute)) {
+		t.Errorf("ends %s", g.v.Ends)
 	}
 	g.wait(time.Minute)
 	g.status("dnd")

@@ -441,7 +441,8 @@ func (w *world) apply() {
 
 // tick does what is due. After a restart return times wait for every PBX, or 30 s.
 func (w *world) tick() {
-	if w.view.Due.IsZero() || w.now().Before(w.view.Due) {
+	due, ends := w.view.Due, w.view.Ends
+	if (due.IsZero() || w.now().Before(due)) && (ends.IsZero() || w.wall.Before(ends)) {
 		return
 	}
 	for _, p := range w.pbxs {
