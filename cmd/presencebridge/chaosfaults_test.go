@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -22,7 +23,7 @@ import (
 type trouble struct {
 	name string
 	do   func(w *world, rng *rand.Rand) (remark string)
-	long bool // it takes half a minute: not in make test
+	long bool // it takes half a minute, or has a test of its own: not in make test
 	once bool // in a schedule
 }
 
@@ -42,7 +43,7 @@ func spoilt(kind string, attributes map[string]int) func(*world, *rand.Rand) str
 }
 
 // everywhere are the faults of every world.
-var everywhere = []trouble{
+var everywhere = slices.Concat(ofClocks, []trouble{
 	{name: "wire: 300 ms latency, 200 ms jitter", do: spoilt("latency", map[string]int{"latency": 300, "jitter": 200})},
 	{name: "wire: connections reset", do: spoilt("reset_peer", map[string]int{"timeout": 200})},
 	{name: "wire: slices of 1 to 7 bytes", do: spoilt("slicer", map[string]int{"average_size": 4, "size_variation": 3, "delay": 100})},
@@ -64,7 +65,7 @@ var everywhere = []trouble{
 	{name: "Asterisk: reloaded ten times", do: asteriskReloaded},
 	{name: "Asterisk: the AMI account removed", do: accountRemoved, once: true},
 	{name: "mapping: bad, and SIGHUP twenty times", do: badMapping},
-}
+})
 
 // ofSQLite and ofPostgres are those of stores.
 var (
@@ -72,13 +73,13 @@ var (
 		{name: "store: SQLite locked by another process", do: sqliteLocked},
 		{name: "store: the disk is full", do: diskFull},
 	}
-	ofPostgres = []trouble{
+	ofPostgres = slices.Concat(ofTwoClocks, []trouble{
 		{name: "store: PostgreSQL stalls (SIGSTOP)", do: serverPaused},
 		{name: "store: PostgreSQL kill -9", do: serverKilled},
 		{name: "store: tables locked", do: tablesLocked},
 		{name: "two bridges: the holder is stopped past its lease", do: holderPaused},
 		{name: "two bridges: the holder kill -9", do: holderKilled},
-	}
+	})
 )
 
 // halfOpen lets the wire swallow everything until the bridge has noticed.
