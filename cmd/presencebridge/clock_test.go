@@ -53,6 +53,9 @@ func TestReturnTimesGoByTheWallClockThatIsInForce(t *testing.T) {
 		t.Errorf("lunch ended as %+v", u.Status)
 	}
 	p.sees("1001", "away", "", "first")
+	if !strings.Contains(r.log.String(), "the wall clock was set") {
+		t.Error("the log does not say that the wall clock was set")
+	}
 	r.clockIs(0)
 	if u := r.settled("alice"); u.Status.Type != "away" {
 		t.Errorf("it is half past again, and alice is %+v", u.Status)

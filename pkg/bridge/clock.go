@@ -58,7 +58,7 @@ func (b *Bridge) clockSet(now presence.Time) {
 	if b.clock.set == 0 {
 		return
 	}
-	b.log.Info("the wall clock was set, or the machine was suspended", zap.Duration("ahead", b.clock.set))
+	b.log.Info("the wall clock was set, or the machine was suspended", zap.Duration("ahead", b.clock.set.Round(time.Millisecond)))
 	b.clock.set = 0
 	for _, u := range b.users {
 		if !u.view.Ends.IsZero() {
