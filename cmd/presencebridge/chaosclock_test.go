@@ -27,7 +27,7 @@ import (
 // breakpoint: what is written there no other process sees.
 
 // errNoSteps is why clocks cannot be stepped here.
-var errNoSteps = errors.New("a clock is stepped on linux/amd64 alone")
+var errNoSteps = errors.New("stepping the clock of a process takes linux/amd64 and the right to trace it")
 
 // steppedTime is __vdso_clock_gettime(clock %edi, *timespec %rsi) with an offset in
 // seconds for what tells the time of day. A system call keeps both registers, and the
@@ -59,6 +59,9 @@ func (r *running) setClock(ahead time.Duration) error {
 		return errNoSteps
 	}
 	c, err := openVDSO(r.cmd.Process.Pid)
+	if errors.Is(err, os.ErrPermission) {
+		return fmt.Errorf("%w: %w", errNoSteps, err)
+	}
 	if err != nil {
 		return err
 	}
@@ -234,7 +237,7 @@ func killedAhead(w *world, rng *rand.Rand) string {
 // noSteps says that a fault was left out, where it can only be.
 func (w *world) noSteps(err error) string {
 	w.t.Helper()
-	if errors.Is(err, errNoSteps) || errors.Is(err, os.ErrPermission) {
+	if errors.Is(err, errNoSteps) {
 		return "left out: " + err.Error()
 	}
 	w.t.Fatal(err)
