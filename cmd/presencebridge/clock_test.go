@@ -144,7 +144,9 @@ func TestABridgeThatBeginsBeforeItsStoreGoesOnBehindIt(t *testing.T) {
 	ahead := r.showsMessage("alice", "dnd", "an hour ahead")
 	r.put("/api/v1/users/bob/status", map[string]any{"type": "training", "message": "short", "until": time.Now().Add(time.Hour + 2*time.Second)})
 	r.showsMessage("bob", "-", "*")
-	r.settled("alice")
+	for _, id := range []string{"alice", "bob"} { // what was decided is saved
+		r.settled(id)
+	}
 	r.kill()
 
 	r.startReady()
@@ -157,6 +159,7 @@ func TestABridgeThatBeginsBeforeItsStoreGoesOnBehindIt(t *testing.T) {
 		t.Errorf("since %s, after %s", later.Status.Since, ahead.Status.Since)
 	}
 	r.set("bob", "meeting", "the later one")
+	r.settled("alice")
 	r.kill()
 	r.startReady()
 	r.showsMessage("alice", "available", "the later one")
