@@ -192,20 +192,11 @@ func (b *Bridge) History(ctx context.Context, q store.Query) ([]store.Entry, err
 // PBXs returns every PBX in the order of the configuration.
 func (b *Bridge) PBXs() []PBX {
 	list := make([]PBX, len(b.opt.PBXs))
-	at := make(map[string]int, len(list))
 	for i, p := range b.opt.PBXs {
 		list[i].Health = p.Connector.Health()
 		list[i].PBX = p.Name
-		at[p.Name] = i
-	}
-	for _, s := range b.board.look() {
-		for i, x := range s.extensions {
-			p := &list[at[s.user.Rules.Extensions[i].PBX]]
-			p.Extensions++
-			if x.pending {
-				p.Pending++
-			}
-		}
+		t := b.board.tally(p.Name)
+		list[i].Extensions, list[i].Pending = t.extensions, t.pending
 	}
 	return list
 }

@@ -21,6 +21,7 @@ type board struct {
 	mu       sync.RWMutex
 	users    map[presence.UserID]*user // the owner loop's; only shown is for anyone
 	order    []*user                   // as in the mapping
+	tallies  map[string]tally          // by PBX, of everybody who is shown
 	types    *presence.Types
 	ring     [feedLength]feedEntry               // by id modulo its length
 	newest   uint64                              // id of the last change
@@ -42,9 +43,12 @@ type feedEntry struct {
 	gone bool
 }
 
+// tally is how many extensions of a PBX are shown, and how many of them as pending.
+type tally struct{ extensions, pending int }
+
 // newBoard starts the feed behind id, so that no id of an earlier run comes again.
 func newBoard(id uint64) *board {
-	return &board{newest: id, oldest: id + 1, news: make(chan struct{})}
+	return &board{tallies: map[string]tally{}, newest: id, oldest: id + 1, news: make(chan struct{})}
 }
 
 // put shows u as it is now.
@@ -52,8 +56,31 @@ func (bd *board) put(u *user) {
 	s := look(u)
 	bd.mu.Lock()
 	defer bd.mu.Unlock()
-	u.shown = s
+	bd.show(u, s)
 	bd.feed(feedEntry{user: s})
+}
+
+// show puts s in the place of what is shown of u; nil: nothing is.
+func (bd *board) show(u *user, s *shown) {
+	bd.count(u.shown, -1)
+	bd.count(s, 1)
+	u.shown = s
+}
+
+// count adds the extensions of s to the tallies, by times.
+func (bd *board) count(s *shown, by int) {
+	if s == nil {
+		return
+	}
+	for i := range s.extensions {
+		pbx := s.user.Rules.Extensions[i].PBX
+		t := bd.tallies[pbx]
+		t.extensions += by
+		if s.extensions[i].pending {
+			t.pending += by
+		}
+		bd.tallies[pbx] = t
+	}
 }
 
 func (bd *board) feed(e feedEntry) {
@@ -84,7 +111,7 @@ func (bd *board) reorder(users map[presence.UserID]*user, order []*user, types *
 	for id, u := range bd.users {
 		if users[id] == nil {
 			bd.feed(feedEntry{user: u.shown, gone: true})
-			u.shown = nil
+			bd.show(u, nil)
 		}
 	}
 	bd.users, bd.order, bd.types = users, order, types
@@ -123,6 +150,13 @@ func (bd *board) reloaded(err error, at time.Time) {
 	} else {
 		bd.reloads.Done++
 	}
+}
+
+// tally is that of one PBX.
+func (bd *board) tally(pbx string) tally {
+	bd.mu.RLock()
+	defer bd.mu.RUnlock()
+	return bd.tallies[pbx]
 }
 
 // look returns what is shown of everybody in the order of the mapping. What is

@@ -64,6 +64,7 @@ func (w *world) trouble(r *rand.Rand) {
 	}
 	if r.IntN(3) > 0 {
 		pass(time.Duration(r.IntN(8000)) * time.Millisecond)
+		w.wantTallies()
 	}
 }
 

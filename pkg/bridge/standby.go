@@ -38,6 +38,7 @@ type Standby struct {
 	mu      sync.RWMutex
 	mapping *presence.Mapping // nil: not read yet
 	places  map[presence.UserID]int
+	counts  map[string]int // extensions of each PBX
 }
 
 // NewStandby makes a Standby for PBXs of these names. why says who acts. now may be nil.
@@ -50,13 +51,16 @@ func NewStandby(from StandbyStore, pbxs []string, why func() string, now func() 
 
 // SetMapping makes m the mapping. Until there is one, there is an error instead of users.
 func (s *Standby) SetMapping(m *presence.Mapping) {
-	places := make(map[presence.UserID]int, len(m.Users))
+	places, counts := make(map[presence.UserID]int, len(m.Users)), map[string]int{}
 	for i := range m.Users {
 		places[m.Users[i].ID] = i
+		for _, x := range m.Users[i].Rules.Extensions {
+			counts[x.PBX]++
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.mapping, s.places = m, places
+	s.mapping, s.places, s.counts = m, places, counts
 }
 
 // Users are those behind a user in the order of the mapping, behind "" everybody. They
@@ -254,20 +258,10 @@ func (s *Standby) Types() []presence.StatusType {
 func (s *Standby) PBXs() []PBX {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	list, places := make([]PBX, len(s.pbxs)), make(map[string]int, len(s.pbxs))
+	list := make([]PBX, len(s.pbxs))
 	for i, name := range s.pbxs {
 		list[i].Health = connector.Health{PBX: name, Reason: s.why()}
-		places[name] = i
-	}
-	if s.mapping == nil {
-		return list
-	}
-	for i := range s.mapping.Users {
-		for _, x := range s.mapping.Users[i].Rules.Extensions {
-			if at, ok := places[x.PBX]; ok {
-				list[at].Extensions++
-			}
-		}
+		list[i].Extensions = s.counts[name]
 	}
 	return list
 }

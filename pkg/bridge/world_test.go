@@ -210,6 +210,7 @@ func (w *world) reload(m *presence.Mapping) {
 		w.t.Errorf("reload: %v", err)
 	}
 	synctest.Wait()
+	w.wantTallies()
 }
 
 // want checks what the page and the store say of a user.
@@ -220,6 +221,27 @@ func (w *world) want(id presence.UserID, typ presence.TypeID) {
 	}
 	if got := w.store.saved(id); got != typ {
 		w.t.Errorf("the store has %s with %q, want %q", id, got, typ)
+	}
+}
+
+// wantTallies checks that what stands ready of each PBX is what is shown of everybody.
+func (w *world) wantTallies() {
+	w.t.Helper()
+	want := map[string]tally{}
+	for _, u := range w.everybody() {
+		for _, x := range u.Extensions {
+			t := want[x.PBX]
+			t.extensions++
+			if x.Pending {
+				t.pending++
+			}
+			want[x.PBX] = t
+		}
+	}
+	for _, p := range w.b.PBXs() {
+		if got := (tally{p.Extensions, p.Pending}); got != want[p.PBX] {
+			w.t.Errorf("PBX %s counts %+v, and %+v are shown", p.PBX, got, want[p.PBX])
+		}
 	}
 }
 
