@@ -176,7 +176,7 @@ func (s *session) watch(n *snapshot) {
 // list collects the whole list into a new snapshot.
 func (s *session) list(ctx context.Context, wary bool) (*snapshot, error) {
 	n := &snapshot{
-		shows: make(map[string]presence.Presence, s.c.known()),
+		shows: make(map[string]presence.Presence, max(s.c.known(), len(s.c.follows.Load().List()))),
 		torn:  make(map[string]struct{}),
 		live:  make(map[string]presence.Presence),
 		wary:  wary,
