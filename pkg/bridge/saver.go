@@ -137,17 +137,13 @@ func (b *Bridge) commit(now presence.Time) {
 		s.saving = append(s.saving, u)
 		batch.Users = append(batch.Users, store.User{ID: u.mapped.ID, Name: u.mapped.Name, Email: u.mapped.Email, Version: v.Version, Status: v.Status})
 	}
-	if s.dirty = slices.Delete(s.dirty, 0, n); len(s.dirty) == 0 && n == maxBatch {
-		s.dirty = nil // it had everybody
-	}
+	s.dirty = without(s.dirty, n)
 	lines := min(len(s.history), maxBatch)
 	s.writing = append(s.writing[:0], s.history[:lines]...)
 	for i := range s.writing {
 		batch.History = append(batch.History, s.writing[i].entry())
 	}
-	if s.history = slices.Delete(s.history, 0, lines); len(s.history) == 0 {
-		s.history = nil // after a burst it would hold 10 MB for good
-	}
+	s.history = without(s.history, lines)
 	for _, p := range b.pbxs {
 		// A PBX's new life counts as seen once every view it changed is in.
 		if (p.dirty || len(batch.Users) > 0) && len(s.dirty) == 0 {
@@ -163,6 +159,23 @@ func (b *Bridge) commit(now presence.Time) {
 	s.busy = batch
 	b.board.commits(b.opt.Now())
 	s.work <- job{batch, views} // run is idle: it takes this at once
+}
+
+// without is list without the first n of it. Many that are left stay where they are: moving
+// them to the front would take longer with each commit the more there are. Few get room of
+// their own, so that the room of many is not kept for them.
+func without[T any](list []T, n int) []T {
+	left := len(list) - n
+	clear(list[:n])
+	switch {
+	case left > maxBatch:
+		return list[n:]
+	case left > 0:
+		return slices.Clone(list[n:])
+	case cap(list) > 2*maxBatch:
+		return nil
+	}
+	return list[:0]
 }
 
 // committed takes the end of a commit. After a failure everything is dirty again;
