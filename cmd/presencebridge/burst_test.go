@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"iter"
 	"runtime"
 	"testing"
 	"testing/synctest"
@@ -31,7 +32,10 @@ type hanging struct {
 	kept map[presence.UserID]presence.TypeID
 }
 
-func (s *hanging) Load(context.Context) (store.State, error)           { return store.State{Clean: true}, nil }
+func (s *hanging) Load(context.Context) (store.State, error) { return store.State{Clean: true}, nil }
+func (s *hanging) Users(context.Context) iter.Seq2[store.User, error] {
+	return func(func(store.User, error) bool) {}
+}
 func (s *hanging) Close(context.Context, bool) error                   { return nil }
 func (s *hanging) Prune(context.Context, time.Time) (n int64, e error) { return 0, nil }
 

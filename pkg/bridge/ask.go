@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"iter"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,18 +17,15 @@ import (
 // This file holds what the API asks of the bridge.
 
 // Users are those behind a user in the order of the mapping, behind "" everybody, each
-// rendered when its turn comes. ok is false where there is no such user.
+// as they are, and rendered, when their turn comes. ok is false where there is no such
+// user.
 func (b *Bridge) Users(after presence.UserID) (users iter.Seq[User], ok bool) {
-	all := b.board.look()
-	if after != "" {
-		i := slices.IndexFunc(all, func(s *shown) bool { return s.user.ID == after })
-		if i < 0 {
-			return nil, false
-		}
-		all = all[i+1:]
+	rest, ok := b.board.behind(after)
+	if !ok {
+		return nil, false
 	}
 	return func(yield func(User) bool) {
-		for _, s := range all {
+		for s := range b.board.all(rest) {
 			if !yield(s.render()) {
 				return
 			}
@@ -38,7 +34,10 @@ func (b *Bridge) Users(after presence.UserID) (users iter.Seq[User], ok bool) {
 }
 
 // Count is how many users there are.
-func (b *Bridge) Count() int { return len(b.board.look()) }
+func (b *Bridge) Count() int {
+	everybody, _ := b.board.behind("")
+	return len(everybody)
+}
 
 // User returns one user. The error is a *NearError.
 func (b *Bridge) User(id presence.UserID) (User, error) {
@@ -46,7 +45,8 @@ func (b *Bridge) User(id presence.UserID) (User, error) {
 		return s.render(), nil
 	}
 	var ids []presence.UserID
-	for _, s := range b.board.look() {
+	everybody, _ := b.board.behind("")
+	for s := range b.board.all(everybody) {
 		ids = append(ids, s.user.ID)
 	}
 	return User{}, &NearError{ErrNoUser, string(id), string(presence.Nearest(string(id), ids))}
@@ -126,7 +126,7 @@ func (b *Bridge) Choose(ctx context.Context, id presence.UserID, c Choice) (User
 		gone   bool
 	)
 	err = b.run(ctx, func() {
-		u := b.users[id]
+		u := b.users.of(id)
 		if gone = u == nil; gone {
 			return
 		}
@@ -175,7 +175,7 @@ func (b *Bridge) Explain(ctx context.Context, id presence.UserID) (presence.Expl
 	}
 	var e presence.Explanation
 	err := b.run(ctx, func() {
-		if u := b.users[id]; u != nil {
+		if u := b.users.of(id); u != nil {
 			e = u.view.Explain(u.mapped.Rules, b.clock.last)
 			mapped, o := b.byMapping(u)
 			e.Own = o.Explain(mapped.Rules)

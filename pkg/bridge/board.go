@@ -2,6 +2,8 @@ package bridge
 
 import (
 	"context"
+	"iter"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,9 +21,8 @@ const keptItems = 256
 // board is what the API reads: the owner loop puts users up, anyone may look.
 type board struct {
 	mu       sync.RWMutex
-	users    map[presence.UserID]*user // the owner loop's; only shown is for anyone
-	order    []*user                   // as in the mapping
-	tallies  map[string]tally          // by PBX, of everybody who is shown
+	users    *people          // the owner loop's; of a user only shown is for anyone
+	tallies  map[string]tally // by PBX, of everybody who is shown
 	types    *presence.Types
 	ring     [feedLength]feedEntry               // by id modulo its length
 	newest   uint64                              // id of the last change
@@ -48,7 +49,7 @@ type tally struct{ extensions, pending int }
 
 // newBoard starts the feed behind id, so that no id of an earlier run comes again.
 func newBoard(id uint64) *board {
-	return &board{tallies: map[string]tally{}, newest: id, oldest: id + 1, news: make(chan struct{})}
+	return &board{users: newPeople(nil), tallies: map[string]tally{}, newest: id, oldest: id + 1, news: make(chan struct{})}
 }
 
 // put shows u as it is now.
@@ -105,16 +106,16 @@ func (bd *board) saved(u *user, version uint64) {
 
 // reorder takes the users of a new mapping, which are shown once they are put; those
 // it lacks go.
-func (bd *board) reorder(users map[presence.UserID]*user, order []*user, types *presence.Types) {
+func (bd *board) reorder(users *people, types *presence.Types) {
 	bd.mu.Lock()
 	defer bd.mu.Unlock()
-	for id, u := range bd.users {
-		if users[id] == nil {
+	for i, u := range bd.users.users {
+		if users.find(bd.users.mapped[i].ID) < 0 {
 			bd.feed(feedEntry{user: u.shown, gone: true})
 			bd.show(u, nil)
 		}
 	}
-	bd.users, bd.order, bd.types = users, order, types
+	bd.users, bd.types = users, types
 }
 
 // announce wakes the readers of the feed if there is something new.
@@ -159,25 +160,57 @@ func (bd *board) tally(pbx string) tally {
 	return bd.tallies[pbx]
 }
 
-// look returns what is shown of everybody in the order of the mapping. What is
-// looked up under the lock is rendered outside of it: 100,000 users take a while.
-func (bd *board) look() []*shown {
+// listPage is how many users are looked up under the lock at a time.
+const listPage = 512
+
+// behind returns the users behind one in the order of the mapping, behind "" all of
+// them. ok is false where there is no such user.
+func (bd *board) behind(id presence.UserID) (rest []*user, ok bool) {
 	bd.mu.RLock()
 	defer bd.mu.RUnlock()
-	all := make([]*shown, 0, len(bd.order))
-	for _, u := range bd.order {
-		if u.shown != nil {
-			all = append(all, u.shown)
+	at := -1
+	if id != "" {
+		if at = bd.users.find(id); at < 0 {
+			return nil, false
 		}
 	}
-	return all
+	return bd.users.users[at+1:], true
+}
+
+// all yields what is shown of users, in pieces that are looked up when their turn
+// comes. What a mapping has lost meanwhile is left out.
+func (bd *board) all(users []*user) iter.Seq[*shown] {
+	return func(yield func(*shown) bool) {
+		page := make([]*shown, 0, min(len(users), listPage))
+		for piece := range slices.Chunk(users, listPage) {
+			page = bd.look(page[:0], piece)
+			for _, s := range page {
+				if !yield(s) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// look appends what is shown of users. What is looked up under the lock is rendered
+// outside of it: that takes a while.
+func (bd *board) look(page []*shown, users []*user) []*shown {
+	bd.mu.RLock()
+	defer bd.mu.RUnlock()
+	for _, u := range users {
+		if u.shown != nil {
+			page = append(page, u.shown)
+		}
+	}
+	return page
 }
 
 // find returns what is shown of one user, nil if there is none.
 func (bd *board) find(id presence.UserID) *shown {
 	bd.mu.RLock()
 	defer bd.mu.RUnlock()
-	if u := bd.users[id]; u != nil {
+	if u := bd.users.of(id); u != nil {
 		return u.shown
 	}
 	return nil
@@ -269,7 +302,7 @@ func (s *Subscription) poll() (entries []feedEntry, news <-chan struct{}) {
 	if s.everybody {
 		start := bd.oldest - 2 // whoever is cut off before the last one starts again
 		entries = append(entries, feedEntry{id: start})
-		for _, u := range bd.order {
+		for _, u := range bd.users.users {
 			if u.shown != nil {
 				entries = append(entries, feedEntry{id: start, user: u.shown})
 			}
@@ -283,7 +316,7 @@ func (s *Subscription) poll() (entries []feedEntry, news <-chan struct{}) {
 	}
 	for id := s.seen + 1; id <= bd.newest; id++ {
 		e := bd.ring[id%feedLength]
-		u := bd.users[e.user.user.ID]
+		u := bd.users.of(e.user.user.ID)
 		if e.gone && u == nil || !e.gone && u != nil && u.shown == e.user && e.user.entry == e.id { // not followed by a newer one
 			entries = append(entries, e)
 		}

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"time"
 
@@ -23,6 +24,7 @@ import (
 // Store is where the bridge keeps what it must not lose.
 type Store interface {
 	Load(ctx context.Context) (store.State, error)
+	Users(ctx context.Context) iter.Seq2[store.User, error] // a view is good until the next one
 	Save(ctx context.Context, b *store.Batch) error
 	History(ctx context.Context, q store.Query) ([]store.Entry, error)
 	Prune(ctx context.Context, before time.Time) (int64, error)
@@ -90,7 +92,7 @@ type Bridge struct {
 	// Owner loop only, from here on.
 	clock    clock
 	types    *presence.Types
-	users    map[presence.UserID]*user
+	users    *people                   // of the mapping
 	parked   map[presence.UserID]*user // whom the mapping does not have now
 	own      map[presence.UserID]*own  // what users have set for themselves; only of those who have
 	pbxs     map[string]*pbx
@@ -168,7 +170,7 @@ func Open(ctx context.Context, opt Options) (*Bridge, error) {
 		do:      make(chan func()),
 		ended:   make(chan struct{}),
 		clock:   newClock(opt.Now),
-		users:   map[presence.UserID]*user{},
+		users:   newPeople(opt.Mapping.Users),
 		parked:  map[presence.UserID]*user{},
 		own:     map[presence.UserID]*own{},
 		pbxs:    map[string]*pbx{},
@@ -185,17 +187,13 @@ func Open(ctx context.Context, opt Options) (*Bridge, error) {
 	for _, e := range last { // by a clock that was ahead, or of a bridge on another machine
 		b.clock.seen(presence.At(e.At))
 	}
-	if err := b.wake(state); err != nil {
+	if err := b.wake(ctx, state); err != nil {
 		return nil, err
 	}
 	b.started = time.Now()
 	b.pages.opens = b.started.Add(returnWait)
 	b.apply(opt.Mapping)
 	b.opt.Mapping = nil // a later one shall not keep it alive
-	for _, u := range b.parked {
-		m := *u.mapped
-		u.mapped = &m // nor shall who has left the names of all who have not
-	}
 	b.board.announce()
 	return b, nil
 }

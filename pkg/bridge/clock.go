@@ -60,7 +60,7 @@ func (b *Bridge) clockSet(now presence.Time) {
 	}
 	b.log.Info("the wall clock was set, or the machine was suspended", zap.Duration("ahead", b.clock.set.Round(time.Millisecond)))
 	b.clock.set = 0
-	for _, u := range b.users {
+	for _, u := range b.users.users {
 		if !u.view.Ends.IsZero() {
 			b.due.schedule(u, u.wants(b.clock.wall, now))
 		}

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -67,9 +68,6 @@ func (s *fakeStore) Load(context.Context) (store.State, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := store.State{Clean: s.clean}
-	for _, id := range slices.Sorted(maps.Keys(s.users)) {
-		st.Users = append(st.Users, s.users[id])
-	}
 	for _, name := range slices.Sorted(maps.Keys(s.pbxs)) {
 		st.PBXs = append(st.PBXs, s.pbxs[name])
 	}
@@ -77,6 +75,21 @@ func (s *fakeStore) Load(context.Context) (store.State, error) {
 		st.Own = append(st.Own, store.Settings{User: id, Own: s.own[id]})
 	}
 	return st, s.loadErr
+}
+
+func (s *fakeStore) Users(context.Context) iter.Seq2[store.User, error] {
+	return func(yield func(store.User, error) bool) {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		for _, id := range slices.Sorted(maps.Keys(s.users)) {
+			u := s.users[id]
+			u.View = slices.Clone(u.View)
+			if !yield(u, nil) {
+				return
+			}
+			clear(u.View) // good until the next one
+		}
+	}
 }
 
 func (s *fakeStore) Save(ctx context.Context, b *store.Batch) error {

@@ -46,7 +46,7 @@ func (b *Bridge) relight() {
 		return
 	}
 	b.unlit = false
-	for _, u := range b.users {
+	for _, u := range b.users.users {
 		b.light(u, true)
 		b.pause(u, true)
 	}

@@ -19,8 +19,9 @@ import (
 // user was never saved at all; the gap is for machines without a clock.
 const crashGap = 1_000_000
 
-// wake takes over what the store has.
-func (b *Bridge) wake(state store.State) error {
+// wake takes over what the store has. Users of the mapping lie side by side in its order,
+// and not among what the reading leaves behind: as a rule nobody of them is ever let go of.
+func (b *Bridge) wake(ctx context.Context, state store.State) error {
 	heard := map[string]presence.Time{}
 	for _, known := range state.PBXs {
 		heard[known.Name] = presence.At(known.Heard)
@@ -34,31 +35,40 @@ func (b *Bridge) wake(state store.State) error {
 	}
 	b.keepOwn(state.Own)
 	reader := presence.Reader{Types: b.opt.Mapping.Types}
-	// Side by side, not among what the reading leaves behind. Users are never let go of;
-	// their names from the store are, once the mapping has them.
+	room := make([]user, len(b.users.mapped))
+	for i := range room {
+		b.users.users[i] = &room[i]
+	}
 	var highest uint64
-	users, named := make([]user, len(state.Users)), make([]presence.MappedUser, len(state.Users))
-	for i := range state.Users {
-		row := &state.Users[i]
+	for row, err := range b.opt.Store.Users(ctx) {
+		if err != nil {
+			return fmt.Errorf("load the store: %w", err)
+		}
 		v, err := reader.Read(row.View)
-		row.View = nil // of everybody they are more than what is made of them
 		if err != nil {
 			return fmt.Errorf("the store's view of user %q cannot be read: %w", row.ID, err)
 		}
 		v.Wake(now, func(pbx string) presence.Time { return heard[pbx] })
-		u, m := &users[i], &named[i]
-		m.ID, m.Name, m.Email = row.ID, row.Name, row.Email
-		u.mapped, u.view, u.saved = m, v, v.Version
+		u := b.users.of(row.ID)
+		if u == nil {
+			u = &user{mapped: &presence.MappedUser{ID: row.ID, Name: row.Name, Email: row.Email}}
+			b.parked[row.ID] = u
+		}
+		u.view, u.saved = v, v.Version
 		if !state.Clean {
 			u.view.Version = max(v.Version+crashGap, b.floor)
 			b.saver.touch(u, 0) // so that the next start knows, too
 		}
-		b.parked[row.ID] = u
 		b.clock.seen(newest(&v))
 		highest = max(highest, u.view.Version)
 	}
 	if !state.Clean {
 		b.floor = max(b.floor, highest) // the clock may have been ahead
+	}
+	for i := range room {
+		if u := &room[i]; u.view.User == "" { // the store does not know them
+			u.view = presence.View{User: b.users.mapped[i].ID, Version: b.floor}
+		}
 	}
 	return nil
 }
@@ -86,24 +96,24 @@ func newest(v *presence.View) (t presence.Time) {
 func (b *Bridge) apply(m *presence.Mapping) {
 	b.types = m.Types.WithRemoved(b.missing(m))
 	m = withTypes(m, b.types)
-	for id, u := range b.users {
-		b.parked[id] = u
+	old := b.users
+	for _, u := range old.users {
 		b.due.schedule(u, presence.Time{})
 	}
-	old := b.users
 	b.forgetMapping()
-	b.users = make(map[presence.UserID]*user, len(m.Users))
+	b.users = newPeople(m.Users)
 	for i := range m.Users {
-		b.adopt(&m.Users[i])
+		b.users.users[i] = b.adopt(old, &m.Users[i])
 	}
-	b.distribute(m)
+	b.distribute()
 	if len(b.parked) == 0 {
 		b.parked = map[presence.UserID]*user{} // a map keeps the room that it once had
 	}
 	now := b.clock.next()
-	for id, u := range old {
-		if b.users[id] == nil {
+	for i, u := range old.users {
+		if b.users.find(old.mapped[i].ID) < 0 {
 			b.dismiss(u, now)
+			b.parked[u.mapped.ID] = u
 		}
 	}
 	for _, u := range b.parked {
@@ -111,13 +121,9 @@ func (b *Bridge) apply(m *presence.Mapping) {
 			b.saver.touch(u, b.lately())
 		}
 	}
-	order := make([]*user, len(m.Users))
-	for i := range m.Users {
-		order[i] = b.users[m.Users[i].ID]
-	}
 	b.disturb(now)
-	b.board.reorder(b.users, order, b.types)
-	for _, u := range order {
+	b.board.reorder(b.users, b.types)
+	for _, u := range b.users.users {
 		b.step(u, &presence.Input{Kind: presence.Reloaded}, now)
 		b.meet(u.mapped.ID)
 		b.board.put(u) // the name, or nothing, may be new
@@ -147,14 +153,17 @@ func withTypes(m *presence.Mapping, types *presence.Types) *presence.Mapping {
 }
 
 // adopt makes the user that the mapping describes of who is known, or a new one.
-func (b *Bridge) adopt(mapped *presence.MappedUser) {
-	u := b.parked[mapped.ID]
+func (b *Bridge) adopt(known *people, mapped *presence.MappedUser) *user {
+	u := known.of(mapped.ID)
+	if u == nil {
+		u = b.parked[mapped.ID]
+	}
 	if u == nil {
 		u = &user{view: presence.View{User: mapped.ID, Version: b.floor}}
 	}
 	delete(b.parked, mapped.ID)
 	u.mapped, u.view.User = b.described(mapped), mapped.ID // which frees the text that the store gave
-	b.users[mapped.ID] = u
+	return u
 }
 
 // dismiss lets go of a user whom the mapping no longer has. What is known of them
@@ -213,7 +222,7 @@ func (b *Bridge) missing(m *presence.Mapping) []presence.StatusType {
 			}
 		})
 	}
-	for _, u := range b.users {
+	for _, u := range b.users.users {
 		note(&u.view)
 	}
 	for _, u := range b.parked {

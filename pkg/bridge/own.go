@@ -59,7 +59,7 @@ func (b *Bridge) Settings(ctx context.Context, id presence.UserID) (Settings, er
 	var s Settings
 	gone := false
 	err := b.run(ctx, func() {
-		u := b.users[id]
+		u := b.users.of(id)
 		if gone = u == nil; !gone {
 			s = b.settings(u)
 		}
@@ -99,7 +99,7 @@ func (b *Bridge) Set(ctx context.Context, id presence.UserID, c SettingsChange) 
 		refused error
 	)
 	err := b.run(ctx, func() {
-		u := b.users[id]
+		u := b.users.of(id)
 		if u == nil {
 			refused = &NearError{Err: ErrNoUser, Name: string(id)}
 			return

@@ -35,14 +35,14 @@ func (o *owners) all() iter.Seq[*user] {
 	}
 }
 
-// distribute gives the extensions of a mapping to its users, who are there already, and
-// takes them from others. Connectors that want to know it are told which there are.
-func (b *Bridge) distribute(m *presence.Mapping) {
+// distribute gives the extensions of the mapping to its users, and takes them from others.
+// Connectors that want to know it are told which there are.
+func (b *Bridge) distribute() {
 	numbers, users := map[*pbx][]string{}, map[*pbx][]*user{}
-	for i := range m.Users {
-		for _, x := range m.Users[i].Rules.Extensions {
+	for _, u := range b.users.users {
+		for _, x := range u.mapped.Rules.Extensions {
 			p := b.pbxs[x.PBX]
-			numbers[p], users[p] = append(numbers[p], x.Number), append(users[p], b.users[m.Users[i].ID])
+			numbers[p], users[p] = append(numbers[p], x.Number), append(users[p], u)
 		}
 	}
 	for _, p := range b.pbxs {

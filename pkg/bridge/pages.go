@@ -107,8 +107,8 @@ func (b *Bridge) leave(now presence.Time) {
 	p := b.pages
 	if !p.opens.IsZero() && !time.Now().Before(p.opens) {
 		p.opens = time.Time{}
-		for id := range b.users {
-			b.meet(id)
+		for i := range b.users.mapped {
+			b.meet(b.users.mapped[i].ID)
 		}
 	}
 	if p.look.IsZero() || now.Before(p.look) {
@@ -147,7 +147,7 @@ func (b *Bridge) isOut(id presence.UserID) bool {
 
 // signed tells the core of a user, if there is one and it is news that matters.
 func (b *Bridge) signed(id presence.UserID, in presence.Input) {
-	u := b.users[id]
+	u := b.users.of(id)
 	if u != nil && u.mapped.Rules.Phones.AsksForPages() && u.view.Out.IsZero() == (in.Kind == presence.SignedOut) {
 		b.step(u, &in, b.clock.next())
 	}

@@ -65,7 +65,7 @@ func (b *Bridge) Preview(ctx context.Context, m *presence.Mapping, most int) (Pr
 		err := b.run(ctx, func() {
 			now = b.clock.next()
 			for i := range users {
-				if u := b.users[users[i].ID]; u != nil {
+				if u := b.users.of(users[i].ID); u != nil {
 					copies[i] = previewed{u.view.Clone(), b.ownRules(&users[i]), b.isOut(users[i].ID)}
 				}
 			}

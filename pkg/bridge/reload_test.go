@@ -218,7 +218,7 @@ func TestAnAnswerForTheFormerOwnerIsNotTakenForTheNewOnes(t *testing.T) {
 		})
 		synctest.Wait()
 		if err := w.b.run(t.Context(), func() {
-			if asked := w.b.users["bob"].view.Extensions[0].Asked; len(asked) != 1 || asked[0].Acked {
+			if asked := w.b.users.of("bob").view.Extensions[0].Asked; len(asked) != 1 || asked[0].Acked {
 				t.Errorf("the answer to alice's write was taken for bob's: %+v", asked)
 			}
 		}); err != nil {

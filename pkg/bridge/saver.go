@@ -214,7 +214,7 @@ func (b *Bridge) saved(u *user, version uint64) {
 	if u.mapped.Rules == nil {
 		return // the mapping lacks them since before the start, and Wake has told the view
 	}
-	if b.users[u.mapped.ID] != u { // has left the mapping meanwhile, and nobody looks
+	if b.users.of(u.mapped.ID) != u { // has left the mapping meanwhile, and nobody looks
 		u.view.Step(&in, u.mapped.Rules, b.clock.next(), &b.fx)
 		return
 	}

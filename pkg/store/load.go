@@ -3,32 +3,43 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"iter"
 	"time"
 )
 
-// loadTimeout bounds a Load: a server that hangs must not hang a start. 100,000
-// users take a second or two.
+// loadTimeout bounds a Load, and the reading of all users: a server that hangs must not
+// hang a start. 100,000 users take a second or two.
 const loadTimeout = 2 * time.Minute
 
-// Load returns what a bridge starts from. Users, PBXs and settings are ordered by their
-// ids; a user's Status is left nil, the view holds it.
+// Users gives everybody's row, one by one, ordered by their ids. The last pair may be an
+// error instead. A View is good until the next row; a Status is left nil, the view holds it.
+func (r *Reads) Users(ctx context.Context) iter.Seq2[User, error] {
+	return func(yield func(User, error) bool) {
+		ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+		defer cancel()
+		err := r.each(ctx, func(scan scanner) error {
+			var u User
+			err := scan(&u.ID, &u.Name, &u.Email, &u.Version, (*sql.RawBytes)(&u.View))
+			if err == nil && !yield(u, nil) {
+				err = errEnough
+			}
+			return err
+		}, `SELECT id, name, email, version, view FROM users ORDER BY id`)
+		if err != nil && !errors.Is(err, errEnough) {
+			yield(User{}, r.fail(ctx, "load users", err))
+		}
+	}
+}
+
+// Load returns what a bridge starts from, beside its users. PBXs and settings are ordered
+// by their ids.
 func (s *SQL) Load(ctx context.Context) (State, error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
 	defer cancel()
 	st := State{Clean: s.wasClean}
 	err := s.each(ctx, func(scan scanner) error {
-		var u User
-		if err := scan(&u.ID, &u.Name, &u.Email, &u.Version, &u.View); err != nil {
-			return err
-		}
-		st.Users = append(st.Users, u)
-		return nil
-	}, `SELECT id, name, email, version, view FROM users ORDER BY id`)
-	if err != nil {
-		return State{}, s.fail(ctx, "load users", err)
-	}
-	err = s.each(ctx, func(scan scanner) error {
 		var p PBX
 		if err := scan(&p.Name, &p.Incarnation, (*timeColumn)(&p.Heard)); err != nil {
 			return err

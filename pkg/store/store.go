@@ -52,9 +52,8 @@ type Batch struct {
 	Own     []Settings // at most one a user
 }
 
-// State is everything that a bridge starts from.
+// State is what a bridge starts from, beside its users.
 type State struct {
-	Users []User
 	PBXs  []PBX
 	Own   []Settings
 	Clean bool // the last bridge stopped in order, so that nothing newer than this was ever shown

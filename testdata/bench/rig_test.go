@@ -198,9 +198,8 @@ func storedViews(tb testing.TB, dir string) (all []presence.View) {
 	tb.Helper()
 	st := openStore(tb, dir)
 	defer func() { check(tb, st.Close(tb.Context(), true)) }()
-	state, err := st.Load(tb.Context())
-	check(tb, err)
-	for _, row := range state.Users {
+	for row, err := range st.Users(tb.Context()) {
+		check(tb, err)
 		var v presence.View
 		check(tb, json.Unmarshal(row.View, &v))
 		all = append(all, v)

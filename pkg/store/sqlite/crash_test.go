@@ -17,6 +17,7 @@ import (
 
 	"github.com/presencebridge/presencebridge/pkg/presence"
 	"github.com/presencebridge/presencebridge/pkg/store"
+	"github.com/presencebridge/presencebridge/pkg/store/storetest"
 )
 
 // crashStore names the store in the environment of the child that gets killed.
@@ -41,7 +42,7 @@ func saveUntilKilled(path string) error {
 	if err != nil {
 		return err
 	}
-	st, err := s.Load(ctx)
+	st, err := storetest.Load(ctx, s)
 	if err != nil {
 		return err
 	}
@@ -131,7 +132,7 @@ func checkCrashed(t *testing.T, path string, saved uint64) {
 	t.Helper()
 	s := mustOpen(t, path)
 	defer func() { _ = s.Close(t.Context(), false) }()
-	st, err := s.Load(t.Context())
+	st, err := storetest.Load(t.Context(), s)
 	if err != nil || len(st.Users) != crashUsers {
 		t.Fatalf("%d users, %v", len(st.Users), err)
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"go.uber.org/zap"
+
+	"github.com/presencebridge/presencebridge/pkg/store/storetest"
 )
 
 // diskOf mounts a disk of that size.
@@ -37,7 +39,7 @@ func TestFullDiskLosesNothingAndHeals(t *testing.T) {
 			t.Fatalf("save = %v, want a hint at the full disk", err)
 		}
 	}
-	st, err := s.Load(t.Context())
+	st, err := storetest.Load(t.Context(), s)
 	if err != nil || len(st.Users) != 1 || st.Users[0].Version != 1 {
 		t.Fatalf("load = %+v, %v", st, err)
 	}

@@ -50,17 +50,19 @@ func TestEveryOldStoreIsBroughtUpToDate(t *testing.T) {
 func checkOldStore(t *testing.T, s *store.SQL) {
 	t.Helper()
 	noon := time.Date(2026, 11, 22, 12, 0, 0, 123456000, time.UTC)
-	st, err := s.Load(t.Context())
+	st, err := storetest.Load(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := store.State{
+	want := storetest.State{
+		State: store.State{
+			PBXs:  []store.PBX{{Name: "branch"}, {Name: "main", Incarnation: "1763800000/18", Heard: noon}},
+			Clean: true,
+		},
 		Users: []store.User{
 			{ID: "alice", Name: "Alice Martin", Email: "alice@example.com", Version: 17, View: []byte(`{"user":"alice","version":17}`)},
 			{ID: "bob", Name: "Bob Lee", Version: 1, View: []byte(`{"user":"bob","version":1}`)},
 		},
-		PBXs:  []store.PBX{{Name: "branch"}, {Name: "main", Incarnation: "1763800000/18", Heard: noon}},
-		Clean: true,
 	}
 	if !reflect.DeepEqual(st, want) {
 		t.Errorf("state:\ngot  %+v\nwant %+v", st, want)

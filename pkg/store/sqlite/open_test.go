@@ -221,8 +221,10 @@ func TestDamagedRowsAreErrors(t *testing.T) {
 		t.Errorf("load = %v", err)
 	}
 	run(t, db, `UPDATE users SET version = -1`)
-	if _, err := s.Load(t.Context()); err == nil || !strings.Contains(err.Error(), "users") {
-		t.Errorf("load = %v", err)
+	for u, err := range s.Users(t.Context()) {
+		if err == nil || !strings.Contains(err.Error(), "users") {
+			t.Errorf("users = %+v, %v", u, err)
+		}
 	}
 }
 

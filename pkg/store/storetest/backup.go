@@ -47,7 +47,7 @@ func restore(t *testing.T, s *store.SQL, file []byte, replace bool) (store.Backu
 
 // everything is what a store has, ids that it gives by itself apart.
 type everything struct {
-	State   store.State
+	State   State
 	History []store.Entry
 	Tokens  []store.Token
 	Acts    []store.Act

@@ -63,6 +63,11 @@ func closed(t *testing.T, o Opener) {
 	if _, err := s.Load(t.Context()); err == nil {
 		t.Error("load after close says nothing")
 	}
+	for _, err := range s.Users(t.Context()) {
+		if err == nil {
+			t.Error("users after close say nothing")
+		}
+	}
 	if _, err := s.Prune(t.Context(), at(0)); err == nil {
 		t.Error("prune after close says nothing")
 	}
@@ -100,7 +105,7 @@ func concurrent(t *testing.T, o Opener) {
 	}
 	for range 3 {
 		watch(func() error {
-			st, err := s.Load(t.Context())
+			st, err := Load(t.Context(), s)
 			if err == nil && len(st.Users) == 2 && st.Users[0].Version != st.Users[1].Version {
 				err = fmt.Errorf("load saw half a batch: versions %d and %d", st.Users[0].Version, st.Users[1].Version)
 			}

@@ -43,13 +43,15 @@ func RunOldStores(t *testing.T, d Servers, pattern, schema string) {
 func checkOldStore(t *testing.T, s *store.SQL) {
 	t.Helper()
 	when := time.Date(2026, 11, 22, 12, 0, 0, 123456000, time.UTC)
-	same(t, "state", load(t, s), store.State{
+	same(t, "state", load(t, s), State{
+		State: store.State{
+			PBXs:  []store.PBX{{Name: "branch"}, {Name: "main", Incarnation: "1763800000/18", Heard: when}},
+			Clean: true,
+		},
 		Users: []store.User{
 			{ID: "alice", Name: "Alice Martin", Email: "alice@example.com", Version: 17, View: []byte(`{"user":"alice","version":17}`)},
 			{ID: "bob", Name: "Bob Lee", Version: 1, View: []byte(`{"user":"bob","version":1}`)},
 		},
-		PBXs:  []store.PBX{{Name: "branch"}, {Name: "main", Incarnation: "1763800000/18", Heard: when}},
-		Clean: true,
 	})
 	same(t, "history", history(t, s, store.Query{}), []store.Entry{
 		{ID: 2, User: "alice", At: when, Type: "lunch", Name: "Lunch", Base: presence.Absent, Message: "it's\ntwo 🍣",

@@ -15,7 +15,7 @@ import (
 
 func newStore(t *testing.T, o Opener) {
 	s := open(t, o)
-	same(t, "state", load(t, s), store.State{Clean: true})
+	same(t, "state", load(t, s), State{State: store.State{Clean: true}})
 	same(t, "history", len(history(t, s, store.Query{})), 0)
 }
 
@@ -38,7 +38,7 @@ func everyField(t *testing.T, o Opener) {
 	b.PBXs = append(b.PBXs, store.PBX{Name: "zz nothing"})
 	save(t, s, &b)
 
-	same(t, "state", load(t, s), store.State{Users: loaded(b.Users...), PBXs: b.PBXs, Clean: true})
+	same(t, "state", load(t, s), State{store.State{PBXs: b.PBXs, Clean: true}, loaded(b.Users...)})
 	entries := history(t, s, store.Query{})
 	if len(entries) != len(b.History) {
 		t.Fatalf("%d entries, want %d", len(entries), len(b.History))
@@ -98,13 +98,13 @@ func savedTwice(t *testing.T, o Opener) {
 		t.Fatalf("%d entries, want 3", len(entries))
 	}
 	same(t, "entries of the first save", entries[1:], first)
-	same(t, "state", load(t, s), store.State{Users: loaded(user("alice", 4)), PBXs: b.PBXs, Clean: true})
+	same(t, "state", load(t, s), State{store.State{PBXs: b.PBXs, Clean: true}, loaded(user("alice", 4))})
 }
 
 func emptyBatch(t *testing.T, o Opener) {
 	s := open(t, o)
 	save(t, s, &store.Batch{})
-	same(t, "state", load(t, s), store.State{Clean: true})
+	same(t, "state", load(t, s), State{State: store.State{Clean: true}})
 }
 
 func olderVersion(t *testing.T, o Opener) {
@@ -178,7 +178,7 @@ func allOrNothing(t *testing.T, o Opener) {
 			if err := s.Save(t.Context(), &b); err == nil {
 				t.Fatal("save took it")
 			}
-			same(t, "state", load(t, s), store.State{Clean: true})
+			same(t, "state", load(t, s), State{State: store.State{Clean: true}})
 			same(t, "history", len(history(t, s, store.Query{})), 0)
 			save(t, s, &store.Batch{}) // the connection still works
 		})
@@ -195,6 +195,11 @@ func cancelled(t *testing.T, o Opener) {
 	}
 	if _, err := s.Load(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("load = %v, want context.Canceled", err)
+	}
+	for _, err := range s.Users(ctx) {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("users = %v, want context.Canceled", err)
+		}
 	}
 	if _, err := s.History(ctx, store.Query{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("history = %v, want context.Canceled", err)
@@ -224,7 +229,7 @@ func manyUsers(n int, version uint64) store.Batch {
 	return b
 }
 
-func countVersion(st store.State, version uint64) (n int) {
+func countVersion(st State, version uint64) (n int) {
 	for _, u := range st.Users {
 		if u.Version == version {
 			n++

@@ -282,11 +282,11 @@ func killed(t *testing.T, d Servers, server *servertest.Server) {
 		// Of the batch whose answer never came nobody knows; saving it again is harmless.
 		eventually(t, "a save after the kill", func() bool { return s.Save(t.Context(), batch(version+1)) == nil })
 		version++
-		var st store.State
+		var st State
 		// A connection from before that was idle for less than a second is not tried out first.
 		eventually(t, "a load after the kill", func() (done bool) {
 			var err error
-			st, err = s.Load(t.Context())
+			st, err = Load(t.Context(), s)
 			return err == nil
 		})
 		for _, u := range st.Users {
@@ -318,7 +318,7 @@ func hangs(t *testing.T, d Servers, server *servertest.Server) {
 	eventually(t, "a save afterwards", func() bool { return s.Save(t.Context(), &store.Batch{Users: []store.User{user("alice", 3)}}) == nil })
 	eventually(t, "the lease", func() bool { return s.MayAct() == nil })
 	eventually(t, "a load afterwards", func() bool {
-		st, err := s.Load(t.Context())
+		st, err := Load(t.Context(), s)
 		return err == nil && len(st.Users) == 1 && st.Users[0].Version == 3
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"database/sql"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -140,9 +141,30 @@ func save(t *testing.T, s *store.SQL, b *store.Batch) {
 	}
 }
 
-func load(t *testing.T, s *store.SQL) store.State {
+// State is all that a bridge starts from.
+type State struct {
+	store.State
+	Users []store.User
+}
+
+// Load returns it.
+func Load(ctx context.Context, s *store.SQL) (st State, err error) {
+	if st.State, err = s.Load(ctx); err != nil {
+		return State{}, err
+	}
+	for u, err := range s.Users(ctx) {
+		if err != nil {
+			return State{}, err
+		}
+		u.View = slices.Clone(u.View)
+		st.Users = append(st.Users, u)
+	}
+	return st, nil
+}
+
+func load(t *testing.T, s *store.SQL) State {
 	t.Helper()
-	st, err := s.Load(t.Context())
+	st, err := Load(t.Context(), s)
 	if err != nil {
 		t.Fatalf("load: %v", err)
 	}
@@ -158,7 +180,7 @@ func history(t *testing.T, s *store.SQL, q store.Query) []store.Entry {
 	return entries
 }
 
-// loaded is what Load makes of saved users: it leaves out the status.
+// loaded is what Users makes of saved users: it leaves out the status.
 func loaded(users ...store.User) []store.User {
 	for i := range users {
 		users[i].Status = nil
