@@ -23,6 +23,7 @@ type compiler struct {
 	owners  map[presence.ExtensionID]owner
 	users   map[string]int              // line by id
 	labels  map[string]*presence.Labels // by their words
+	nodes   nodeReader                  // of definitions
 }
 
 type owner struct {

@@ -99,7 +99,7 @@ const maxStatuses = 500
 // statuses by their numbers.
 func (r *Rules) propose(proposal string) (want Rules, faults Faults) {
 	doc := &document{numbered: true}
-	node, err := nodeOf(proposal, 0)
+	node, err := new(nodeReader).read(proposal, 0)
 	if err != nil || node.Kind != yaml.MappingNode {
 		return want, Faults{{What: "the rules are not a JSON object", Do: `write something like {"sync": {"incoming": "latest"}}`}}
 	}

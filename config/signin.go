@@ -196,7 +196,8 @@ func readRoles(v value) map[string][]string {
 	}
 	o := v.object("administrator", "operator", "user")
 	roles := map[string][]string{}
-	for role, groups := range o.fields {
+	for _, f := range o.fields {
+		role, groups := f.key, f.value
 		if list := readTexts(groups); len(list) > 0 {
 			roles[role] = list
 		}

@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"iter"
 	"maps"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
 
@@ -42,15 +42,19 @@ func (s *Stored) Mapping(definitions iter.Seq2[Definition, error]) (m *presence.
 	c.forget()
 	c.ranks = maps.Clone(c.ranks)
 	var users []presence.MappedUser
+	doc := &document{}
 	for d, err := range definitions {
 		if err != nil {
 			return nil, nil, err
 		}
-		doc := &document{file: d.File()}
 		if u, ok := c.readDefinition(doc, d); ok {
 			users = append(users, u)
 		}
-		faults = append(faults, doc.faults...)
+		for _, f := range doc.faults {
+			f.File = d.File()
+			faults = append(faults, f)
+		}
+		doc.faults = nil
 	}
 	if len(faults.Errors()) > 0 {
 		return nil, faults, nil
@@ -66,7 +70,7 @@ func Canonical(text string) string {
 	if len(text) > MaxDefinition {
 		return text
 	}
-	node, err := nodeOf(text, 0)
+	node, err := new(nodeReader).read(text, 0)
 	if err != nil || node.Kind != yaml.MappingNode {
 		return text
 	}
@@ -104,7 +108,7 @@ func (c *compiler) readDefinition(doc *document, d Definition) (u presence.Mappe
 		at.fault("the definition is too long", fmt.Sprintf("write at most %d KiB", MaxDefinition>>10))
 		return u, false
 	}
-	node, err := nodeOf(d.JSON, d.Line)
+	node, err := c.nodes.read(d.JSON, d.Line)
 	if err != nil || node.Kind != yaml.MappingNode {
 		at.fault("the definition is not a JSON object", `write something like {"id": "alice", "extensions": ["1001"]}`)
 		return u, false
@@ -117,56 +121,102 @@ func (c *compiler) readDefinition(doc *document, d Definition) (u presence.Mappe
 	return u, true
 }
 
-// nodeOf makes of JSON what the parser of YAML would make of the same text, so that
-// one compiler reads both: that parser refuses the surrogates of JSON, and takes three
-// times as long. null is YAML's way to say nothing.
-func nodeOf(text string, line int) (*yaml.Node, error) {
+// nodeReader makes of JSON what the parser of YAML would make of the same text, so that
+// one compiler reads both: that parser refuses the surrogates of JSON, and takes ten times
+// as long. null is YAML's way to say nothing. A start reads the definitions of everybody,
+// so nodes are used again: they are good until the next text. The zero value is ready.
+type nodeReader struct {
+	rest  string // of the text
+	line  int
+	nodes []*yaml.Node
+	used  int // of nodes
+}
+
+func (r *nodeReader) read(text string, line int) (*yaml.Node, error) {
 	if !json.Valid([]byte(text)) { // which also bounds the depth
 		return nil, errors.New("not valid JSON")
 	}
-	dec := json.NewDecoder(strings.NewReader(text))
-	dec.UseNumber()
-	node, err := nextNode(dec, line)
-	if errors.Is(err, io.EOF) {
-		err = io.ErrUnexpectedEOF
-	}
-	return node, err
+	r.rest, r.line, r.used = strings.TrimLeft(text, jsonSpace), line, 0
+	return r.next(), nil
 }
 
-// nextNode reads one value, nil at the end of a list or an object.
-func nextNode(dec *json.Decoder, line int) (*yaml.Node, error) {
-	token, err := dec.Token()
-	if err != nil {
-		return nil, err
-	}
-	n := &yaml.Node{Kind: yaml.ScalarNode, Line: line}
-	switch token := token.(type) {
-	case json.Delim:
-		switch token {
-		case '{':
-			n.Kind, n.Tag = yaml.MappingNode, "!!map"
-		case '[':
-			n.Kind, n.Tag = yaml.SequenceNode, "!!seq"
-		default:
-			return nil, nil
-		}
-		for {
-			child, err := nextNode(dec, line)
-			if child == nil || err != nil {
-				return n, err
-			}
-			n.Content = append(n.Content, child)
-		}
-	case string:
-		n.Tag, n.Value, n.Style = "!!str", token, yaml.DoubleQuotedStyle
-	case json.Number:
-		n.Tag, n.Value = "!!int", token.String()
-	case bool:
-		n.Tag, n.Value = "!!bool", fmt.Sprint(token)
-	default:
+const jsonSpace = " \t\r\n"
+
+// next takes one value of a text that is known to be valid.
+func (r *nodeReader) next() *yaml.Node {
+	n := r.node()
+	switch r.rest[0] {
+	case '{':
+		n.Kind, n.Tag = yaml.MappingNode, "!!map"
+		r.list(n)
+	case '[':
+		n.Kind, n.Tag = yaml.SequenceNode, "!!seq"
+		r.list(n)
+	case '"':
+		n.Tag, n.Value, n.Style = "!!str", r.text(), yaml.DoubleQuotedStyle
+	case 't', 'f':
+		n.Tag, n.Value = "!!bool", r.word()
+	case 'n':
 		n.Tag = "!!null"
+		r.word()
+	default:
+		n.Tag, n.Value = "!!int", r.word()
 	}
-	return n, nil
+	return n
+}
+
+func (r *nodeReader) node() *yaml.Node {
+	if r.used == len(r.nodes) {
+		r.nodes = append(r.nodes, &yaml.Node{})
+	}
+	n := r.nodes[r.used]
+	r.used++
+	*n = yaml.Node{Kind: yaml.ScalarNode, Line: r.line, Content: n.Content[:0]}
+	return n
+}
+
+// list takes the items of a list, or the keys and values of an object, up to its end.
+func (r *nodeReader) list(n *yaml.Node) {
+	for r.rest = r.rest[1:]; ; {
+		r.rest = strings.TrimLeft(r.rest, jsonSpace+",:")
+		if c := r.rest[0]; c == ']' || c == '}' {
+			r.rest = r.rest[1:]
+			return
+		}
+		n.Content = append(n.Content, r.next())
+	}
+}
+
+// text takes what stands in quotes. It is a copy: the rest of what it stands in shall
+// not stay.
+func (r *nodeReader) text() (s string) {
+	end, plain := 1, true
+	for ; r.rest[end] != '"'; end++ {
+		if c := r.rest[end]; c == '\\' {
+			plain = false
+			end++
+		} else if c >= utf8.RuneSelf { // possibly no UTF-8, which becomes U+FFFD
+			plain = false
+		}
+	}
+	quoted := r.rest[:end+1]
+	r.rest = r.rest[end+1:]
+	if plain {
+		return strings.Clone(quoted[1:end])
+	}
+	_ = json.Unmarshal([]byte(quoted), &s) // it is valid
+	return s
+}
+
+// word takes a number, true, false or null.
+func (r *nodeReader) word() string {
+	end := strings.IndexAny(r.rest, jsonSpace+",]}")
+	if end < 0 {
+		end = len(r.rest)
+	}
+	word := r.rest[:end]
+	r.rest = r.rest[end:]
+	return strings.Clone(word)
 }
 
 // FileUsers reads the users that stand in a mapping.yaml as definitions, so that they
@@ -201,7 +251,7 @@ func FileUsers(path string) ([]Definition, Faults) {
 	return users, doc.faults
 }
 
-// json is a node as nodeOf reads it.
+// json is a node as a nodeReader reads it.
 func (d *document) json(n *yaml.Node, path string) string {
 	if n == nil || d.value(n, path).broken { // a fault already
 		return "null"

@@ -196,14 +196,21 @@ func label(n *yaml.Node, i int) string {
 // object is a block of settings.
 type object struct {
 	value
-	fields map[string]value
+	fields []field // a few: a map of them would be most of what reading a user leaves behind
+}
+
+// field is a setting of a block.
+type field struct {
+	key   string
+	value value
 }
 
 // object reads a block with these keys; others are faults. Where the block is
 // missing its settings are missing too, or come from overrides.
 func (v value) object(keys ...string) object {
-	o := object{value: v, fields: map[string]value{}}
+	o := object{value: v}
 	if v.is(yaml.MappingNode) {
+		o.fields = make([]field, 0, len(v.node.Content)/2)
 		for i := 0; i+1 < len(v.node.Content); i += 2 {
 			o.add(v.node.Content[i], v.node.Content[i+1], keys)
 		}
@@ -215,30 +222,32 @@ func (v value) object(keys ...string) object {
 	}
 	for _, key := range keys {
 		if over, ok := v.doc.overrides[v.child(key)]; ok {
-			o.fields[key] = value{doc: v.doc, path: over.name, origin: over.origin,
-				node: &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: over.text}}
+			o.fields = slices.DeleteFunc(o.fields, func(f field) bool { return f.key == key })
+			o.fields = append(o.fields, field{key, value{doc: v.doc, path: over.name, origin: over.origin,
+				node: &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: over.text}}})
 		}
 	}
 	return o
 }
 
-func (o object) add(key, val *yaml.Node, keys []string) {
+func (o *object) add(key, val *yaml.Node, keys []string) {
 	at := value{doc: o.doc, line: key.Line, path: o.path}
-	if key.Kind != yaml.ScalarNode || !wordPattern.MatchString(key.Value) {
+	known := key.Kind == yaml.ScalarNode && slices.Contains(keys, key.Value)
+	if !known && (key.Kind != yaml.ScalarNode || !wordPattern.MatchString(key.Value)) {
 		// It is not shown: "secret:hunter2" without a space is a key as well.
 		at.fault("a key that is not known", "use "+either(keys)+", each followed by a colon and a space")
 		return
 	}
 	at.path = o.child(key.Value)
-	if !slices.Contains(keys, key.Value) {
+	if !known {
 		at.fault("unknown key", suggest(key.Value, keys))
 		return
 	}
-	if first, twice := o.fields[key.Value]; twice {
+	if first, twice := o.find(key.Value); twice {
 		at.fault("the key stands twice"+since(first.line), "remove one of them")
 		return
 	}
-	o.fields[key.Value] = o.doc.value(val, at.path)
+	o.fields = append(o.fields, field{key.Value, o.doc.value(val, at.path)})
 }
 
 func (v value) child(key string) string {
@@ -248,9 +257,18 @@ func (v value) child(key string) string {
 	return v.path + "." + key
 }
 
+func (o *object) find(key string) (v value, ok bool) {
+	for i := range o.fields {
+		if o.fields[i].key == key {
+			return o.fields[i].value, true
+		}
+	}
+	return value{}, false
+}
+
 // at returns a setting of the block.
 func (o object) at(key string) value {
-	if v, ok := o.fields[key]; ok {
+	if v, ok := o.find(key); ok {
 		return v
 	}
 	return value{doc: o.doc, line: o.line, path: o.child(key), origin: o.origin, broken: o.broken}
