@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"iter"
-	"slices"
 
 	"github.com/presencebridge/presencebridge/pkg/connector"
 	"github.com/presencebridge/presencebridge/pkg/presence"
@@ -38,16 +37,24 @@ func (o *owners) all() iter.Seq[*user] {
 // distribute gives the extensions of the mapping to its users, and takes them from others.
 // Connectors that want to know it are told which there are.
 func (b *Bridge) distribute() {
-	numbers, users := map[*pbx][]string{}, map[*pbx][]*user{}
+	sizes := map[string]int{}
 	for _, u := range b.users.users {
 		for _, x := range u.mapped.Rules.Extensions {
-			p := b.pbxs[x.PBX]
-			numbers[p], users[p] = append(numbers[p], x.Number), append(users[p], u)
+			sizes[x.PBX]++
+		}
+	}
+	numbers, users := map[string][]string{}, map[string][]*user{}
+	for pbx, n := range sizes {
+		numbers[pbx], users[pbx] = make([]string, 0, n), make([]*user, 0, n)
+	}
+	for _, u := range b.users.users {
+		for _, x := range u.mapped.Rules.Extensions {
+			numbers[x.PBX], users[x.PBX] = append(numbers[x.PBX], x.Number), append(users[x.PBX], u)
 		}
 	}
 	for _, p := range b.pbxs {
-		before := p.owners // clones, since append leaves room that would never be used
-		p.owners = owners{connector.NewNumbers(slices.Clone(numbers[p])), slices.Clone(users[p])}
+		before := p.owners
+		p.owners = owners{connector.NewNumbers(numbers[p.name]), users[p.name]}
 		for i, number := range before.numbers.List() {
 			if u := before.users[i]; p.owners.of(number) != u {
 				b.disown(p, number, u)
