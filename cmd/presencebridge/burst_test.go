@@ -36,6 +36,9 @@ func (s *hanging) Load(context.Context) (store.State, error) { return store.Stat
 func (s *hanging) Users(context.Context) iter.Seq2[store.User, error] {
 	return func(func(store.User, error) bool) {}
 }
+func (s *hanging) History(context.Context, store.Query) ([]store.Entry, error) {
+	return nil, nil
+}
 func (s *hanging) Close(context.Context, bool) error                   { return nil }
 func (s *hanging) Prune(context.Context, time.Time) (n int64, e error) { return 0, nil }
 
