@@ -43,7 +43,7 @@ func readTracing(v value, p paths) Tracing {
 		Header: readHeader(o.at("header")),
 		TLS:    readARITLS(o.at("tls"), p),
 	}
-	if o.has("token") || o.has("token_file") {
+	if off := o.has("endpoint") && o.at("endpoint").node.Value == ""; !off && (o.has("token") || o.has("token_file")) {
 		t.Token = tracingSecret.read(o, p)
 	} else if t.Header = ""; o.has("header") && o.at("header").node.Value != defaultHeader {
 		o.at("header").warn("there is no token, so that this does nothing", "name the file of the token as token_file, or remove it")

@@ -21,7 +21,7 @@ type mapWatch struct {
 	watcher *fsnotify.Watcher
 	path    string
 	quiet   time.Duration
-	seen    os.FileInfo // of the version that was last told of; nil: none
+	seen    os.FileInfo // of the version that was read before; nil: none
 }
 
 // openMapWatch watches path, of which somebody has read the version seen: another one is
@@ -58,7 +58,8 @@ func (w *mapWatch) run(ctx context.Context, saved chan<- struct{}, log *zap.Logg
 	defer func() { _ = w.watcher.Close() }()
 	settled := time.NewTimer(0)
 	<-settled.C // stopped until something happens
-	if !same(w.look(), w.seen) {
+	last := w.look()
+	if !same(last, w.seen) {
 		settled.Reset(w.quiet)
 	}
 	for {
@@ -68,18 +69,18 @@ func (w *mapWatch) run(ctx context.Context, saved chan<- struct{}, log *zap.Logg
 			return
 		case <-w.watcher.Events:
 			// Whatever happened, the file itself tells whether it concerns us: it may
-			// be a link to elsewhere, and the store may lie in the same folder.
-			if !same(w.look(), w.seen) {
+			// be a link to elsewhere, and the store, which is written to all the time, may
+			// lie in the same folder.
+			if now := w.look(); !same(now, last) {
+				last = now
 				settled.Reset(w.quiet)
 			}
 		case err := <-w.watcher.Errors:
 			log.Warn("watching the mapping was disturbed; if a saved mapping is not taken over, send SIGHUP", zap.Error(err))
 		case <-settled.C:
-			now := w.look()
-			if now == nil {
+			if w.look() == nil {
 				continue // in the middle of being replaced
 			}
-			w.seen = now
 			if err := w.follow(); err != nil {
 				log.Warn("the mapping leads to a folder that cannot be watched; after the next change send SIGHUP", zap.Error(err))
 			}

@@ -177,6 +177,36 @@ func TestTheMappingIsWatched(t *testing.T) {
 	}
 }
 
+// The store may lie in the same folder, and is written to all the time.
+func TestASavedMappingIsTakenOverWhileTheFolderIsBusy(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "mapping.yaml")
+	if err := os.WriteFile(path, []byte("one"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w, err := openMapWatch(path, infoOf(t, path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	saved, done := make(chan struct{}, 1), make(chan struct{})
+	go func() { defer close(done); w.run(ctx, saved, zap.NewNop()) }()
+	defer func() { cancel(); <-done }()
+	if err := os.WriteFile(path, []byte("more"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(settle / 10) {
+		select {
+		case <-saved:
+			return
+		default:
+		}
+		if err := os.WriteFile(path+".db-wal", nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Error("nobody was told")
+}
+
 func TestAMappingInAnotherFolderIsWatchedThroughItsLink(t *testing.T) {
 	target, path := filepath.Join(t.TempDir(), "shared.yaml"), filepath.Join(t.TempDir(), "mapping.yaml")
 	if err := errors.Join(os.WriteFile(target, []byte("one"), 0o600), os.Symlink(target, path)); err != nil {

@@ -147,6 +147,9 @@ type pbx struct {
 	counted   countedPBX // any goroutine
 }
 
+// openTimeout bounds what Open asks of a store that has answered already.
+const openTimeout = time.Minute
+
 // Open loads the store and makes every user's view fit the mapping. The result
 // answers the API; Run makes it live. An error leaves the store to the caller.
 func Open(ctx context.Context, opt Options) (*Bridge, error) {
@@ -155,7 +158,9 @@ func Open(ctx context.Context, opt Options) (*Bridge, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load the store: %w", err)
 	}
-	last, err := opt.Store.History(ctx, store.Query{Limit: 1})
+	limited, cancel := context.WithTimeout(ctx, openTimeout)
+	last, err := opt.Store.History(limited, store.Query{Limit: 1})
+	cancel()
 	if err != nil {
 		return nil, fmt.Errorf("read the end of the history: %w", err)
 	}

@@ -172,7 +172,7 @@ func fromPBX(k connector.Kind) bool {
 
 func (b *Bridge) snapshot(p *pbx, r *connector.Report, now presence.Time) {
 	newLife := p.known.Incarnation != "" && p.known.Incarnation != r.Incarnation
-	in := &presence.Input{Kind: presence.Snapshot, PBX: p.name, Session: r.Session, NewLife: newLife, Shows: r.Shows}
+	in := &presence.Input{Kind: presence.Snapshot, PBX: p.name, Session: r.Session, NewLife: newLife, Shows: r.Shows, Late: r.Late}
 	for u := range p.owners.all() {
 		if !r.Partial || covers(r.Shows, p.name, u) {
 			b.step(u, in, now)

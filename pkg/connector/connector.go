@@ -93,7 +93,7 @@ const (
 	Refused                      // Extension, Ask, Err: the PBX did not take it
 	Answered                     // Extension, Ask, Presence: what a Read found
 	Unreadable                   // Extension, Ask, Err: a Read that could not be answered
-	Snapshot                     // Session, First, Incarnation, Shows: a complete snapshot; the first one of a session opens it for orders
+	Snapshot                     // Session, First, Incarnation, Shows, Late: a complete snapshot; the first one of a session opens it for orders
 	Loaded                       // the PBX's presence module was loaded again and repeated everything (see sync.repeats)
 	Alive                        // the canary was seen: events flow
 	Down                         // Session, Err: the session is over; none of its orders will be answered any more
@@ -120,6 +120,7 @@ type Report struct {
 	Phone       presence.PhoneState            // of a device
 	Incarnation string                         // identifies this life of the PBX; equal strings mean that it has not restarted
 	Shows       map[string]presence.Presence   // by extension number; missing means not_set, unless Partial. The sink owns it
+	Late        map[string]struct{}            // of a Snapshot: the extensions that a write was acknowledged for since it was asked for, so that it may be older than that
 	Phones      map[string]presence.PhoneState // by extension number; missing means that there is no such device. The sink owns it
 	DNDs        map[string]bool                // by extension number; missing means off. The sink owns it
 	DNDOf       string                         // which DND devices those are, as a template; "": the PBX has none

@@ -123,13 +123,18 @@ func (o *oracle) pbx(x *truth, in *Input, now Time) {
 			d.spoken = true
 		}
 		o.first(x, p, in.NewLife, now)
-	case x.goal != nil && x.goal.acked && x.goal.p == p: // its event is lost
+	case x.goal != nil && x.goal.acked && x.goal.p == p && !contains(in.Late, x.id.Number): // its event is lost
 		x.answer(x.goal.ask)
 		x.show(p, now)
 	case len(x.open) == 0 && (x.goal == nil || x.goal.waits) && p != x.shows:
 		o.opine(x, p, now)
 		x.show(p, now)
 	}
+}
+
+func contains(set map[string]struct{}, number string) bool {
+	_, ok := set[number]
+	return ok
 }
 
 func keepIf(t Time, keep bool) Time {

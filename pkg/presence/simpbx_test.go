@@ -1,6 +1,7 @@
 package presence
 
 import (
+	"maps"
 	"slices"
 	"time"
 )
@@ -242,8 +243,32 @@ func (p *simPBX) snapshot(connect bool) {
 			shows[number] = a.p
 		}
 	}
-	p.wire = append(p.wire, Input{Kind: Snapshot, PBX: p.name, Session: p.session, Shows: shows, Ask: uint64(p.life)})
+	late := p.meanwhile()
+	p.wire = append(p.wire, Input{Kind: Snapshot, PBX: p.name, Session: p.session, Shows: shows, Late: late, Ask: uint64(p.life)})
 	p.fenceDevices()
+}
+
+// meanwhile lets things happen between the list and the end of its fence: answers of
+// writes come before the snapshot, the events of all that behind it.
+func (p *simPBX) meanwhile() (late map[string]struct{}) {
+	if p.w.calm || !p.w.chance(30) {
+		return nil
+	}
+	if numbers := slices.Sorted(maps.Keys(p.live)); len(numbers) > 0 && p.w.chance(30) {
+		p.phone(numbers[p.w.rng.IntN(len(numbers))], p.w.setup.presence(p.w.rng))
+	}
+	late = map[string]struct{}{}
+	for range 4 {
+		before := len(p.wire)
+		if len(p.tcp) > 0 && p.tcp[0].Read {
+			break // it has a fence of its own
+		}
+		p.exec()
+		if len(p.wire) > before && p.wire[before].Kind == Acked {
+			late[p.wire[before].Extension.Number] = struct{}{}
+		}
+	}
+	return late
 }
 
 // cut ends the connection: some of what is on the wire is executed, some is lost.

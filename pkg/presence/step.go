@@ -16,7 +16,7 @@ const (
 	Unsent                            // Extension, Ask: the write never reached a wire
 	Answered                          // Extension, Ask, Presence: what a reading found; it may answer writes up to Ask
 	Unreadable                        // Extension: the reading failed
-	Snapshot                          // PBX, Session, NewLife, Shows
+	Snapshot                          // PBX, Session, NewLife, Shows, Late
 	PhoneChanged                      // Extension, Phone: its device does something else
 	PhonesListed                      // PBX, Phones: what every device does
 	DNDChanged                        // Extension, On, Flicked: its DND device says something else
@@ -41,6 +41,7 @@ type Input struct {
 	Session   uint64
 	NewLife   bool                // the PBX has restarted since its last session
 	Shows     map[string]Presence // by number; missing means not_set
+	Late      map[string]struct{} // the numbers that were written since those were listed
 	Phone     PhoneState
 	Phones    map[string]PhoneState // by number; missing means that the PBX has no such device; nil: nobody tells
 	On        bool

@@ -110,10 +110,12 @@ func (s *step) snapshot() {
 
 // compare takes a snapshot's value in the middle of a session: a change that nobody
 // told. What is on its way decides for itself, unless it is there: the event of a write
-// that the PBX took would have come before the end of the snapshot, and never will.
+// that the PBX took before the snapshot was asked for would have come before its end, and
+// never will.
 func (s *step) compare(x *Extension, p Presence) {
+	_, late := s.in.Late[x.ID.Number]
 	switch w := x.Wish; {
-	case w != nil && w.Flying && w.Acked && w.Presence == p:
+	case w != nil && w.Flying && w.Acked && w.Presence == p && !late:
 		s.answer(x, w.Ask)
 		s.hear(x, p, Echo)
 	case len(x.Asked) > 0 || w != nil && !w.refused():

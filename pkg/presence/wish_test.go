@@ -178,14 +178,15 @@ func TestAWriteWithoutItsEventIsReadBack(t *testing.T) {
 // The module of events was away: what the next snapshot shows needs no reading.
 func TestAWriteThatASnapshotShowsHasHappened(t *testing.T) {
 	for _, tc := range []struct {
-		name  string
-		shows Presence
-		acked bool
-		wish  bool
+		name        string
+		shows       Presence
+		acked, late bool
+		wish        bool
 	}{
-		{"it is there", dnd, true, false},
-		{"something else is there", available, true, true},
-		{"it may not have been done yet", dnd, false, true},
+		{"it is there", dnd, true, false, false},
+		{"something else is there", available, true, false, true},
+		{"it may not have been done yet", dnd, false, false, true},
+		{"the list may be older", dnd, true, true, true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			g := newRig(t, only(desk))
@@ -193,7 +194,11 @@ func TestAWriteThatASnapshotShowsHasHappened(t *testing.T) {
 			if tc.acked {
 				g.ack(desk)
 			}
-			g.do(Input{Kind: Snapshot, PBX: "main", Session: g.x(desk).Session, Shows: map[string]Presence{"1001": tc.shows}})
+			in := Input{Kind: Snapshot, PBX: "main", Session: g.x(desk).Session, Shows: map[string]Presence{"1001": tc.shows}}
+			if tc.late {
+				in.Late = map[string]struct{}{"1001": {}}
+			}
+			g.do(in)
 			if x := g.x(desk); (x.Wish != nil) != tc.wish || (len(x.Asked) > 0) != tc.wish || x.Said.Type != "dnd" || x.Shows.is(dnd) == tc.wish {
 				t.Errorf("wish %+v asked %v said %q shows %v", x.Wish, x.Asked, x.Said.Type, x.Shows.Presence())
 			}

@@ -118,7 +118,7 @@ func (d *Desk) replace(ctx context.Context, a *store.Account, act *store.Act) er
 	less := a.Disabled
 	if less {
 		d.set(a)
-		d.sessions.endAll(ctx, a.Name)
+		_, _ = d.sessions.endAll(ctx, a.Name) // the account says so as well
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeWait)
 	defer cancel()
@@ -207,7 +207,7 @@ func (d *Desk) RemoveAccount(ctx context.Context, name, by string) error {
 	delete(d.accounts, a.Name)
 	maps.DeleteFunc(d.invitations, func(_ string, i *store.Invitation) bool { return i.Name == a.Name })
 	d.mu.Unlock()
-	d.sessions.endAll(ctx, a.Name)
+	_, _ = d.sessions.endAll(ctx, a.Name) // there is no account for them any more
 	return nil
 }
 
@@ -234,7 +234,7 @@ func (d *Desk) ResetAccount(ctx context.Context, name, by string) (api.Invitatio
 		return made, err
 	}
 	d.set(&after)
-	d.sessions.endAll(ctx, before.Name)
+	_, _ = d.sessions.endAll(ctx, before.Name) // told in the log; the password is another one in any case
 	return made, nil
 }
 
@@ -246,11 +246,11 @@ func (d *Desk) SignOutAccount(ctx context.Context, name, by string) (api.Account
 	if a == nil {
 		return api.Account{}, d.noAccount(name)
 	}
-	n := d.sessions.endAll(ctx, a.Name)
+	n, unwritten := d.sessions.endAll(ctx, a.Name)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeWait)
 	defer cancel()
 	act := &store.Act{At: d.now(), By: by, Did: "signed out everywhere", What: fmt.Sprintf("%s, sessions %d", a.Name, n)}
-	if err := d.store.PutAccount(ctx, a, act); err != nil {
+	if err := errors.Join(unwritten, d.store.PutAccount(ctx, a, act)); err != nil {
 		d.log.Error("the store did not take a change of accounts", zap.String("what", act.Did), zap.Error(err))
 		return api.Account{}, api.Refusal(http.StatusServiceUnavailable, "The sessions have ended, but that could not be written, so that they may be good again after a restart: do it once more.",
 			message.As("account.signed_out_for_now"))

@@ -39,7 +39,7 @@ func (h *handler) admit(w http.ResponseWriter, r *http.Request, who admitted) er
 		return who.change(a)
 	})
 	if err == nil && who.alone {
-		h.sessions.endAll(r.Context(), who.account)
+		_, _ = h.sessions.endAll(r.Context(), who.account) // told in the log
 	}
 	if err == nil {
 		err = h.begin(w, r, who.account, now)

@@ -247,13 +247,17 @@ func (h *handler) signOut(w http.ResponseWriter, r *http.Request) {
 	if !h.form(w, r) {
 		return
 	}
-	if p, ok := h.Who(r); ok {
-		if r.PostForm.Get("everywhere") != "" {
-			n := h.sessions.endAll(r.Context(), p.Account)
-			h.log.Info("signed out everywhere", zap.String("account", p.Account), zap.Int("sessions", n))
-		}
+	var unwritten error
+	if p, ok := h.Who(r); ok && r.PostForm.Get("everywhere") != "" {
+		var n int
+		n, unwritten = h.sessions.endAll(r.Context(), p.Account)
+		h.log.Info("signed out everywhere", zap.String("account", p.Account), zap.Int("sessions", n))
 	}
 	h.end(w, r)
+	if unwritten != nil {
+		h.pages.Problem(w, r, http.StatusServiceUnavailable, signedOutForNow())
+		return
+	}
 	http.Redirect(w, r, "/sign-in", http.StatusSeeOther)
 }
 

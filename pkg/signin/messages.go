@@ -33,6 +33,10 @@ func unsaved() Message {
 	return sentence("signin.unsaved", "The bridge cannot write its store, so nothing was changed; try again, or tell its operator.")
 }
 
+func signedOutForNow() Message {
+	return sentence("signin.signed_out_for_now", "You are signed out everywhere, but that could not be written, so that your sessions may be good again after a restart: sign in and do it once more.")
+}
+
 func noLocal() Message {
 	return sentence("signin.no_passwords", "Nobody signs in with a password here; choose one of the other ways.")
 }

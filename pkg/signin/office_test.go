@@ -1,6 +1,7 @@
 package signin_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -43,7 +44,8 @@ type office struct {
 // moody is a store that may refuse to write.
 type moody struct {
 	*store.SQL
-	err error
+	err      error
+	sessions error // it takes all but sessions
 }
 
 func (m *moody) PutAccount(ctx context.Context, a *store.Account, act *store.Act) error {
@@ -54,8 +56,8 @@ func (m *moody) PutAccount(ctx context.Context, a *store.Account, act *store.Act
 }
 
 func (m *moody) SaveSessions(ctx context.Context, put []store.LoginSession, remove []string, now time.Time) error {
-	if m.err != nil {
-		return m.err
+	if err := cmp.Or(m.err, m.sessions); err != nil {
+		return err
 	}
 	return m.SQL.SaveSessions(ctx, put, remove, now)
 }

@@ -66,13 +66,18 @@ func changedPreferences(now json.RawMessage, c *api.PreferencesChange) (json.Raw
 				return nil, api.Refusal(http.StatusUnprocessableEntity, fmt.Sprintf("%s is no list of texts; set it as a whole.", clip(name)))
 			}
 		}
-		for _, word := range more {
-			if !slices.Contains(list, word) {
-				list = append(list, word)
+		taken := make(map[string]bool, len(c.Remove[name])) // or there already
+		for _, word := range c.Remove[name] {
+			taken[word] = true
+		}
+		after := make([]string, 0, len(list)+len(more))
+		for _, word := range slices.Concat(list, more) {
+			if !taken[word] {
+				taken[word] = true
+				after = append(after, word)
 			}
 		}
-		list = slices.DeleteFunc(list, func(word string) bool { return slices.Contains(c.Remove[name], word) })
-		text, err := json.Marshal(append([]string{}, list...))
+		text, err := json.Marshal(after)
 		if err != nil {
 			return nil, err
 		}
@@ -105,9 +110,12 @@ func (d *Desk) keepPreferences(ctx context.Context, name string, change func(jso
 // sensiblePreferences is the language of preferences; "": none.
 func sensiblePreferences(p json.RawMessage) (tag string, err error) {
 	var known struct{ Language *string }
-	if err := json.Unmarshal(p, &known); err != nil || len(p) > mostPreferences {
-		return "", api.Refusal(http.StatusUnprocessableEntity, fmt.Sprintf("Preferences are a JSON object of at most %d bytes, with a text, if any, under language.", mostPreferences),
-			message.As("account.preferences", "most", strconv.Itoa(mostPreferences)))
+	refusal := fmt.Sprintf("Preferences are a JSON object of at most %d bytes, with a text, if any, under language.", mostPreferences)
+	if len(p) > mostPreferences {
+		return "", api.Refusal(http.StatusUnprocessableEntity, refusal, message.As("account.preferences", "most", strconv.Itoa(mostPreferences)))
+	}
+	if json.Unmarshal(p, &known) != nil {
+		return "", api.Refusal(http.StatusUnprocessableEntity, refusal)
 	}
 	if known.Language != nil {
 		tag = *known.Language

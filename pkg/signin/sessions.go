@@ -242,12 +242,13 @@ func (s *sessions) DeleteCtx(ctx context.Context, token string) error {
 	s.mu.Lock()
 	s.end(hashOf(token))
 	s.mu.Unlock()
-	s.sweep(ctx)
+	_ = s.sweep(ctx) // told in the log
 	return nil
 }
 
-// endAll ends the sessions of an account.
-func (s *sessions) endAll(ctx context.Context, account string) (n int) {
+// endAll ends the sessions of an account. With an error they have ended, and may be good
+// again after a restart.
+func (s *sessions) endAll(ctx context.Context, account string) (n int, err error) {
 	s.mu.Lock()
 	for hash, one := range s.byHash {
 		if one.Account == account {
@@ -256,8 +257,7 @@ func (s *sessions) endAll(ctx context.Context, account string) (n int) {
 		}
 	}
 	s.mu.Unlock()
-	s.sweep(ctx)
-	return n
+	return n, s.sweep(ctx)
 }
 
 // changed ends what is open with the sessions of an account, so that it is opened anew
@@ -287,8 +287,8 @@ func (s *sessions) of() map[string]int {
 }
 
 // sweep writes what the store does not know yet, and forgets what ran out. What the
-// store does not take is tried again at the next.
-func (s *sessions) sweep(ctx context.Context) {
+// store does not take is tried again at the next; the log and an error tell of it.
+func (s *sessions) sweep(ctx context.Context) error {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	now := s.now()
@@ -308,13 +308,13 @@ func (s *sessions) sweep(ctx context.Context) {
 	}
 	s.mu.Unlock()
 	if len(put)+len(remove) == 0 {
-		return
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), storeWait)
 	defer cancel()
 	if err := s.store.SaveSessions(ctx, put, slices.Clone(remove), now); err != nil {
 		s.log.Warn("the store did not learn which sessions were used and ended", zap.Error(err))
-		return
+		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -326,4 +326,5 @@ func (s *sessions) sweep(ctx context.Context) {
 			one.written = l.Expires
 		}
 	}
+	return nil
 }

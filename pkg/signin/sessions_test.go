@@ -69,6 +69,22 @@ func TestAnAdministratorSignsSomebodyOutEverywhere(t *testing.T) {
 		t.Errorf("%v, and %q is in", err, one.is())
 	}
 	o.store.err = nil
+
+	// Neither does it last where only the account is written.
+	one.signIn("alice", good)
+	o.store.sessions = errors.New("locked")
+	if _, err := o.SignOutAccount(t.Context(), "alice", "cli"); !errors.As(err, &p) || p.Status != http.StatusServiceUnavailable || one.is() != "" {
+		t.Errorf("%v, and %q is in", err, one.is())
+	}
+}
+
+func TestWhoSignsOutEverywhereIsToldThatItMayNotLast(t *testing.T) {
+	o := newOffice(t, nil)
+	one := o.has("alice", "user")
+	o.store.sessions = errors.New("locked")
+	if w := one.post("/sign-out", url.Values{"everywhere": {"1"}}); w.Code != http.StatusServiceUnavailable || one.is() != "" {
+		t.Errorf("%d, and %q is in", w.Code, one.is())
+	}
 }
 
 func TestLinksToSignInLeadStraightThere(t *testing.T) {

@@ -171,10 +171,10 @@ func (d *Desk) Run(ctx context.Context) {
 		select {
 		case <-tick.C:
 			d.lookWhetherCutOff()
-			d.sessions.sweep(ctx)
+			_ = d.sessions.sweep(ctx) // told in the log, as below
 			d.forgetInvitations(ctx)
 		case <-ctx.Done():
-			d.sessions.sweep(context.WithoutCancel(ctx))
+			_ = d.sessions.sweep(context.WithoutCancel(ctx))
 			return
 		}
 	}

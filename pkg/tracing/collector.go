@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -75,7 +76,7 @@ func (c *collector) close() { c.http.CloseIdleConnections() }
 func (c *collector) send(ctx context.Context, spans []sdktrace.ReadOnlySpan) (rejected uint64, err error) {
 	c.rejected = 0
 	err = c.export.ExportSpans(ctx, spans)
-	return c.rejected, err
+	return min(c.rejected, uint64(len(spans))), err
 }
 
 // Start is for package otlptrace.
@@ -171,6 +172,9 @@ func withoutURL(err error) error {
 func rejectedOf(answer []byte) uint64 {
 	partial := field(answer, 1, protowire.BytesType)
 	n, _ := protowire.ConsumeVarint(field(partial, 1, protowire.VarintType))
+	if n > math.MaxInt64 { // it is an int64
+		return 0
+	}
 	return n
 }
 

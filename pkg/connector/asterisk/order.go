@@ -41,11 +41,21 @@ func (s *session) written(o connector.Order, err error) {
 	var refused *ami.ResponseError
 	switch {
 	case err == nil:
+		s.wrote(o.Extension.Number)
 		s.report(connector.Report{Kind: connector.Acked, Extension: o.Extension, Ask: o.Ask})
 	case errors.As(err, &refused):
 		s.report(connector.Report{Kind: connector.Refused, Extension: o.Extension, Ask: o.Ask, Err: err})
 	}
 	// Otherwise the connection is over, and Down follows.
+}
+
+// wrote notes that a snapshot which is being taken may be older than a write.
+func (s *session) wrote(number string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := s.snapshot; n != nil {
+		n.late[number] = struct{}{}
+	}
 }
 
 // read asks what the extension really shows. Several readings share one fence.

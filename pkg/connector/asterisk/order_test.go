@@ -80,6 +80,33 @@ func TestReadingComesBehindTheEventsBeforeIt(t *testing.T) {
 	})
 }
 
+// A write between the list and its fence: the snapshot may be older than that.
+func TestASnapshotNamesWhatWasWrittenMeanwhile(t *testing.T) {
+	inBubble(t, pbxsim.Config{}, func(t *testing.T, b *bubble) {
+		c, w := b.connect()
+		session := w.Ready().Session
+		put := func(ask uint64, number string) {
+			t.Helper()
+			err := c.Write(t.Context(), connector.Order{Session: session, Ask: ask, Extension: id(number), Presence: presence.Presence{State: presence.Away}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.Await("the answer", func(r connector.Report) bool { return r.Kind == connector.Acked && r.Ask == ask })
+		}
+		put(1, "1001")
+		b.pass(10 * time.Second)
+		b.sim.HoldEvents()
+		c.Resync()
+		b.pass(time.Second) // listed; the canary is held back
+		put(2, "1002")
+		b.sim.Release()
+		r := w.Await("the snapshot", func(r connector.Report) bool { return r.Kind == connector.Snapshot && !r.First })
+		if _, late := r.Late["1002"]; !late || len(r.Late) != 1 || r.Shows["1001"].State != presence.Away {
+			t.Errorf("late are %v", r.Late)
+		}
+	})
+}
+
 func TestReadingWithoutEventsEndsTheSession(t *testing.T) {
 	inBubble(t, pbxsim.Config{}, func(t *testing.T, b *bubble) {
 		c, w := b.connect()

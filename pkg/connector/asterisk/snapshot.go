@@ -28,6 +28,7 @@ type snapshot struct {
 	shows   map[string]presence.Presence // from the list; the reader's until the list is complete, and while settle waits
 	torn    map[string]struct{}          // listed twice, differently
 	live    map[string]presence.Presence // reader only
+	late    map[string]struct{}          // under session.mu: written since the list was asked for, with or without an event by now
 	wary    bool                         // read everything, since malformed frames keep coming; constant
 	damaged bool                         // under session.mu: a frame of the list was refused
 	broken  bool                         // under session.mu: another frame was
@@ -179,6 +180,7 @@ func (s *session) list(ctx context.Context, wary bool) (*snapshot, error) {
 		shows: make(map[string]presence.Presence, max(s.c.known(), len(s.c.follows.Load().List()))),
 		torn:  make(map[string]struct{}),
 		live:  make(map[string]presence.Presence),
+		late:  make(map[string]struct{}),
 		wary:  wary,
 		done:  make(chan error, 1),
 	}
@@ -277,7 +279,7 @@ func (s *session) deliver(n *snapshot, incarnation string) {
 		n.shows[number] = p
 	}
 	s.c.remember(len(n.shows))
-	report := connector.Report{Kind: connector.Snapshot, Incarnation: incarnation, Shows: n.shows}
+	report := connector.Report{Kind: connector.Snapshot, Incarnation: incarnation, Shows: n.shows, Late: n.late}
 	s.c.listing(damaged)
 	if first {
 		s.c.log.Info("ready", zap.String("over", "ami"), zap.Int("extensions", len(n.shows)), zap.String("started", incarnation))

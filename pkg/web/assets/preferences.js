@@ -18,7 +18,8 @@ others.onmessage = ({ data }) => keep(data);
 /** follow calls f with the preferences, now and whenever they change; the promise is that they were read. */
 export async function follow(f) {
 	listeners.push(f);
-	kept ??= (await get("/me/preferences")) ?? {};
+	const read = kept ?? (await get("/me/preferences"));
+	kept ??= read ?? {}; // what came meanwhile is newer
 	f(kept);
 }
 
