@@ -111,19 +111,19 @@ func threeOf(all []*viewed) (floor, ours, other *viewed) {
 // onWire is wire to commit to browser: a table for each rate, and whether the targets are met.
 func onWire(b *testing.B, program string, runs int) (string, []*viewed) {
 	fsync := fsyncFloor(b, b.TempDir())
-	text := fmt.Sprintf("\n### From the wire to the disk to a browser (%s users, %d s, %d runs)\n\n"+
+	text := fmt.Sprintf("\n### From the wire to the disk to a browser (%d s, %d runs)\n\n"+
 		"What phones do is committed (`synchronous=FULL`, on the disk, whose fsync of 4 kB takes %s ms, p99 %s) and shown to one browser over TCP: ours to that of users with two extensions, over "+
 		"server-sent events, when it is decided and again when it is committed; the others to that of presentities, when it is committed. Times are of changes that were shown; what a newer one overtook, "+
 		"or nobody heard of, was not. What a browser or the store does not have when nothing has come for %.0f s is lost.\n",
-		thousands(wireUsers), wireSeconds, runs, short(fsync.quantile(0.5)), short(fsync.quantile(0.99)), panelLimit.Seconds())
+		wireSeconds, runs, short(fsync.quantile(0.5)), short(fsync.quantile(0.99)), panelLimit.Seconds())
 	var all []*viewed
 	for _, at := range []struct {
 		rate int
 		p99  float64 // the target, ms
 	}{{1000, 10}, {20_000, 25}} {
-		seen := watched(b, program, load{users: wireUsers, browsers: 1, rate: at.rate, seconds: wireSeconds}, runs)
+		seen := watched(b, program, load{users: wireUsers(at.rate), browsers: 1, rate: at.rate, seconds: wireSeconds}, runs)
 		all = append(all, seen...)
-		text += fmt.Sprintf("\n%s events a second:\n\n%s\n%s", thousands(at.rate), watchedTable(seen), wireTargets(seen, at.p99))
+		text += fmt.Sprintf("\n%s events a second, %s users:\n\n%s\n%s", thousands(at.rate), thousands(wireUsers(at.rate)), watchedTable(seen), wireTargets(seen, at.p99))
 	}
 	return text, all
 }
