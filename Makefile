@@ -13,7 +13,7 @@ build: ## build ./presencebridge
 	CGO_ENABLED=0 $(GO) build -trimpath -o presencebridge ./cmd/presencebridge
 
 demo: build ## show the bridge at work; PBX=host:5038 AMI_USER=… AMI_SECRET_FILE=… uses a real Asterisk
-	./presencebridge demo $(if $(PBX),--pbx $(PBX)) $(if $(AMI_USER),--ami-user $(AMI_USER)) \
+	@./presencebridge demo $(if $(PBX),--pbx $(PBX)) $(if $(AMI_USER),--ami-user $(AMI_USER)) \
 		$(if $(AMI_SECRET_FILE),--ami-secret-file $(AMI_SECRET_FILE)) $(DEMO_FLAGS)
 
 test: ## run everything, on a real Asterisk too (installs one where it may)

@@ -215,11 +215,17 @@ func (m *Main) adminSwitchCommand(name string, disabled bool, short string) *cob
 }
 
 func (m *Main) adminChange(ctx context.Context, name string, change map[string]any, done string) error {
+	return m.adminAct(ctx, http.MethodPatch, name, "", change, done)
+}
+
+// adminAct asks for something to be done to an account, at an address below its own, and
+// says that it is done.
+func (m *Main) adminAct(ctx context.Context, method, name, below string, body any, done string) error {
 	c, err := m.client()
 	if err != nil {
 		return err
 	}
-	if err := c.do(ctx, http.MethodPatch, "/api/v1/accounts/"+url.PathEscape(name), change, nil); err != nil {
+	if err := c.do(ctx, method, "/api/v1/accounts/"+url.PathEscape(name)+below, body, nil); err != nil {
 		return m.noPanel(err)
 	}
 	m.printf("The account %s %s.\n", plain(name), done)
@@ -245,15 +251,7 @@ func (m *Main) adminSignOutCommand() *cobra.Command {
 		Args:              takes(1, 1),
 		ValidArgsFunction: m.completeAccount,
 		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := m.client()
-			if err != nil {
-				return err
-			}
-			if err := cl.do(c.Context(), http.MethodPost, "/api/v1/accounts/"+url.PathEscape(args[0])+"/sign-out", struct{}{}, nil); err != nil {
-				return m.noPanel(err)
-			}
-			m.printf("The account %s is signed out everywhere.\n", plain(args[0]))
-			return nil
+			return m.adminAct(c.Context(), http.MethodPost, args[0], "/sign-out", struct{}{}, "is signed out everywhere")
 		},
 	}
 }
@@ -265,15 +263,7 @@ func (m *Main) adminRemoveCommand() *cobra.Command {
 		Args:              takes(1, 1),
 		ValidArgsFunction: m.completeAccount,
 		RunE: func(c *cobra.Command, args []string) error {
-			cl, err := m.client()
-			if err != nil {
-				return err
-			}
-			if err := cl.do(c.Context(), http.MethodDelete, "/api/v1/accounts/"+url.PathEscape(args[0]), nil, nil); err != nil {
-				return m.noPanel(err)
-			}
-			m.printf("The account %s is removed.\n", plain(args[0]))
-			return nil
+			return m.adminAct(c.Context(), http.MethodDelete, args[0], "", nil, "is removed")
 		},
 	}
 }

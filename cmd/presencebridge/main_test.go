@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rs/zerolog"
 	"go.uber.org/goleak"
 	"go.uber.org/zap"
 
@@ -31,6 +32,7 @@ func TestMain(m *testing.M) {
 	if os.Getenv(naiveVariable) != "" { // this process is the naive listener of a test
 		listenNaively(strings.Fields(os.Getenv(naiveVariable)))
 	}
+	zerolog.SetGlobalLevel(zerolog.Disabled) // toxiproxy's toxics tell the global logger of every interruption
 	goleak.VerifyTestMain(m, slices.Concat(pbxtest.LeakOptions(), wireLeaks(), []goleak.Option{goleak.Cleanup(func(code int) {
 		removeProgram()
 		os.Exit(code)

@@ -121,6 +121,20 @@ func TestALogLevelThatIsNoneIsRefused(t *testing.T) {
 	}
 }
 
+// watched is told of every saved version of a file, of which seen is known, until the test ends.
+func watched(t *testing.T, path string, seen os.FileInfo) (saved <-chan struct{}) {
+	t.Helper()
+	w, err := openMapWatch(path, seen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	told, over := make(chan struct{}, 1), make(chan struct{})
+	go func() { defer close(over); w.run(ctx, told, zap.NewNop()) }()
+	t.Cleanup(func() { cancel(); <-over })
+	return told
+}
+
 func TestTheMappingIsWatched(t *testing.T) {
 	for _, tc := range []struct {
 		name string
@@ -154,13 +168,7 @@ func TestTheMappingIsWatched(t *testing.T) {
 			if err := os.WriteFile(path, []byte("one"), 0o600); err != nil {
 				t.Fatal(err)
 			}
-			w, err := openMapWatch(path, infoOf(t, path))
-			if err != nil {
-				t.Fatal(err)
-			}
-			ctx, cancel := context.WithCancel(t.Context())
-			saved, done := make(chan struct{}, 1), make(chan struct{})
-			go func() { defer close(done); w.run(ctx, saved, zap.NewNop()) }()
+			saved := watched(t, path, infoOf(t, path))
 			if err := os.WriteFile(path+".other", nil, 0o600); err != nil { // concerns nobody
 				t.Fatal(err)
 			}
@@ -171,8 +179,6 @@ func TestTheMappingIsWatched(t *testing.T) {
 			if text, err := os.ReadFile(path); err != nil || string(text) != "two" {
 				t.Errorf("told of %q, %v", text, err)
 			}
-			cancel()
-			<-done
 		})
 	}
 }
@@ -183,14 +189,7 @@ func TestASavedMappingIsTakenOverWhileTheFolderIsBusy(t *testing.T) {
 	if err := os.WriteFile(path, []byte("one"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	w, err := openMapWatch(path, infoOf(t, path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	saved, done := make(chan struct{}, 1), make(chan struct{})
-	go func() { defer close(done); w.run(ctx, saved, zap.NewNop()) }()
-	defer func() { cancel(); <-done }()
+	saved := watched(t, path, infoOf(t, path))
 	if err := os.WriteFile(path, []byte("more"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -212,19 +211,11 @@ func TestAMappingInAnotherFolderIsWatchedThroughItsLink(t *testing.T) {
 	if err := errors.Join(os.WriteFile(target, []byte("one"), 0o600), os.Symlink(target, path)); err != nil {
 		t.Fatal(err)
 	}
-	w, err := openMapWatch(path, infoOf(t, path))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	saved, done := make(chan struct{}, 1), make(chan struct{})
-	go func() { defer close(done); w.run(ctx, saved, zap.NewNop()) }()
+	saved := watched(t, path, infoOf(t, path))
 	if err := os.WriteFile(target, []byte("more"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	<-saved
-	cancel()
-	<-done
 }
 
 func TestAFolderThatIsNotThereCannotBeWatched(t *testing.T) {
@@ -259,16 +250,8 @@ func TestAMappingThatIsSavedDuringTheStartIsTakenOver(t *testing.T) {
 	if err := os.Chtimes(cfg.MappingPath, time.Time{}, cfg.MappingInfo.ModTime()); err != nil {
 		t.Fatal(err)
 	}
-	w, err := openMapWatch(cfg.MappingPath, cfg.MappingInfo)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	saved, over := make(chan struct{}, 1), make(chan struct{})
-	go func() { defer close(over); w.run(ctx, saved, zap.NewNop()) }()
-	defer func() { cancel(); <-over }()
 	select {
-	case <-saved:
+	case <-watched(t, cfg.MappingPath, cfg.MappingInfo):
 	case <-time.After(patience):
 		t.Error("nobody was told")
 	}

@@ -135,9 +135,10 @@ func codes(t *testing.T) map[string][]string {
 // ofPBX begins the codes of what is wrong with a PBX, whose error the connector adds.
 const ofPBX = "pbx."
 
-// A sentence of the bridge without a translation shows in English, on a page that is not.
-func TestEverySentenceOfTheBridgeIsInEveryLanguage(t *testing.T) {
-	all := codes(t)
+// translations are the messages of every language but English, which the texts are in.
+func translations(t *testing.T) map[string]messages {
+	t.Helper()
+	all := make(map[string]messages)
 	for _, lang := range Languages() {
 		if lang == "en" {
 			continue
@@ -146,6 +147,15 @@ func TestEverySentenceOfTheBridgeIsInEveryLanguage(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		all[lang] = m
+	}
+	return all
+}
+
+// A sentence of the bridge without a translation shows in English, on a page that is not.
+func TestEverySentenceOfTheBridgeIsInEveryLanguage(t *testing.T) {
+	all := codes(t)
+	for lang, m := range translations(t) {
 		for code, names := range all {
 			text, ok := m[code]
 			if !ok {
@@ -169,14 +179,7 @@ var placeholder = regexp.MustCompile(`\{\w+\}`)
 
 func TestEveryTextIsInEveryLanguage(t *testing.T) {
 	all, coded := texts(t), codes(t)
-	for _, lang := range Languages() {
-		if lang == "en" {
-			continue
-		}
-		m, err := messagesOf(lang)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for lang, m := range translations(t) {
 		for english, where := range all {
 			text, ok := m[english]
 			if !ok {
