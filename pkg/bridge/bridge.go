@@ -3,7 +3,7 @@
 // be written, and shows it all to the API.
 //
 // One goroutine, the owner loop, owns every user; the others only carry: one per
-// connector, one sender per connector, one saver, one janitor. Run waits for all.
+// connector, one sender per connector, two of the saver, one janitor. Run waits for all.
 package bridge
 
 import (

@@ -3,7 +3,6 @@ package bridge
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -65,7 +64,7 @@ func (b *Bridge) goneSince(before presence.Time) (ids []presence.UserID) {
 		if u.view.Gone.IsZero() || !u.view.Gone.Before(before) || u.dirty {
 			continue
 		}
-		if slices.ContainsFunc(b.saver.saving, func(c change) bool { return c.user == u }) {
+		if b.saver.has(u) {
 			continue
 		}
 		if ids = append(ids, id); len(ids) == forgetStep {

@@ -50,7 +50,7 @@ func (b *Bridge) idle(now presence.Time) time.Duration {
 	if len(b.due) > 0 && b.due[0].due.Before(next) {
 		next = b.due[0].due
 	}
-	if r := b.saver.retry; b.saver.busy == nil && r.After(now) && r.Before(next) {
+	if r := b.saver.retry; len(b.saver.under) == 0 && r.After(now) && r.Before(next) {
 		next = r
 	}
 	if !b.settling.IsZero() && b.settling.Before(next) {
@@ -83,7 +83,7 @@ func (b *Bridge) disturb(now presence.Time) {
 func (b *Bridge) settle(now presence.Time) {
 	switch {
 	case b.settling.IsZero():
-	case now.Before(b.settleBy) && (b.saver.busy != nil || !b.nothingLeft()):
+	case now.Before(b.settleBy) && (len(b.saver.under) > 0 || !b.nothingLeft()):
 		b.settling = now.Add(settleWait)
 	case !now.Before(b.settling):
 		b.settling = presence.Time{}

@@ -14,6 +14,8 @@ import (
 const (
 	// maxBatch bounds the users of one transaction, and so how long it takes.
 	maxBatch = 2000
+	// maxUnder bounds the batches that are encoded or written.
+	maxUnder = 2
 	// maxHistory bounds the history that waits for a store which is away; the
 	// oldest lines go first, and the log tells.
 	maxHistory = 50_000
@@ -23,19 +25,19 @@ const (
 	retryFirst, retryMost = 100 * time.Millisecond, 5 * time.Second
 )
 
-// saver commits: at most one batch at a time, in its own goroutine, while the
-// owner loop collects the next one. The other fields are the owner loop's.
+// saver commits: it takes what has changed meanwhile together, and where that is more than
+// one batch holds, encodes the next while one is written. The other fields are the owner loop's.
 type saver struct {
 	store   Store
 	timeout time.Duration
 	epoch   time.Time
-	work    chan job   // to the goroutine
-	done    chan error // its answer
+	work    chan *handed // to the goroutines
+	done    chan error   // their answers, in the same order
 
-	busy    *store.Batch // under way; nil: none
-	saving  []change     // whose rows busy.Users are, in the same order
-	writing []line       // what busy.History is made of
-	dirty   []change     // to be saved, in the order in which they changed
+	under   []*handed // handed over and not dealt with, in order; maxUnder at most
+	lost    int       // of the first of them it is known that they failed
+	failed  int       // commits so far, but for those that were not tried
+	dirty   []change  // to be saved, in the order in which they changed
 	history []line
 	own     []presence.UserID // whose own settings are to be saved
 	dropped int               // history lines given up
@@ -53,11 +55,13 @@ type change struct {
 	at time.Duration
 }
 
-// job is a batch whose views have still to be encoded, which is worth doing
-// outside of the owner loop: it takes longer than all the loop does for an event.
-type job struct {
-	batch *store.Batch
-	views []*presence.View // of batch.Users, in the same order; copies
+// handed is a batch that was handed over, and what it was made of.
+type handed struct {
+	batch  *store.Batch
+	views  []*presence.View // of batch.Users, in the same order; copies, to be encoded outside of the owner loop
+	users  []change         // likewise
+	lines  []line           // of batch.History
+	failed int              // saver.failed by then
 }
 
 // line is a line of the history that waits, in half of what a store.Entry takes:
@@ -77,25 +81,52 @@ func (l *line) entry() store.Entry {
 }
 
 func newSaver(st Store, timeout time.Duration, epoch time.Time) *saver {
-	return &saver{store: st, timeout: timeout, epoch: epoch, work: make(chan job), done: make(chan error, 1)}
+	return &saver{store: st, timeout: timeout, epoch: epoch, work: make(chan *handed, maxUnder), done: make(chan error, maxUnder)}
 }
 
 // run commits what comes until work is closed. ctx ends when nobody waits for a
 // commit any more.
 func (s *saver) run(ctx context.Context) {
-	for j := range s.work {
-		s.done <- s.save(ctx, j)
+	encoded := make(chan *handed)
+	writer := carry("the writing of batches", func() { s.write(ctx, encoded) })
+	for h := range s.work {
+		h.encode()
+		encoded <- h
+	}
+	close(encoded)
+	<-writer.done
+}
+
+// encode takes longer than all the owner loop does for an event.
+func (h *handed) encode() {
+	all := make([]byte, 0, viewSize*len(h.views))
+	for i, v := range h.views {
+		from := len(all)
+		all = v.AppendJSON(all)
+		h.batch.Users[i].View = all[from:len(all):len(all)]
+	}
+	h.views = nil
+}
+
+// write saves what was encoded, in order. What was handed over before it was known that
+// one before it had failed fails as well: a later one may say that everything is in the store.
+func (s *saver) write(ctx context.Context, encoded <-chan *handed) {
+	failed, why := 0, error(nil)
+	for h := range encoded {
+		if h.failed == failed {
+			if why = s.save(ctx, h.batch); why != nil {
+				failed++
+			}
+		}
+		s.done <- why
 	}
 }
 
-func (s *saver) save(ctx context.Context, j job) error {
-	for i, v := range j.views {
-		j.batch.Users[i].View = v.AppendJSON(make([]byte, 0, viewSize))
-	}
+func (s *saver) save(ctx context.Context, batch *store.Batch) error {
 	limited, cancel := context.WithTimeout(ctx, s.timeout)
 	defer cancel()
 	began := time.Since(s.epoch)
-	err := s.store.Save(limited, j.batch)
+	err := s.store.Save(limited, batch)
 	if err != nil {
 		s.counted.failed.Add(1)
 		return err
@@ -113,6 +144,13 @@ func (s *saver) touch(u *user, at time.Duration) {
 	}
 }
 
+// has tells whether u is in a commit that is under way.
+func (s *saver) has(u *user) bool {
+	return slices.ContainsFunc(s.under, func(h *handed) bool {
+		return slices.ContainsFunc(h.users, func(c change) bool { return c.user == u })
+	})
+}
+
 func (s *saver) remember(l line) {
 	if len(s.history) >= maxHistory {
 		s.history = slices.Delete(s.history, 0, maxHistory/10)
@@ -121,29 +159,58 @@ func (s *saver) remember(l line) {
 	s.history = append(s.history, l)
 }
 
-// commit hands the next batch over if there is one and nothing is under way.
+// mayCommit tells whether a batch may be handed over: where nothing is under way, and beside
+// one that is only if another is full, since few changes in each mean many commits.
+func (s *saver) mayCommit(now presence.Time) bool {
+	switch {
+	case now.Before(s.retry):
+		return false
+	case len(s.under) == 0:
+		return true
+	}
+	return len(s.under) < maxUnder && s.lost == 0 && s.failing == nil && max(len(s.dirty), len(s.history)) >= maxBatch
+}
+
+// commit hands the next batches over if there are any and they may.
 func (b *Bridge) commit(now presence.Time) {
 	s := b.saver
-	s.counted.waiting.Store(int64(len(s.dirty) + len(s.saving)))
-	if s.busy != nil || now.Before(s.retry) {
-		return
+	for s.mayCommit(now) {
+		h := b.nextBatch()
+		if h == nil {
+			break
+		}
+		b.ways.handedOver(h)
+		if s.under = append(s.under, h); len(s.under) == 1 {
+			b.board.commits(b.opt.Now())
+		}
+		s.work <- h // which has room for all of them
 	}
-	batch, views := &store.Batch{}, []*presence.View(nil)
+	waiting := len(s.dirty)
+	for _, h := range s.under {
+		waiting += len(h.users)
+	}
+	s.counted.waiting.Store(int64(waiting))
+}
+
+// nextBatch takes what is to be saved next; nil: nothing.
+func (b *Bridge) nextBatch() *handed {
+	s := b.saver
+	batch := &store.Batch{}
+	h := &handed{batch: batch, failed: s.failed}
 	n := min(len(s.dirty), maxBatch)
 	for _, u := range s.dirty[:n] {
 		u.dirty = false
 		v := u.view.Clone()
-		views = append(views, v)
-		s.saving = append(s.saving, u)
+		h.views = append(h.views, v)
 		batch.Users = append(batch.Users, store.User{ID: u.mapped.ID, Name: u.mapped.Name, Email: u.mapped.Email, Version: v.Version, Status: v.Status})
 	}
+	h.users = append(h.users, s.dirty[:n]...)
 	s.dirty = without(s.dirty, n)
-	lines := min(len(s.history), maxBatch)
-	s.writing = append(s.writing[:0], s.history[:lines]...)
-	for i := range s.writing {
-		batch.History = append(batch.History, s.writing[i].entry())
+	h.lines = append(h.lines, s.history[:s.wholeSteps(maxBatch)]...)
+	for i := range h.lines {
+		batch.History = append(batch.History, h.lines[i].entry())
 	}
-	s.history = without(s.history, lines)
+	s.history = without(s.history, len(h.lines))
 	for _, p := range b.pbxs {
 		// A PBX's new life counts as seen once every view it changed is in.
 		if (p.dirty || len(batch.Users) > 0) && len(s.dirty) == 0 {
@@ -151,14 +218,21 @@ func (b *Bridge) commit(now presence.Time) {
 			p.dirty = false
 		}
 	}
-	b.ways.handedOver()
 	batch.Own = b.ownToSave()
 	if len(batch.Users)+len(batch.History)+len(batch.PBXs)+len(batch.Own) == 0 {
-		return
+		return nil
 	}
-	s.busy = batch
-	b.board.commits(b.opt.Now())
-	s.work <- job{batch, views} // run is idle: it takes this at once
+	return h
+}
+
+// wholeSteps is how many lines of the history go together, limit and few more at most: those
+// of one version of a user belong into one batch.
+func (s *saver) wholeSteps(limit int) int {
+	n := min(len(s.history), limit)
+	for 0 < n && n < len(s.history) && s.history[n].user == s.history[n-1].user && s.history[n].version == s.history[n-1].version {
+		n++
+	}
+	return n
 }
 
 // without is list without the first n of it. Many that are left stay where they are: moving
@@ -178,17 +252,25 @@ func without[T any](list []T, n int) []T {
 	return list[:0]
 }
 
-// committed takes the end of a commit. After a failure everything is dirty again;
-// the next try takes the views as they are by then.
+// committed takes the end of the first commit that is under way. After a failure everything
+// is dirty again; the next try takes the views as they are by then.
 func (b *Bridge) committed(err error, now presence.Time) {
 	s := b.saver
-	batch, saving := s.busy, s.saving
-	s.busy, s.saving = nil, nil
-	b.board.commits(time.Time{})
-	b.ways.committed(err)
+	h := s.under[s.lost]
+	b.ways.committed(h, err)
 	if err != nil {
-		b.uncommitted(batch, saving, err, now)
+		if h.failed == s.failed {
+			s.failed++
+		}
+		if s.lost++; s.lost == len(s.under) {
+			b.board.commits(time.Time{})
+			b.uncommitted(err, now)
+		}
 		return
+	}
+	s.under = slices.Delete(s.under, 0, 1)
+	if b.board.commits(time.Time{}); len(s.under) > 0 {
+		b.board.commits(b.opt.Now())
 	}
 	if s.failing != nil {
 		b.log.Info("store works again")
@@ -201,9 +283,9 @@ func (b *Bridge) committed(err error, now presence.Time) {
 	b.relight()   // a commit shows that it may
 	b.commit(now) // the store goes on while those of this one are told
 	at := b.lately()
-	for i, u := range saving {
+	for i, u := range h.users {
 		s.counted.lag.observe(at, at-u.at)
-		b.saved(u.user, batch.Users[i].Version)
+		b.saved(u.user, h.batch.Users[i].Version)
 	}
 }
 
@@ -227,19 +309,35 @@ func (b *Bridge) saved(u *user, version uint64) {
 	}
 }
 
-func (b *Bridge) uncommitted(batch *store.Batch, saving []change, err error, now presence.Time) {
+// uncommitted takes back all that was handed over, before what has changed since: it has
+// waited longer.
+func (b *Bridge) uncommitted(err error, now presence.Time) {
 	s := b.saver
-	s.again(saving)
-	late := s.history
-	s.history = nil
-	for _, l := range append(s.writing, late...) {
+	users, lines := s.dirty, s.history
+	s.dirty, s.history = nil, nil
+	for _, u := range users {
+		u.dirty = false
+	}
+	for _, h := range s.under {
+		for _, u := range h.users {
+			s.touch(u.user, u.at)
+		}
+		for _, l := range h.lines {
+			s.remember(l)
+		}
+		for i := range h.batch.PBXs {
+			b.pbxs[h.batch.PBXs[i].Name].dirty = true
+		}
+		for i := range h.batch.Own {
+			s.setOwn(h.batch.Own[i].User)
+		}
+	}
+	s.under, s.lost = nil, 0
+	for _, u := range users {
+		s.touch(u.user, u.at)
+	}
+	for _, l := range lines {
 		s.remember(l)
-	}
-	for i := range batch.PBXs {
-		b.pbxs[batch.PBXs[i].Name].dirty = true
-	}
-	for i := range batch.Own {
-		s.setOwn(batch.Own[i].User)
 	}
 	if s.failing == nil {
 		b.log.Error("store not written, trying on; statuses are decided and shown meanwhile", zap.Error(err))
@@ -248,19 +346,6 @@ func (b *Bridge) uncommitted(batch *store.Batch, saving []change, err error, now
 	s.wait = min(max(2*s.wait, retryFirst), retryMost)
 	s.retry = now.Add(s.wait)
 	b.board.storeError(err)
-}
-
-// again puts those whose commit failed before those who have changed since: they have
-// waited longer.
-func (s *saver) again(saving []change) {
-	later := s.dirty
-	s.dirty = nil
-	for _, u := range later {
-		u.dirty = false
-	}
-	for _, u := range slices.Concat(saving, later) {
-		s.touch(u.user, u.at)
-	}
 }
 
 // accept tells those whose choice is in the store by now.

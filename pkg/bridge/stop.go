@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -86,11 +87,11 @@ func (b *Bridge) finish(ctx context.Context) error {
 	s.retry, s.wait = presence.Time{}, 0
 	for {
 		b.commit(b.clock.next())
-		if s.busy == nil && b.nothingLeft() {
+		if len(s.under) == 0 && b.nothingLeft() {
 			return nil
 		}
 		var again <-chan time.Time
-		if s.busy == nil {
+		if len(s.under) == 0 {
 			again = time.After(s.retry.Sub(b.clock.last))
 		}
 		select {
@@ -118,9 +119,9 @@ func (b *Bridge) left() error {
 	s := b.saver
 	lines := len(s.history)
 	users := s.dirty
-	if s.busy != nil {
-		lines += len(s.busy.History)
-		users = append(s.saving, users...)
+	for _, h := range slices.Backward(s.under) {
+		lines += len(h.lines)
+		users = append(h.users, users...)
 	}
 	why := s.failing
 	if why == nil {

@@ -44,7 +44,7 @@ type followed struct {
 	base     time.Time // what its times count from, so that a clock that is set moves none of them
 	version  uint64    // of the view, once decided
 	changed  bool      // which that decision gave it
-	handed   bool      // the commit that is under way has it
+	in       *handed   // the commit that is under way and has it; nil: none
 	page     *shown    // what pages see of it; nil: nothing new
 	rendered mark      // for the first page. A reader notes it
 	writes   []*followedWrite
@@ -256,10 +256,10 @@ func (w *ways) sending(u *user, o presence.Order) *followedWrite {
 }
 
 // handedOver notes who is in a commit that begins: who was to be saved and is so no more.
-func (w *ways) handedOver() {
+func (w *ways) handedOver(h *handed) {
 	for _, f := range w.open {
-		if f.Durable && !f.handed && f.Saved.IsZero() && !f.user.dirty {
-			f.handed = true
+		if f.Durable && f.in == nil && f.Saved.IsZero() && !f.user.dirty {
+			f.in = h
 			if f.Commits++; f.Commits == 1 {
 				f.Committed = f.now()
 			}
@@ -268,10 +268,10 @@ func (w *ways) handedOver() {
 }
 
 // committed notes the end of a commit.
-func (w *ways) committed(err error) {
+func (w *ways) committed(h *handed, err error) {
 	for _, f := range w.open {
-		if f.handed {
-			f.handed = false
+		if f.in == h {
+			f.in = nil
 			if err == nil {
 				f.Saved = f.now()
 			}

@@ -39,6 +39,8 @@ func TestMain(m *testing.M) {
 		err = serveRecording(argument)
 	case "reader":
 		err = serveReader(argument)
+	case "commits":
+		err = serveCommits(argument)
 	case "browsers":
 		err = serveBrowsers()
 	default:

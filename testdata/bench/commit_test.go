@@ -2,10 +2,8 @@ package bench
 
 import (
 	"context"
-	"database/sql"
 	"fmt"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -69,7 +67,7 @@ func (r *recorder) take() (batches []*store.Batch, users, lines int) {
 // BenchmarkCommit lets everybody's status change at once and takes the time until all
 // of it is in the store. One floor is a loop that writes the same rows in the same
 // transactions, with what it needs for that ready in memory; another writes each change in
-// a transaction of its own. Each round is the bridge, the loop, the changes alone, the loop and
+// a transaction of its own; both are processes of their own. Each round is the bridge, the loop, the changes alone, the loop and
 // the bridge again, so that a disk that is slow for a while, or becomes slower, is so for all.
 func BenchmarkCommit(b *testing.B) {
 	for name, dir := range disks(b) {
@@ -99,8 +97,8 @@ type commits struct {
 	rig     *rig
 	sink    connector.Sink
 	saves   *recorder
-	loop    func(*store.Batch)
-	alone   func(*store.Batch)
+	loop    *rawLoop
+	alone   *rawLoop
 	rounds  int
 	waiting [][]*store.Batch // saved by the bridge, and not yet written by the loop
 
@@ -120,10 +118,12 @@ func newCommits(b *testing.B, dir string) *commits {
 	c.rig = open(b, commitUsers, bridge.PBXConnector{Name: "main", Connector: l}, c.saves)
 	c.rig.run()
 	c.sink = <-l.sink
-	c.loop, c.alone = openRaw(b, filepath.Join(dir, "loop")), openRaw(b, filepath.Join(dir, "alone"))
+	c.loop, c.alone = newRawLoop(b, filepath.Join(dir, "loop")), newRawLoop(b, filepath.Join(dir, "alone"))
 	until(b, "the first snapshot", func() bool { u, _ := c.rig.bridge.User(userID(commitUsers - 1)); return u.Saved })
 	c.rig.settled()
-	c.saves.take()
+	first, _, _ := c.saves.take()
+	c.loop.write(first) // so that all three find the same rows on the same pages
+	c.alone.write(first)
 	c.bridged()
 	c.looped()
 	c.bridged() // which the loop writes in the first round
@@ -156,13 +156,10 @@ func (c *commits) bridged() time.Duration {
 }
 
 // looped writes what the bridge saved first of what waits, in the same transactions.
-func (c *commits) looped() time.Duration {
-	start := time.Now()
-	for _, batch := range c.waiting[0] {
-		c.loop(batch)
-	}
+func (c *commits) looped() usage {
+	batches := c.waiting[0]
 	c.waiting = c.waiting[1:]
-	return time.Since(start)
+	return c.loop.write(batches)
 }
 
 // single writes the first changes of what waits, each with its line of the history alone.
@@ -185,32 +182,25 @@ func (c *commits) single() time.Duration {
 	if len(changes) < aloneChanges {
 		c.b.Fatalf("%d changes with their lines", len(changes))
 	}
-	start := time.Now()
-	for _, change := range changes {
-		c.alone(change)
-	}
-	return time.Since(start)
+	return c.alone.write(changes).wall
 }
 
 func (c *commits) round() {
 	cpu := cpuTime()
 	took := c.bridged()
 	cpu = cpuTime() - cpu
-	between := cpuTime()
-	least := c.looped()
-	between = cpuTime() - between
+	loop := c.looped()
 	alone := c.single()
+	again := c.looped()
+	loop.wall, loop.cpu = loop.wall+again.wall, loop.cpu+again.cpu
 	behind := cpuTime()
-	least += c.looped()
-	between += cpuTime() - behind
-	behind = cpuTime()
 	took += c.bridged()
 	cpu += cpuTime() - behind
 	bridged, aloneRate := 2*commitUsers/took.Seconds(), aloneChanges/alone.Seconds()
 	for figure, value := range map[*samples]float64{
-		&c.Bridge: bridged, &c.Loop: 2 * commitUsers / least.Seconds(), &c.Alone: aloneRate,
-		&c.Ratio: least.Seconds() / took.Seconds(), &c.AloneRatio: bridged / aloneRate,
-		&c.BridgeCPU: float64(cpu.Microseconds()) / (2 * commitUsers), &c.LoopCPU: float64(between.Microseconds()) / (2 * commitUsers),
+		&c.Bridge: bridged, &c.Loop: 2 * commitUsers / loop.wall.Seconds(), &c.Alone: aloneRate,
+		&c.Ratio: loop.wall.Seconds() / took.Seconds(), &c.AloneRatio: bridged / aloneRate,
+		&c.BridgeCPU: float64(cpu.Microseconds()) / (2 * commitUsers), &c.LoopCPU: float64(loop.cpu.Microseconds()) / (2 * commitUsers),
 	} {
 		*figure = append(*figure, value)
 	}
@@ -236,42 +226,4 @@ func committed(b *testing.B, runs int) (string, []*commits) {
 	return fmt.Sprintf("\n### Commits: %s users change at once (%d runs)\n\nA change is a row of the user and a line of the history. Both loops have the rows ready in memory and write them into the same tables. "+
 		"On tmpfs a commit waits for no disk, which is what changes that are committed together save.\n\n%s\n%s",
 		thousands(commitUsers), runs, t, text), all
-}
-
-// openRaw makes a database with the schema of the store, and returns what writes a batch to it.
-func openRaw(b *testing.B, dir string) func(*store.Batch) {
-	check(b, os.Mkdir(dir, 0o700))
-	check(b, openStore(b, dir).Close(b.Context(), true))
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "bench.db")+"?_txlock=immediate&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)")
-	check(b, err)
-	b.Cleanup(func() { _ = db.Close() })
-	db.SetMaxOpenConns(1)
-	user, err := db.Prepare(`INSERT INTO users (id, name, email, version, type, type_name, base, color, message, since, until, set_by, removed, stale, view, label)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET
-		name = excluded.name, email = excluded.email, version = excluded.version, type = excluded.type, type_name = excluded.type_name, base = excluded.base, color = excluded.color,
-		message = excluded.message, since = excluded.since, until = excluded.until, set_by = excluded.set_by,
-		removed = excluded.removed, stale = excluded.stale, view = excluded.view, label = excluded.label`)
-	check(b, err)
-	line, err := db.Prepare(`INSERT INTO history (user_id, version, at, ordinal, type, name, base, message, since, until, set_by, rule, label)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`)
-	check(b, err)
-	const layout = "2006-01-02T15:04:05.000000Z07:00"
-	return func(batch *store.Batch) {
-		tx, err := db.Begin()
-		check(b, err)
-		u, h := tx.Stmt(user), tx.Stmt(line)
-		defer func() { _, _ = u.Close(), h.Close() }()
-		for _, row := range batch.Users {
-			st := row.Status
-			_, err := u.Exec(string(row.ID), row.Name, row.Email, row.Version, string(st.Type.ID), st.Type.Name, string(st.Type.Base),
-				st.Type.Color, st.Message, st.Since.Time().Format(layout), nil, st.By, false, false, string(row.View), st.Label)
-			check(b, err)
-		}
-		for _, e := range batch.History {
-			_, err := h.Exec(string(e.User), e.Version, e.At.Format(layout), 0, string(e.Type), e.Name, string(e.Base), e.Message,
-				e.Since.Format(layout), nil, e.By, string(e.Rule), e.Label)
-			check(b, err)
-		}
-		check(b, tx.Commit())
-	}
 }
