@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 
 	"go.uber.org/zap"
 
@@ -123,7 +124,7 @@ func openStore(ctx context.Context, cfg *config.Config, waiting store.Waiting, l
 	if err != nil {
 		return nil, err
 	}
-	lease := store.Lease{Holder: holder(), Waiting: waiting}
+	lease := store.Lease{Holder: holder(), Boot: bootID(), Waiting: waiting}
 	switch s.Driver {
 	case "postgres":
 		return postgres.Open(ctx, at, lease, log)
@@ -174,6 +175,16 @@ func holder() string {
 		return "a host without a name"
 	}
 	return host
+}
+
+// bootID tells this machine since it was started from every other; "": unknown. The unit
+// takes all of /proc but processes away, and gives it instead.
+func bootID() string {
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return strings.ReplaceAll(os.Getenv("BOOT_ID"), "-", "")
+	}
+	return strings.ReplaceAll(strings.TrimSpace(string(id)), "-", "")
 }
 
 // examineStore looks at the database server of a store as openStore would.

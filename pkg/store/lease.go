@@ -16,13 +16,15 @@ import (
 // over, and a beat that rises while its holder lives.
 //
 // Nobody's wall clock counts. A bridge that waits takes over when it has seen the
-// same token and beat for a whole term by its own steady clock. The holder counts
+// same token and beat for a whole term by its own steady clock, or at once where it can
+// see that the holder's process has ended (life). The holder counts
 // itself out when for three quarters of a term nothing has confirmed the lease, by
 // its own. The token is checked within every transaction that writes, so that a
 // bridge that was paused or cut off cannot write after another has taken over.
 type Lease struct {
 	DB     *sql.DB       // one connection, used for nothing else; closed with the store
 	Holder string        // who we are, for the others' messages
+	Boot   string        // what tells this machine since it was started from every other, such as the kernel's boot_id; "": unknown, and who has died is waited for
 	Term   time.Duration // 0: 8 s
 
 	// Waiting is told who has the store, and again when that changes, with what may be
@@ -45,8 +47,10 @@ const (
 	// bridge waits for a term, no more.
 	releaseWait = time.Second
 
-	// A name of a host has 64 signs at most.
-	leaseStanding = `SELECT token, beat, LEFT(holder, 64) FROM lease WHERE id = 1`
+	// A name of a host has 64 signs at most. Behind them is the sign of life, where a version
+	// that knows of none does not look.
+	leaseStanding = `SELECT token, beat, RTRIM(LEFT(holder, 64)), SUBSTRING(holder, 65) FROM lease WHERE id = 1`
+	leaseHolder   = "%-64.64s%s"
 	leaseTake     = `UPDATE lease SET token = token + 1, beat = 0, holder = ? WHERE id = 1 AND token = ? AND beat = ?`
 	leaseBeat     = `UPDATE lease SET beat = beat + 1 WHERE id = 1 AND token = ?`
 	leaseRelease  = `UPDATE lease SET beat = beat + 1, holder = '' WHERE id = 1 AND token = ?`
@@ -56,6 +60,7 @@ const (
 type standing struct {
 	token, beat int64
 	holder      string // "": nobody
+	life        string // the sign of it; "": it cannot be seen
 }
 
 // lease is a Lease that a store holds.
@@ -64,6 +69,7 @@ type lease struct {
 	dialect *Dialect
 	reads   *Reads
 	log     *zap.Logger
+	life    life
 	token   int64
 	stop    context.CancelFunc
 	beating sync.WaitGroup
@@ -78,13 +84,14 @@ type lease struct {
 
 // acquire returns once this bridge holds the lease, and keeps it up from then on.
 func (l *lease) acquire(ctx context.Context) error {
+	l.life = newLife(l.Boot)
 	seen, err := l.look(ctx)
 	if err != nil {
 		return err
 	}
 	since, told := time.Now(), ""
 	for {
-		if seen.holder == "" || time.Since(since) >= l.Term {
+		if seen.holder == "" || time.Since(since) >= l.Term || hasEnded(seen.life, l.Boot) {
 			// A transaction that its paused holder has left open can be in the way
 			// until the server ends it.
 			took, err := l.take(ctx, seen)
@@ -131,7 +138,7 @@ func (l *lease) goesOn(ctx context.Context, err error) bool {
 func (l *lease) look(ctx context.Context) (s standing, err error) {
 	ctx, cancel := context.WithTimeout(ctx, l.Term/2)
 	defer cancel()
-	err = l.DB.QueryRowContext(ctx, leaseStanding).Scan(&s.token, &s.beat, &s.holder)
+	err = l.DB.QueryRowContext(ctx, leaseStanding).Scan(&s.token, &s.beat, &s.holder, &s.life)
 	return s, err
 }
 
@@ -139,7 +146,7 @@ func (l *lease) look(ctx context.Context) (s standing, err error) {
 // changed meanwhile.
 func (l *lease) take(ctx context.Context, seen standing) (bool, error) {
 	start := time.Now()
-	done, err := l.exec(ctx, leaseTake, l.Holder, seen.token, seen.beat)
+	done, err := l.exec(ctx, leaseTake, fmt.Sprintf(leaseHolder, l.Holder, l.life.sign), seen.token, seen.beat)
 	if err != nil || !done {
 		return false, err
 	}
@@ -250,7 +257,7 @@ func (l *lease) release() error {
 		defer cancel()
 		_, err = l.exec(ctx, leaseRelease, l.token)
 	}
-	return errors.Join(err, l.DB.Close())
+	return errors.Join(err, l.life.end(), l.DB.Close())
 }
 
 // sleep waits, unless ctx ends.

@@ -225,7 +225,7 @@ SELECT VERSION(), @@innodb_flush_log_at_trx_commit,
 			Err: fmt.Errorf("the last second before a power cut is lost: innodb_flush_log_at_trx_commit is %d", flush)})
 	}
 	if tables == 2 {
-		err = db.QueryRowContext(ctx, `SELECT (SELECT MAX(version_id) FROM goose_db_version), holder FROM lease WHERE id = 1`).Scan(&h.Schema, &h.Holder)
+		err = db.QueryRowContext(ctx, `SELECT (SELECT MAX(version_id) FROM goose_db_version), RTRIM(LEFT(holder, 64)) FROM lease WHERE id = 1`).Scan(&h.Schema, &h.Holder)
 	}
 	return h, err
 }

@@ -258,7 +258,7 @@ SELECT 'PostgreSQL ' || split_part(current_setting('server_version'), ' ', 1), c
 		h.Warnings = append(h.Warnings, &store.Trouble{Do: "set fsync = on in its postgresql.conf", Err: errors.New("what is saved does not survive a power cut: fsync is off")})
 	}
 	if ours {
-		err = tx.QueryRowContext(ctx, `SELECT (SELECT MAX(version_id) FROM goose_db_version), holder FROM lease WHERE id = 1`).Scan(&h.Schema, &h.Holder)
+		err = tx.QueryRowContext(ctx, `SELECT (SELECT MAX(version_id) FROM goose_db_version), RTRIM(LEFT(holder, 64)) FROM lease WHERE id = 1`).Scan(&h.Schema, &h.Holder)
 	}
 	return h, err
 }

@@ -43,6 +43,7 @@ func RunServers(t *testing.T, d Servers) {
 		{"who waits goes on waiting while the server restarts", waitsOn},
 		{"an ordered stop lets the next one in at once", handedOver},
 		{"of two that wait one takes over", oneOfTwo},
+		{"who has died on the same machine is not waited for", died},
 		{"a wait ends when it is told to", waitEnds},
 		{"a kill of the server in the middle of saves loses nothing", killed},
 		{"a server that hangs costs no more than the deadline", hangs},
@@ -225,6 +226,35 @@ func oneOfTwo(t *testing.T, d Servers, server *servertest.Server) {
 	}
 	closeStore(t, next, true)
 	same(t, "users", load(t, await(t, "the other one", other)).Users, loaded(user("alice", 9)))
+}
+
+// died is about one whose process has ended without a release: the socket that its sign names
+// is not there.
+func died(t *testing.T, d Servers, server *servertest.Server) {
+	at := server.NewDatabase()
+	lease := store.Lease{Holder: "first", Boot: "this", Term: time.Hour}
+	openAs := func() *store.SQL {
+		return open(t, Opener{Open: func(ctx context.Context) (*store.SQL, error) { return d.Open(ctx, at, lease, zap.NewNop()) }})
+	}
+	first := openAs()
+	holder := panelRow(t, panelOf(server, at), `SELECT holder FROM lease`, 1)[0]
+	if sign := strings.Fields(holder); len(sign) != 4 || sign[0] != "first" || sign[1] != "this" || strings.Index(holder, "this") != 64 {
+		t.Fatalf("holder %q", holder)
+	}
+	panelExec(t, server, at, `UPDATE lease SET holder = '`+holder[:len(holder)-1]+`-'`)
+	lease.Holder = "second"
+	second := openAs()
+	await(t, "the end of the one that is not dead", lostOf(t, first))
+	save(t, second, &store.Batch{Users: []store.User{user("alice", 1)}})
+}
+
+// lostOf has a store notice that another bridge has its lease.
+func lostOf(t *testing.T, s *store.SQL) <-chan struct{} {
+	t.Helper()
+	if err := s.Save(t.Context(), &store.Batch{}); !errors.Is(err, store.ErrLost) {
+		t.Errorf("save = %v, want ErrLost", err)
+	}
+	return s.Lost()
 }
 
 func waitEnds(t *testing.T, d Servers, server *servertest.Server) {
