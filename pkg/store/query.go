@@ -5,7 +5,8 @@ import "unicode/utf8"
 // defaultLimit is how many lines come where a query sets no limit.
 const defaultLimit = 100
 
-// sql adds to a SELECT what q asks for; by is the column of the origin. It goes by
+// sql adds to a SELECT what q asks for; by is the column of the origin, and only the history
+// has users. It goes by
 // the time, for which there is an index, and by the id only within one instant:
 // whatever part of a long history is asked for, nothing else of it is read but to
 // look for an origin.
@@ -44,5 +45,9 @@ func (q *Query) sql(text, by string) (string, []any) {
 	if limit <= 0 {
 		limit = defaultLimit
 	}
-	return text + ` ORDER BY at DESC, id DESC LIMIT ?`, append(args, limit)
+	order := `at DESC, id DESC`
+	if q.User != "" { // the same, in the words of the index of who has lines of their own
+		order = `at DESC, version DESC, ordinal DESC`
+	}
+	return text + ` ORDER BY ` + order + ` LIMIT ?`, append(args, limit)
 }

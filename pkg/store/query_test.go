@@ -38,9 +38,9 @@ func TestEveryPageOfTheHistoryIsReadAlongAnIndex(t *testing.T) {
 		"an origin":          {store.Query{By: "panel"}, "SCAN history USING INDEX history_at"},
 		"a next page":        {store.Query{Before: place}, "SEARCH history USING INDEX history_at (at<?)"},
 		"a day":              {store.Query{From: noon, To: noon.Add(time.Hour), By: "cli"}, "SEARCH history USING INDEX history_at (at>? AND at<?)"},
-		"a user":             {store.Query{User: "alice"}, "SEARCH history USING INDEX history_user_at (user_id=?)"},
-		"a day of a user":    {store.Query{User: "alice", From: noon, To: noon.Add(time.Hour)}, "SEARCH history USING INDEX history_user_at (user_id=? AND at>? AND at<?)"},
-		"a user's next page": {store.Query{User: "alice", Before: place, By: "panel"}, "SEARCH history USING INDEX history_user_at (user_id=? AND at<?)"},
+		"a user":             {store.Query{User: "alice"}, "SEARCH history USING INDEX history_step (user_id=?)"},
+		"a day of a user":    {store.Query{User: "alice", From: noon, To: noon.Add(time.Hour)}, "SEARCH history USING INDEX history_step (user_id=? AND at>? AND at<?)"},
+		"a user's next page": {store.Query{User: "alice", Before: place, By: "panel"}, "SEARCH history USING INDEX history_step (user_id=? AND at<?)"},
 	} {
 		statement, args := tc.q.SQL(`SELECT message FROM history`, "set_by")
 		if got := plan(t, db, statement, args); got != tc.want {

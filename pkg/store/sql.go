@@ -167,6 +167,9 @@ func (s *SQL) migrate(ctx context.Context, log *zap.Logger) error {
 	if have > known {
 		return newer(have, known)
 	}
+	if 0 < have && have < known {
+		log.Info("bringing the store up to date, which takes some seconds for each million lines of history", zap.Int64("schema", have), zap.Int64("to", known))
+	}
 	done, err := p.Up(ctx)
 	if err != nil {
 		return err

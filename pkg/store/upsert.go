@@ -36,7 +36,7 @@ WHERE excluded.version >= users.version`,
 		Entry: `
 INSERT INTO history (user_id, version, at, ordinal, type, name, base, message, since, until, set_by, rule, label)
 VALUES {rows}
-ON CONFLICT (user_id, version, at, ordinal) DO NOTHING`,
+ON CONFLICT (user_id, at, version, ordinal) DO NOTHING`,
 		PBX: `
 INSERT INTO pbxs (name, incarnation, heard) VALUES {rows}
 ON CONFLICT (name) DO UPDATE SET incarnation = excluded.incarnation, heard = excluded.heard`,

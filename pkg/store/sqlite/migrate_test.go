@@ -46,6 +46,23 @@ func TestEveryOldStoreIsBroughtUpToDate(t *testing.T) {
 	}
 }
 
+// Catches: ids of the history that are given again after it was copied into a new table.
+func TestIdsOfTheHistoryGoOnAfterAMigration(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store.db")
+	db := rawDB(t, path)
+	run(t, db, string(read(t, "../../../testdata/store/sqlite-7.sql")))
+	run(t, db, `DELETE FROM history`)
+	s := mustOpen(t, path)
+	noon := time.Date(2026, 11, 26, 12, 0, 0, 0, time.UTC)
+	if err := s.Save(t.Context(), &store.Batch{History: []store.Entry{{User: "alice", At: noon, Version: 18}}}); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := s.History(t.Context(), store.Query{})
+	if err != nil || len(entries) != 1 || entries[0].ID != 3 {
+		t.Errorf("history = %+v, %v", entries, err)
+	}
+}
+
 // checkOldStore compares with what every dump holds.
 func checkOldStore(t *testing.T, s *store.SQL) {
 	t.Helper()

@@ -1,0 +1,7 @@
+-- What tells lines of one user apart also leads to those of a time, so that a new line
+-- changes one place among the many of its user, and not two.
+
+-- +goose Up
+CREATE UNIQUE INDEX history_step ON history (user_id, at, version, ordinal);
+DROP INDEX history_user_at;
+ALTER TABLE history DROP CONSTRAINT history_user_id_version_at_ordinal_key;
