@@ -3,42 +3,8 @@ package ami
 import (
 	"bytes"
 	"iter"
-	"slices"
 	"strings"
 )
-
-// header is one line of a frame. In a frame just read both parts lie in the
-// reader's buffer.
-type header struct{ name, value []byte }
-
-// find returns the value of the first header of that name, nil if there is none.
-func find(headers []header, name string) []byte {
-	for i := range headers {
-		if fold(headers[i].name, name) {
-			return headers[i].value
-		}
-	}
-	return nil
-}
-
-// cloneHeaders copies headers and their bytes.
-func cloneHeaders(headers []header) []header {
-	size := 0
-	for _, h := range headers {
-		size += len(h.name) + len(h.value)
-	}
-	store := make([]byte, 0, size) // never grows, so the parts stay where they are
-	keep := func(b []byte) []byte {
-		start := len(store)
-		store = append(store, b...)
-		return store[start:len(store):len(store)]
-	}
-	out := slices.Clone(headers)
-	for i, h := range out {
-		out[i] = header{keep(h.name), keep(h.value)}
-	}
-	return out
-}
 
 // fold compares a header name in ASCII without case, as Asterisk does.
 func fold(name []byte, want string) bool {
@@ -65,7 +31,7 @@ func lower(b byte) byte {
 
 // Event is something the PBX tells. It lies in the reader's buffer: it is valid
 // only during the call that it was passed to. Header names have no case.
-type Event struct{ headers []header }
+type Event struct{ *frame }
 
 // Name returns the name of the event.
 func (e Event) Name() string { return e.Get("Event") }
@@ -78,7 +44,7 @@ func (e Event) Get(name string) string { return string(e.Bytes(name)) }
 
 // Bytes returns the value of the first such header without copying it. nil
 // means that there is none.
-func (e Event) Bytes(name string) []byte { return find(e.headers, name) }
+func (e Event) Bytes(name string) []byte { return e.find(name) }
 
 // Has tells whether there is such a header.
 func (e Event) Has(name string) bool { return e.Bytes(name) != nil }
@@ -91,7 +57,7 @@ func (e Event) EndsWith(names ...string) bool {
 		return false
 	}
 	for i, name := range names {
-		if !fold(e.headers[before+i].name, name) {
+		if !fold(e.nameOf(e.headers[before+i]), name) {
 			return false
 		}
 	}
@@ -102,7 +68,7 @@ func (e Event) EndsWith(names ...string) bool {
 func (e Event) Headers() iter.Seq2[string, string] {
 	return func(yield func(string, string) bool) {
 		for _, h := range e.headers {
-			if !yield(string(h.name), string(h.value)) {
+			if !yield(string(e.nameOf(h)), string(e.valueOf(h))) {
 				return
 			}
 		}
@@ -110,22 +76,25 @@ func (e Event) Headers() iter.Seq2[string, string] {
 }
 
 // Clone returns a copy that stays valid.
-func (e Event) Clone() Event { return Event{cloneHeaders(e.headers)} }
+func (e Event) Clone() Event {
+	f := e.clone()
+	return Event{&f}
+}
 
 // Response is the answer to an action. It may be kept.
 type Response struct {
 	Success bool // false only beside an error
-	headers []header
+	frame
 }
 
 // Get returns the value of the first such header, "" if there is none.
-func (r Response) Get(name string) string { return string(find(r.headers, name)) }
+func (r Response) Get(name string) string { return string(r.find(name)) }
 
 // newResponse copies the answer f.
 func newResponse(f *frame) Response {
 	return Response{
-		Success: fold(f.headers[f.response].value, "Success"),
-		headers: cloneHeaders(f.headers),
+		Success: fold(f.first(isResponse), "Success"),
+		frame:   f.clone(),
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"slices"
 )
 
 const (
@@ -38,66 +39,69 @@ func newFramer(src io.Reader) *framer {
 }
 
 // banner returns the one line that a PBX greets with. It has no empty line behind it.
-func (f *framer) banner() (string, error) {
+func (r *framer) banner() (string, error) {
 	for {
-		if i := bytes.IndexByte(f.buf[:f.end], '\n'); i >= 0 {
-			f.start, f.scan = i+1, i+1
-			return string(trimCR(f.buf[:i])), nil
+		if i := bytes.IndexByte(r.buf[:r.end], '\n'); i >= 0 {
+			r.start, r.scan = i+1, i+1
+			return string(trimCR(r.buf[:i])), nil
 		}
-		if f.end > maxBanner {
+		if r.end > maxBanner {
 			return "", errors.New("greeting without a line end")
 		}
-		if err := f.fill(); err != nil {
+		if err := r.fill(); err != nil {
 			return "", err
 		}
 	}
 }
 
-// next returns the lines of the next frame, valid until the next call. After
-// errOversize, when the frame has been skipped to its end, it can go on. A frame
-// that the end of the stream cuts is dropped: Asterisk closes in the middle of
-// a line when its write times out.
-func (f *framer) next() ([]byte, error) {
+// next reads the next frame into f, where it is valid until the next call. An error is
+// that of the source, and what it cuts is dropped: Asterisk closes in the middle of a
+// line when its write times out. Each line is split as soon as its end is found: the
+// processor then looks for the next end meanwhile.
+func (r *framer) next(f *frame) error {
+	f.begin()
 	oversize := false
 	for {
-		for i := bytes.IndexByte(f.buf[f.scan:f.end], '\n'); i >= 0; i = bytes.IndexByte(f.buf[f.scan:f.end], '\n') {
-			from := f.scan
-			f.scan += i + 1
-			if len(trimCR(f.buf[from:from+i])) > 0 {
+		buf, from := r.buf[:r.end], r.scan
+		for i := bytes.IndexByte(buf[from:], '\n'); i >= 0; i = bytes.IndexByte(buf[from:], '\n') {
+			line := trimCR(buf[from : from+i])
+			if len(line) > 0 {
+				f.add(line, from-r.start)
+				from += i + 1
 				continue
 			}
-			lines := f.buf[f.start:from]
-			f.start = f.scan
-			if oversize {
-				return nil, errOversize
-			}
-			if len(lines) > 0 { // else one of several empty lines (asterisk issue 761)
-				return lines, nil
+			text := buf[r.start:from]
+			from += i + 1
+			r.start, r.scan = from, from
+			if len(text) > 0 || f.fault != nil { // else one of several empty lines (asterisk issue 761)
+				f.finish(text)
+				return nil
 			}
 		}
-		if f.end-f.start == len(f.buf) {
-			oversize = true
+		r.scan = from
+		if r.end-r.start == len(r.buf) {
+			oversize, f.fault = true, errOversize
 		}
 		if oversize {
 			// Two bytes of a line tell that it is not empty.
-			f.start, f.end = f.scan, min(f.end, f.scan+2)
+			r.start, r.end = r.scan, min(r.end, r.scan+2)
 		}
-		if err := f.fill(); err != nil {
-			return nil, err
+		if err := r.fill(); err != nil {
+			return err
 		}
 	}
 }
 
 // fill reads once, behind what is there, which it moves to the front for room.
-func (f *framer) fill() error {
-	if f.start > 0 {
-		copy(f.buf, f.buf[f.start:f.end])
-		f.scan -= f.start
-		f.end -= f.start
-		f.start = 0
+func (r *framer) fill() error {
+	if r.start > 0 {
+		copy(r.buf, r.buf[r.start:r.end])
+		r.scan -= r.start
+		r.end -= r.start
+		r.start = 0
 	}
-	n, err := f.src.Read(f.buf[f.end:])
-	f.end += n
+	n, err := r.src.Read(r.buf[r.end:])
+	r.end += n
 	if n > 0 {
 		return nil // an error comes again
 	}
@@ -111,20 +115,29 @@ func trimCR(line []byte) []byte {
 	return line
 }
 
-// frame is one message, split into headers. It is used again for the next.
+// frame is one message, split into headers. Its text lies in the reader's buffer, and both
+// are used again for the next.
 type frame struct {
-	headers    []header
-	event      int // the places of these headers; -1: there is none
-	response   int
-	actionID   int
-	privileged bool
+	text     []byte
+	headers  []header
+	at       [kinds]int16 // where the first header of each kind is, counted from 1; 0: there is none
+	repeated uint16       // the kinds that came more than once, as a set
+	fault    error        // why it is to be dropped; nil: it is not
 }
 
-// Headers that a frame may have once, as a set. The name of a presentity or device
+// header says where in a frame's text a line has its parts: a name from start to colon,
+// and a value up to end.
+type header struct{ start, colon, value, end int32 }
+
+func (f *frame) nameOf(h header) []byte  { return f.text[h.start:h.colon] }
+func (f *frame) valueOf(h header) []byte { return f.text[h.value:h.end] }
+
+// Kinds of headers that a frame may have once. The name of a presentity or device
 // is not escaped in events (main/presencestate.c:528), so a line break in one forges
 // headers; most such forgeries repeat one of these.
 const (
-	isEvent uint16 = 1 << iota
+	isAny = iota // of no kind: it may come often
+	isEvent
 	isResponse
 	isActionID
 	isPrivilege
@@ -134,82 +147,111 @@ const (
 	isMessage
 	isDevice
 	isState
+	kinds
 )
 
-// kind returns the set that holds name alone, or nothing.
-func kind(name []byte) uint16 {
-	switch {
-	case fold(name, "Event"):
+// kindNames are the names of the kinds, in the order of the constants.
+var kindNames = [kinds]string{"", "Event", "Response", "ActionID", "Privilege", "Presentity", "Status", "Subtype", "Message", "Device", "State"}
+
+// kind returns what a name is. One that is written as Asterisk does is found at once.
+func kind(name []byte) int {
+	switch string(name) {
+	case "Event":
 		return isEvent
-	case fold(name, "Response"):
+	case "Response":
 		return isResponse
-	case fold(name, "ActionID"):
+	case "ActionID":
 		return isActionID
-	case fold(name, "Privilege"):
+	case "Privilege":
 		return isPrivilege
-	case fold(name, "Presentity"):
+	case "Presentity":
 		return isPresentity
-	case fold(name, "Status"):
+	case "Status":
 		return isStatus
-	case fold(name, "Subtype"):
+	case "Subtype":
 		return isSubtype
-	case fold(name, "Message"):
+	case "Message":
 		return isMessage
-	case fold(name, "Device"):
+	case "Device":
 		return isDevice
-	case fold(name, "State"):
+	case "State":
 		return isState
 	}
-	return 0
+	for k, known := range kindNames {
+		if fold(name, known) {
+			return k
+		}
+	}
+	return isAny
 }
 
-// parse splits lines as next returns them.
-func (f *frame) parse(lines []byte) error {
-	*f = frame{headers: f.headers[:0], event: -1, response: -1, actionID: -1}
-	var seen, repeated uint16
-	for len(lines) > 0 {
-		if len(f.headers) == maxHeaders {
-			return errHeaders
-		}
-		i := bytes.IndexByte(lines, '\n')
-		line := trimCR(lines[:i])
-		lines = lines[i+1:]
-		colon := bytes.IndexByte(line, ':')
-		if colon < 1 {
-			return errColon
-		}
-		h := header{line[:colon], line[colon+1:]}
-		// One blank belongs to the protocol, more to the value.
-		if len(h.value) > 0 && h.value[0] == ' ' {
-			h.value = h.value[1:]
-		}
-		k := kind(h.name)
-		repeated |= seen & k
-		seen |= k
-		f.place(k, len(f.headers))
-		f.headers = append(f.headers, h)
+func (f *frame) begin() {
+	f.headers, f.at, f.repeated, f.fault = f.headers[:0], [kinds]int16{}, 0, nil
+}
+
+// add splits a line that is not empty and begins at start.
+func (f *frame) add(line []byte, start int) {
+	if f.fault != nil {
+		return
 	}
-	switch {
-	case f.event < 0 && f.response < 0:
-		return errKind
-	case f.event < 0 && repeated == isMessage:
-		return nil // the PresenceState response says it twice (main/manager.c:5538)
-	case repeated != 0:
-		return errDuplicate
+	if len(f.headers) == maxHeaders {
+		f.fault = errHeaders
+		return
+	}
+	colon := bytes.IndexByte(line, ':')
+	if colon < 1 {
+		f.fault = errColon
+		return
+	}
+	value := colon + 1
+	// One blank belongs to the protocol, more to the value.
+	if value < len(line) && line[value] == ' ' {
+		value++
+	}
+	f.headers = append(f.headers, header{int32(start), int32(start + colon), int32(start + value), int32(start + len(line))})
+	k := kind(line[:colon])
+	if f.at[k] == 0 {
+		f.at[k] = int16(len(f.headers))
+	} else if k != isAny {
+		f.repeated |= 1 << k
+	}
+}
+
+// finish takes the text that the lines are of, and finds what is wrong with them together.
+func (f *frame) finish(text []byte) {
+	f.text = text
+	switch event := f.at[isEvent] > 0; {
+	case f.fault != nil:
+	case !event && f.at[isResponse] == 0:
+		f.fault = errKind
+	case !event && f.repeated == 1<<isMessage: // the PresenceState response says it twice (main/manager.c:5538)
+	case f.repeated != 0:
+		f.fault = errDuplicate
+	}
+}
+
+// first returns the value of the first header of a kind, nil if there is none.
+func (f *frame) first(kind int) []byte {
+	if f.at[kind] == 0 {
+		return nil
+	}
+	return f.valueOf(f.headers[f.at[kind]-1])
+}
+
+// find returns the value of the first header of that name, nil if there is none.
+func (f *frame) find(name string) []byte {
+	if k := kind([]byte(name)); k != isAny {
+		return f.first(k)
+	}
+	for _, h := range f.headers {
+		if fold(f.nameOf(h), name) {
+			return f.valueOf(h)
+		}
 	}
 	return nil
 }
 
-// place remembers where the headers that sort a frame are.
-func (f *frame) place(kind uint16, at int) {
-	switch kind {
-	case isEvent:
-		f.event = at
-	case isResponse:
-		f.response = at
-	case isActionID:
-		f.actionID = at
-	case isPrivilege:
-		f.privileged = true
-	}
+// clone returns a copy that stays valid.
+func (f *frame) clone() frame {
+	return frame{text: bytes.Clone(f.text), headers: slices.Clone(f.headers), at: f.at}
 }

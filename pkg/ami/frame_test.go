@@ -23,14 +23,15 @@ func session(t testing.TB) string {
 	return string(text)
 }
 
-// show renders a frame or why it was dropped, for comparison.
-func show(headers []header, err error) string {
+// show renders the headers of a frame, names and values in turn, or why it was dropped,
+// for comparison.
+func show(headers []string, err error) string {
 	if err != nil {
 		return "dropped: " + err.Error()
 	}
 	var b strings.Builder
-	for _, h := range headers {
-		fmt.Fprintf(&b, "%q=%q ", h.name, h.value)
+	for pair := range slices.Chunk(headers, 2) {
+		fmt.Fprintf(&b, "%q=%q ", pair[0], pair[1])
 	}
 	return b.String()
 }
@@ -40,14 +41,14 @@ func quickly(src io.Reader, limit int) (out []string) {
 	in := &framer{src: src, buf: make([]byte, limit)}
 	var f frame
 	for {
-		lines, err := in.next()
-		if err != nil && !errors.Is(err, errOversize) {
+		if err := in.next(&f); err != nil {
 			return out
 		}
-		if err == nil {
-			err = f.parse(lines)
+		var headers []string
+		for _, h := range f.headers {
+			headers = append(headers, string(f.nameOf(h)), string(f.valueOf(h)))
 		}
-		out = append(out, show(f.headers, err))
+		out = append(out, show(headers, f.fault))
 	}
 }
 
@@ -72,7 +73,7 @@ func slowly(data string, limit int) (out []string) {
 	return out
 }
 
-func slowParse(lines []string) (headers []header, err error) {
+func slowParse(lines []string) (headers []string, err error) {
 	count := map[string]int{}
 	for i, line := range lines {
 		name, value, found := strings.Cut(line, ":")
@@ -83,7 +84,7 @@ func slowParse(lines []string) (headers []header, err error) {
 			return nil, errColon
 		}
 		count[asciiLower(name)]++
-		headers = append(headers, header{[]byte(name), []byte(strings.TrimPrefix(value, " "))})
+		headers = append(headers, name, strings.TrimPrefix(value, " "))
 	}
 	if count["event"]+count["response"] == 0 {
 		return nil, errKind
@@ -194,16 +195,21 @@ func TestOversizeFrameIsSkippedInBoundedMemory(t *testing.T) {
 	}
 }
 
-func TestEventGivesItsHeaders(t *testing.T) {
-	lines := []byte("Event: A\r\nPrivilege: call,all\r\nVar: 1\r\nVar:  2\r\nEmpty: \r\n")
+// parsed is the one event that text holds.
+func parsed(t testing.TB, text string) Event {
+	t.Helper()
 	var f frame
-	if err := f.parse(lines); err != nil {
+	if err := errors.Join(newFramer(strings.NewReader(text)).next(&f), f.fault); err != nil {
 		t.Fatal(err)
 	}
-	e := Event{f.headers}
+	return Event{&f}
+}
+
+func TestEventGivesItsHeaders(t *testing.T) {
+	e := parsed(t, "Event: A\r\nPrivilege: call,all\r\nVar: 1\r\nVar:  2\r\nEmpty: \r\n\r\n")
 	kept := e.Clone()
-	for i := range lines {
-		lines[i] = '#' // the reader's buffer is used again
+	for i := range e.text {
+		e.text[i] = '#' // the reader's buffer is used again
 	}
 	var all []string
 	for name, value := range kept.Headers() {
@@ -223,6 +229,27 @@ func TestEventGivesItsHeaders(t *testing.T) {
 	}
 	if e.Is("A") {
 		t.Error("Clone did not copy")
+	}
+}
+
+func TestKindsHaveNoCase(t *testing.T) {
+	for want, name := range kindNames {
+		for _, name := range []string{name, asciiLower(name), strings.ToUpper(name)} {
+			if got := kind([]byte(name)); got != want {
+				t.Errorf("%q is of kind %d, want %d", name, got, want)
+			}
+		}
+		if got := kind([]byte(name + "s")); got != isAny {
+			t.Errorf("%qs is of kind %d", name, got)
+		}
+	}
+}
+
+// TestARepeatedHeaderIsReadWhereItCameFirst has the one that may come twice and one of no kind.
+func TestARepeatedHeaderIsReadWhereItCameFirst(t *testing.T) {
+	e := parsed(t, "Response: Success\nMessage: Presence State\nmessage: Back at two\nVar: 1\nVar: 2\n\n")
+	if message, other := e.Get("Message"), e.Get("var"); message != "Presence State" || other != "1" {
+		t.Errorf("Message is %q, Var is %q", message, other)
 	}
 }
 
@@ -296,11 +323,10 @@ func pump(n int) (seen int) {
 	}}
 	var f frame
 	for {
-		lines, err := in.next()
-		if err != nil {
+		if err := in.next(&f); err != nil {
 			return seen
 		}
-		if c.take(lines, &f, h) != nil {
+		if c.take(&f, h) != nil {
 			return -1
 		}
 	}

@@ -81,11 +81,7 @@ func TestAFrameThatIsRefusedBehindAListIsNotInIt(t *testing.T) {
 }
 
 func TestEndOfAnEvent(t *testing.T) {
-	var f frame
-	if err := f.parse([]byte("Event: A\nprivilege: x\nB: 1\nC: 2\n")); err != nil {
-		t.Fatal(err)
-	}
-	e := Event{f.headers}
+	e := parsed(t, "Event: A\nprivilege: x\nB: 1\nC: 2\n\n")
 	for _, tc := range []struct {
 		names []string
 		want  bool

@@ -39,16 +39,13 @@ func (c *Conn) receive(h Handler) error {
 
 	var f frame
 	for {
-		lines, err := in.next()
-		switch {
+		switch err := in.next(&f); {
 		case errors.Is(err, io.EOF):
 			return fmt.Errorf("the PBX closed it: %w", err)
-		case err == nil:
-			err = c.take(lines, &f, h)
-		case !errors.Is(err, errOversize):
+		case err != nil:
 			return fmt.Errorf("read: %w", err)
 		}
-		if err != nil && h.Malformed != nil && !c.closing() {
+		if err := c.take(&f, h); err != nil && h.Malformed != nil && !c.closing() {
 			if c.listing != nil {
 				err = fmt.Errorf("%w, %w", err, ErrInList)
 			}
@@ -83,24 +80,25 @@ func (c *Conn) greet() {
 // One thread of Asterisk writes a list in one go and the events behind it
 // (main/manager.c, process_message), so what looks like a live event within a list was
 // made by a line break in the name of one of its items. It would come with every list.
-func (c *Conn) take(lines []byte, f *frame, h Handler) error {
-	if err := f.parse(lines); err != nil {
-		return err
+func (c *Conn) take(f *frame, h Handler) error {
+	if f.fault != nil {
+		return f.fault
 	}
 	var p *call
-	if f.actionID >= 0 {
-		p = c.find(f.headers[f.actionID].value)
+	if id := f.first(isActionID); id != nil {
+		p = c.find(id)
 	}
+	event, privileged := f.at[isEvent] > 0, f.at[isPrivilege] > 0
 	switch {
-	case f.event >= 0 && p != nil && p.response != nil:
-		c.listed(p, Event{f.headers})
-	case f.event >= 0 && f.privileged && c.listing != nil:
+	case event && p != nil && p.response != nil:
+		c.listed(p, Event{f})
+	case event && privileged && c.listing != nil:
 		return errBetween
-	case f.event >= 0 && f.privileged:
+	case event && privileged:
 		if h.Event != nil {
-			h.Event(Event{f.headers})
+			h.Event(Event{f})
 		}
-	case f.event >= 0:
+	case event:
 		return errPrivilege
 	case p == nil || p.response != nil:
 		return errAnswer
