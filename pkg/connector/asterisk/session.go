@@ -182,7 +182,8 @@ func (s *session) changed(e ami.Event) {
 		s.canarySeen(string(message))
 		return
 	}
-	number, p, ok := s.said(presentity, status, subtype, message)
+	number := s.translate.number(presentity)
+	p, ok := s.said(number, status, subtype, message)
 	if !ok {
 		return
 	}
@@ -194,16 +195,16 @@ func (s *session) changed(e ami.Event) {
 	}
 }
 
-// said translates what an event or item of a list says. ok is false where it says
-// nothing of an extension, or nothing valid.
-func (s *session) said(presentity, status, subtype, message []byte) (number string, p presence.Presence, ok bool) {
-	if number = s.translate.number(presentity); number == "" {
-		return "", presence.Presence{}, false
+// said translates what an event or item of a list says of an extension. ok is false
+// where number is "", which is none, or what it says is nothing valid.
+func (s *session) said(number string, status, subtype, message []byte) (p presence.Presence, ok bool) {
+	if number == "" {
+		return presence.Presence{}, false
 	}
 	if p, ok = s.translate.presence(status, subtype, message); !ok {
 		s.ignore(number, string(status))
 	}
-	return number, p, ok
+	return p, ok
 }
 
 // fields returns what Asterisk prints last in every PresenceStateChange, or nil if

@@ -205,7 +205,10 @@ func (s *session) listed(n *snapshot, e ami.Event) {
 		s.refuse(fmt.Errorf("%w, %w", errFields, ami.ErrInList))
 		return
 	}
-	number, p, ok := s.said(presentity, status, subtype, message)
+	// A number of its own: a list comes in an order that is nobody's, so that the search
+	// for the one that is there would cost more than all the rest, and the list is soon gone.
+	number := string(s.translate.where.number(presentity))
+	p, ok := s.said(number, status, subtype, message)
 	if !ok {
 		return
 	}
