@@ -210,7 +210,7 @@ func TestComparisonShowsLosses(t *testing.T) {
 
 func TestGrowthPerUser(t *testing.T) {
 	size := func(users int, mb float64) growth {
-		return growth{Users: users, RSS: mb, Again: mb, AgainCPU: mb, Snapshot: mb, Wide: mb, Store: mb, Decision: 1, CPU: 1, Page: samples{1}}
+		return growth{Users: users, RSS: mb, Again: mb, AgainCPU: mb, Snapshot: mb, Finding: mb, Wide: mb, Store: mb, Decision: 1, CPU: 1, Page: samples{1}}
 	}
 	text := linear([]growth{size(10, 10), size(100, 100), size(1000, 2000)})
 	for _, want := range []string{"| 10, 100 ", "| 1.00 ", "| 100, 1,000 ", "| 2.11 ", "| 2.00 "} {
