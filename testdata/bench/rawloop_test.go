@@ -151,6 +151,7 @@ func openRaw(path string) (func(*rawBatch) error, error) {
 			return err
 		}
 		u, h := tx.Stmt(user), tx.Stmt(line)
+		defer func() { _, _ = u.Close(), h.Close() }()
 		for i := range batch.Users {
 			row := &batch.Users[i]
 			if _, err := u.Exec(row.ID, row.Name, row.Email, row.Version, row.Type, row.TypeName, row.Base, row.Color,
@@ -164,6 +165,6 @@ func openRaw(path string) (func(*rawBatch) error, error) {
 				return err
 			}
 		}
-		return errors.Join(u.Close(), h.Close(), tx.Commit())
+		return tx.Commit()
 	}, nil
 }
