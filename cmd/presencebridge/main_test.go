@@ -117,7 +117,7 @@ func TestCommandsPrintWhatTheGoldenFilesSay(t *testing.T) {
 		}},
 		{name: "status-json", args: "status --json"},
 		{name: "status-with-concerns", args: "status", prepare: func(b *apitest.Bridge, _ *console) {
-			b.Reasons = []string{"PBX branch: connection refused; is it running?"}
+			b.Reasons = []bridge.Reason{apitest.Reason("PBX branch: connection refused; is it running?")}
 			b.Reloaded = bridge.Reloads{Failed: 1, Fault: errors.New("mapping.yaml:3: users: a fault: mend it\nmapping.yaml:9: another"), At: time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC)}
 		}},
 		{name: "status-alice", args: "status alice"},

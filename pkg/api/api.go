@@ -49,7 +49,7 @@ type Bridge interface {
 	Subscribe(last uint64) Feed
 	// Reload takes over the files again. The text of its error has one fault a line.
 	Reload(ctx context.Context) error
-	NotReady() []string // the reasons; empty: ready
+	NotReady() []bridge.Reason // none: it is ready
 	Reloads() bridge.Reloads
 	Figures() bridge.Figures
 	// Drift is what extensions shall show and are not known to, the oldest of it as

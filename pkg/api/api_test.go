@@ -22,6 +22,7 @@ import (
 	"github.com/presencebridge/presencebridge/pkg/api"
 	"github.com/presencebridge/presencebridge/pkg/api/apitest"
 	"github.com/presencebridge/presencebridge/pkg/bridge"
+	"github.com/presencebridge/presencebridge/pkg/message"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -170,7 +171,7 @@ func TestAnswersAreAsTheGoldenFiles(t *testing.T) {
 		{name: "health-troubled", path: "/api/v1/health", status: 200, schema: "Condition", prepare: troubled},
 		{name: "healthz", path: "/healthz", status: 200, schema: "Health"},
 		{name: "readyz", path: "/readyz", status: 200, schema: "Readiness"},
-		{name: "readyz-not", path: "/readyz", status: 503, schema: "Readiness", prepare: func(b *apitest.Bridge) { b.Reasons = []string{"branch: no snapshot yet"} }},
+		{name: "readyz-not", path: "/readyz", status: 503, schema: "Readiness", prepare: func(b *apitest.Bridge) { b.Reasons = []bridge.Reason{apitest.Reason("branch: no snapshot yet")} }},
 		{name: "metrics", path: "/metrics", status: 200},
 		{name: "nothing-there", path: "/api/v2/users", status: 404, schema: "Problem"},
 		{name: "wrong-method", method: "DELETE", path: "/api/v1/users/alice/status", status: 405, schema: "Problem"},
@@ -198,7 +199,10 @@ func TestAnswersAreAsTheGoldenFiles(t *testing.T) {
 // troubled makes b a bridge whose every part is in trouble.
 func troubled(b *apitest.Bridge) {
 	fault := errors.New("disk full on /var/lib/presencebridge")
-	b.Reasons = []string{"PBX branch: connection refused", "store: " + fault.Error()}
+	b.Reasons = []bridge.Reason{
+		apitest.Reason("PBX branch: connection refused"),
+		apitest.Reason("store: "+fault.Error(), message.As("health.store", "error", fault.Error())),
+	}
 	b.Counted.Store.Err = fault
 	b.Reloaded = bridge.Reloads{Failed: 1, Fault: errors.New("mapping.yaml:3: users: a fault: mend it\nmapping.yaml:9: another"), At: apitest.Now}
 	b.Drifts = bridge.Drift{}

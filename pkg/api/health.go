@@ -3,7 +3,6 @@ package api
 import (
 	_ "embed" // the description of the API
 	"net/http"
-	"slices"
 	"strings"
 	"time"
 
@@ -53,55 +52,36 @@ func (h *Handler) readyz(w http.ResponseWriter, _ *request) error {
 }
 
 func (h *Handler) readiness(pbxs []bridge.PBX) readiness {
-	reasons, warnings := h.bridge.NotReady(), []string{}
-	all, warned := tellReasons(reasons, pbxs), []told(nil)
+	is := readiness{Reasons: []string{}, Warnings: []string{}, Told: []told{}}
+	for _, r := range h.bridge.NotReady() {
+		is.Reasons, is.Told = append(is.Reasons, r.Text), append(is.Told, told{r.PBX, r.Told})
+	}
+	is.Ready = len(is.Reasons) == 0
+	warn := func(r bridge.Reason) {
+		is.Warnings, is.Told = append(is.Warnings, r.Text), append(is.Told, told{r.PBX, r.Told})
+	}
 	if did := h.bridge.Reloads(); did.Fault != nil {
 		at, fault := did.At.UTC().Format(time.RFC3339), firstLine(did.Fault)
-		warnings = append(warnings, "the mapping was not taken over at "+at+", the one before is in force: "+fault)
-		warned = append(warned, told{Parts: []message.Message{{Text: warnings[0], Key: message.As("health.reload", "at", at, "fault", fault)}}})
+		warn(ofBridge(message.Message{
+			Text: "the mapping was not taken over at " + at + ", the one before is in force: " + fault,
+			Key:  message.As("health.reload", "at", at, "fault", fault),
+		}))
 	}
-	for _, p := range pbxs {
-		if p.Ready && p.Reason != "" {
-			warnings = append(warnings, ofPBX(&p))
-			warned = append(warned, tellPBX(&p))
+	for i := range pbxs {
+		if p := &pbxs[i]; p.Ready && p.Reason != "" {
+			warn(p.Why())
 		}
 	}
 	if h.opt.Warnings != nil {
 		for _, m := range h.opt.Warnings() {
-			warnings, warned = append(warnings, m.Text), append(warned, told{Parts: []message.Message{m}})
+			warn(ofBridge(m))
 		}
 	}
-	if reasons == nil {
-		reasons = []string{}
-	}
-	return readiness{len(reasons) == 0, reasons, warnings, append(all, warned...)}
+	return is
 }
 
-// ofPBX is what is wrong with a PBX, as the bridge says it.
-func ofPBX(p *bridge.PBX) string { return "PBX " + p.PBX + ": " + p.Reason }
-
-func tellPBX(p *bridge.PBX) told {
-	if len(p.Told) == 0 {
-		return told{p.PBX, []message.Message{{Text: p.Reason}}}
-	}
-	return told{p.PBX, p.Told}
-}
-
-// tellReasons are the reasons of bridge.NotReady, in parts.
-func tellReasons(reasons []string, pbxs []bridge.PBX) []told {
-	all := make([]told, 0, len(reasons))
-	for _, reason := range reasons {
-		if i := slices.IndexFunc(pbxs, func(p bridge.PBX) bool { return ofPBX(&p) == reason }); i >= 0 {
-			all = append(all, tellPBX(&pbxs[i]))
-			continue
-		}
-		m := message.Message{Text: reason}
-		if why, ok := strings.CutPrefix(reason, "store: "); ok {
-			m.Key = message.As("health.store", "error", why)
-		}
-		all = append(all, told{Parts: []message.Message{m}})
-	}
-	return all
+func ofBridge(m message.Message) bridge.Reason {
+	return bridge.Reason{Text: m.Text, Told: []message.Message{m}}
 }
 
 func firstLine(err error) string {

@@ -20,7 +20,7 @@ func standsBy() string { return "standby: one holds the store" }
 
 func TestAStandbyAnswersReadsAndMarksThem(t *testing.T) {
 	b := apitest.New()
-	b.Reasons = []string{standsBy()}
+	b.Reasons = []bridge.Reason{apitest.Reason(standsBy())}
 	h := api.New(b, api.Options{Standby: standsBy, Tokens: api.FollowTokens(apitest.NewStore(), nil, nil)})
 	const refused = "This bridge is a standby: one holds the store; ask that one."
 	for _, tc := range []struct {

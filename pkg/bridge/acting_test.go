@@ -37,15 +37,15 @@ func TestABridgeThatMayNotActWritesTheNewestWhenItMay(t *testing.T) {
 		w.choose("alice", "lunch")
 		pass(time.Minute)
 		w.wantWrites()
-		if r := w.b.NotReady(); len(r) != 1 || !strings.Contains(r[0], "not confirmed") {
-			t.Errorf("NotReady = %q", r)
+		if r := w.b.NotReady(); len(r) != 1 || !strings.Contains(r[0].Text, "not confirmed") {
+			t.Errorf("NotReady = %+v", r)
 		}
 		forbid(false)
 		pass(time.Second)
 		w.wantWrites("1001 away/lunch")
 		w.want("alice", "lunch")
 		if r := w.b.NotReady(); len(r) != 0 {
-			t.Errorf("NotReady = %q", r)
+			t.Errorf("NotReady = %+v", r)
 		}
 	})
 }

@@ -205,18 +205,23 @@ func (b *Bridge) PBXs() []PBX {
 // It says nothing of a PBX or the store.
 func (b *Bridge) Alive(ctx context.Context) error { return b.run(ctx, func() {}) }
 
-// NotReady lists why the bridge is not ready, as sentences; none: it is.
-func (b *Bridge) NotReady() []string {
-	var reasons []string
+// NotReady lists why the bridge is not ready; none: it is.
+func (b *Bridge) NotReady() []Reason {
+	var reasons []Reason
 	for _, p := range b.opt.PBXs {
-		if h := p.Connector.Health(); !h.Ready {
-			reasons = append(reasons, "PBX "+p.Name+": "+h.Reason)
+		is := PBX{Health: p.Connector.Health()}
+		is.PBX = p.Name
+		if !is.Ready {
+			reasons = append(reasons, is.Why())
 		}
 	}
-	if err := b.storeErr(); err != nil {
-		reasons = append(reasons, "store: "+err.Error())
-	} else if err := b.opt.MayAct(); err != nil {
-		reasons = append(reasons, "store: "+err.Error())
+	err := b.storeErr()
+	if err == nil {
+		err = b.opt.MayAct()
+	}
+	if err != nil {
+		m := message.Message{Text: "store: " + err.Error(), Key: message.As("health.store", "error", err.Error())}
+		reasons = append(reasons, Reason{Text: m.Text, Told: []message.Message{m}})
 	}
 	return reasons
 }

@@ -2,11 +2,13 @@ package bridge
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/presencebridge/presencebridge/pkg/connector"
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 	"github.com/presencebridge/presencebridge/pkg/store"
 )
@@ -55,12 +57,26 @@ func TestNotReadyNamesEveryReason(t *testing.T) {
 			t.Errorf("Alive = %v", err)
 		}
 		if r := w.b.NotReady(); r != nil {
-			t.Errorf("NotReady = %q", r)
+			t.Errorf("NotReady = %+v", r)
 		}
-		w.main.do(func() { w.main.health = connector.Health{Reason: "nobody answers at 127.0.0.1:5038"} })
-		if r := w.b.NotReady(); len(r) != 1 || !strings.HasPrefix(r[0], "PBX main: nobody answers") {
-			t.Errorf("NotReady = %q", r)
+		want := func(want ...Reason) {
+			t.Helper()
+			if got := w.b.NotReady(); !reflect.DeepEqual(got, want) {
+				t.Errorf("NotReady = %+v, want %+v", got, want)
+			}
 		}
+		const text, whole = "nobody answers at 127.0.0.1:5038", "PBX main: nobody answers at 127.0.0.1:5038"
+		w.main.do(func() { w.main.health = connector.Health{Reason: text} })
+		want(Reason{"main", whole, []message.Message{{Text: text}}})
+
+		told := []message.Message{{Text: text, Key: message.As("pbx.unreachable", "error", "127.0.0.1:5038")}}
+		full := []message.Message{{Text: "store: disk full", Key: message.As("health.store", "error", "disk full")}}
+		w.main.do(func() { w.main.health.Told = told })
+		w.store.set(func() { w.store.fail = errDisk })
+		w.press("1001", away)
+		want(Reason{"main", whole, told}, Reason{"", full[0].Text, full})
+		w.store.set(func() { w.store.fail = nil })
+		pass(5 * time.Second)
 	})
 }
 
@@ -72,8 +88,8 @@ func TestAHangingStoreIsNotReadyAndAcceptsNothing(t *testing.T) {
 		w.store.set(func() { w.store.stall = stall })
 		w.press("1001", away)
 		pass(61 * time.Second)
-		if reasons := w.b.NotReady(); len(reasons) != 1 || !strings.Contains(reasons[0], "store") {
-			t.Errorf("NotReady = %q", reasons)
+		if reasons := w.b.NotReady(); len(reasons) != 1 || !strings.Contains(reasons[0].Text, "store") {
+			t.Errorf("NotReady = %+v", reasons)
 		}
 		if _, err := w.b.Choose(t.Context(), "alice", Choice{Type: "dnd"}); !errors.Is(err, ErrUnsaved) {
 			t.Errorf("Choose = %v", err)
@@ -85,7 +101,7 @@ func TestAHangingStoreIsNotReadyAndAcceptsNothing(t *testing.T) {
 		close(stall)
 		pass(time.Minute)
 		if reasons := w.b.NotReady(); len(reasons) != 0 {
-			t.Errorf("NotReady = %q", reasons)
+			t.Errorf("NotReady = %+v", reasons)
 		}
 	})
 }

@@ -119,8 +119,8 @@ func TestAChoiceDuringAStoreOutageIsRefusedAndChangesNothing(t *testing.T) {
 			t.Errorf("bob shows %+v", u.Status)
 		}
 		w.wantWrites()
-		if r := w.b.NotReady(); len(r) != 1 || !strings.Contains(r[0], "disk full") {
-			t.Errorf("NotReady = %q", r)
+		if r := w.b.NotReady(); len(r) != 1 || !strings.Contains(r[0].Text, "disk full") {
+			t.Errorf("NotReady = %+v", r)
 		}
 		w.store.set(func() { w.store.fail = nil })
 		pass(5 * time.Second)

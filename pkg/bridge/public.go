@@ -103,6 +103,22 @@ type PBX struct {
 	Pending    int `json:"pending"`    // extensions that are not known to show what they shall
 }
 
+// Why is what is wrong with the PBX, whose Reason is not empty.
+func (p *PBX) Why() Reason {
+	r := Reason{PBX: p.PBX, Text: "PBX " + p.PBX + ": " + p.Reason, Told: p.Told}
+	if len(r.Told) == 0 {
+		r.Told = []message.Message{{Text: p.Reason}}
+	}
+	return r
+}
+
+// Reason is why the bridge is not ready, or what is wrong although it is.
+type Reason struct {
+	PBX  string            // what it is about; "": the bridge
+	Text string            // English, with the name of the PBX
+	Told []message.Message // its sentences, without that name
+}
+
 // Reloads tells how reloads of the mapping went.
 type Reloads struct {
 	Done, Failed uint64

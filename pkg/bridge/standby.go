@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/presencebridge/presencebridge/pkg/connector"
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 	"github.com/presencebridge/presencebridge/pkg/store"
 )
@@ -267,7 +268,10 @@ func (s *Standby) PBXs() []PBX {
 }
 
 // NotReady says who acts.
-func (s *Standby) NotReady() []string { return []string{s.why()} }
+func (s *Standby) NotReady() []Reason {
+	why := s.why()
+	return []Reason{{Text: why, Told: []message.Message{{Text: why}}}}
+}
 
 // Reloads are none.
 func (s *Standby) Reloads() Reloads { return Reloads{} }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/presencebridge/presencebridge/pkg/api"
 	"github.com/presencebridge/presencebridge/pkg/bridge"
+	"github.com/presencebridge/presencebridge/pkg/message"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 	"github.com/presencebridge/presencebridge/pkg/store"
 )
@@ -23,7 +24,7 @@ type Bridge struct {
 	Entries      []store.Entry // newest first
 	StatusTypes  []presence.StatusType
 	Conditions   []bridge.PBX
-	Reasons      []string // why it is not ready
+	Reasons      []bridge.Reason // why it is not ready
 	Reloaded     bridge.Reloads
 	Counted      bridge.Figures
 	Drifts       bridge.Drift
@@ -305,7 +306,12 @@ func (b *Bridge) Drift(_ context.Context, most int) (bridge.Drift, error) {
 }
 
 // NotReady are the Reasons.
-func (b *Bridge) NotReady() []string { return b.Reasons }
+func (b *Bridge) NotReady() []bridge.Reason { return b.Reasons }
+
+// Reason is one of the bridge itself.
+func Reason(text string, key ...message.Key) bridge.Reason {
+	return bridge.Reason{Text: text, Told: []message.Message{{Text: text, Key: message.Only(key)}}}
+}
 
 // Reload counts, and returns ReloadErr.
 func (b *Bridge) Reload(context.Context) error {
