@@ -27,7 +27,13 @@ type house struct {
 
 func startHouse(t *testing.T, mapping string, pbx pbxtest.PBX) *house {
 	t.Helper()
-	h := &house{running: configure(t, mapping, pbx)}
+	return startHouseOver(t, "ami", mapping, pbx)
+}
+
+// startHouseOver is startHouse with the transports that over names, as of configureOver.
+func startHouseOver(t *testing.T, over, mapping string, pbx pbxtest.PBX) *house {
+	t.Helper()
+	h := &house{running: configureOver(t, over, mapping, pbx)}
 	address := freeAddress(t)
 	h.base = "http://" + address
 	text, err := os.ReadFile(filepath.Join(h.dir, "presencebridge.yaml"))

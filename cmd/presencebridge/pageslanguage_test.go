@@ -94,6 +94,33 @@ func TestTheBridgeSpeaksTheReadersLanguage(t *testing.T) {
 	}
 }
 
+// What leads a sentence stands before a colon, as each language writes it.
+func TestSentencesOfOneReasonAreJoinedInTheReadersLanguage(t *testing.T) {
+	browserPath(t)
+	pbx := pbxtest.NewSimulated(t, pbxtest.Options{ARI: true})
+	h := startHouseOver(t, "both", threeMethods, pbx)
+	root := h.enter("root", "--role", "administrator", "--user", "alice")
+	pbx.Stop()
+	var ready struct {
+		Reasons []string `json:"reasons"`
+	}
+	pbxtest.Eventually(t, patience, "both transports are missed", func() bool {
+		h.get("/readyz", &ready)
+		reason := strings.Join(ready.Reasons, "")
+		return strings.Contains(reason, "; over ARI: ") && strings.Count(reason, "connection refused") == 2
+	})
+	root.visit("/health")
+	root.sees("what the bridge says, word for word", fmt.Sprintf(`document.querySelector("#reasons li")?.textContent === %s`, quoteJS(ready.Reasons[0])))
+	for lang, joined := range map[string][]string{"de": {"PBX main: ", "; über ARI: "}, "fr": {"PBX main : ", " ; par ARI : "}} {
+		root.speaks(lang)
+		root.visit("/health")
+		for _, text := range joined {
+			root.sees("how it is joined in "+lang, reads("#reasons li", text))
+		}
+		root.sees("the same beside the PBX", reads("#pbxs tbody", joined[1]))
+	}
+}
+
 func (p *tab) lang() string { p.t.Helper(); return eval[string](p, `document.documentElement.lang`) }
 
 func TestEverySettingOfTheSynchronisationIsOnThePage(t *testing.T) {

@@ -172,6 +172,13 @@ func TestAnswersAreAsTheGoldenFiles(t *testing.T) {
 		{name: "healthz", path: "/healthz", status: 200, schema: "Health"},
 		{name: "readyz", path: "/readyz", status: 200, schema: "Readiness"},
 		{name: "readyz-not", path: "/readyz", status: 503, schema: "Readiness", prepare: func(b *apitest.Bridge) { b.Reasons = []bridge.Reason{apitest.Reason("branch: no snapshot yet")} }},
+		{name: "pbxs-standing-in", path: "/api/v1/pbxs", status: 200, schema: "PBXList", prepare: func(b *apitest.Bridge) {
+			h := &b.Conditions[0].Health
+			h.Transport, h.Told = "ari", []message.Message{
+				{Text: "AMI is down, presence is followed over ARI", Key: message.As("pbx.stands_in"), Leads: true}, {Text: "connection refused"},
+			}
+			h.Reason = message.Join(h.Told)
+		}},
 		{name: "metrics", path: "/metrics", status: 200},
 		{name: "nothing-there", path: "/api/v2/users", status: 404, schema: "Problem"},
 		{name: "wrong-method", method: "DELETE", path: "/api/v1/users/alice/status", status: 405, schema: "Problem"},

@@ -140,7 +140,7 @@ type Health struct {
 	Malformed uint64 `json:"malformed"` // frames refused since the start
 	Sessions  uint64 `json:"sessions"`  // sessions that were open since the start
 
-	Told []message.Message `json:"told,omitempty"` // the sentences that Reason joins, for who tells them in another language
+	Told []message.Message `json:"told,omitempty"` // the sentences that Reason joins, as message.Join does, for who tells them in another language
 
 	Snapshot time.Duration `json:"-"` // how long the last one took; 0: there was none
 }

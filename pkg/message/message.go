@@ -5,6 +5,8 @@
 // stand with the pages.
 package message
 
+import "strings"
+
 // Key names a sentence. Programs may tell sentences apart by it.
 type Key struct {
 	Code   string            `json:"code,omitempty"`   // stays, such as choice.over; "": there is none, and it is said in English everywhere
@@ -35,4 +37,21 @@ func Only(key []Key) Key {
 type Message struct {
 	Text string `json:"text"` // English
 	Key
+	Leads bool `json:"leads,omitempty"` // the next sentence is what it speaks of, and follows a colon
+}
+
+// Join is what several sentences say in English.
+func Join(list []Message) string {
+	var b strings.Builder
+	for i, m := range list {
+		switch {
+		case i == 0:
+		case list[i-1].Leads:
+			b.WriteString(": ")
+		default:
+			b.WriteString("; ")
+		}
+		b.WriteString(m.Text)
+	}
+	return b.String()
 }

@@ -1,7 +1,6 @@
 package asterisk
 
 import (
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -38,17 +37,15 @@ func (c *Connector) Health() connector.Health {
 		PBX: c.cfg.Name, Connected: c.ami.connected || c.ari.connected, Ready: open != "", Transport: open,
 		Version: c.version, Malformed: c.refused, Sessions: c.sessions, Snapshot: c.took,
 	}
-	var all []string
 	note := func(before, why message.Message) {
 		if why.Text == "" {
 			return
 		}
-		text := why.Text
 		if before.Text != "" {
-			text = before.Text + ": " + text
+			before.Leads = true
 			h.Told = append(h.Told, before)
 		}
-		all, h.Told = append(all, text), append(h.Told, why)
+		h.Told = append(h.Told, why)
 	}
 	plain := message.Message{}
 	switch {
@@ -76,7 +73,7 @@ func (c *Connector) Health() connector.Health {
 			note(before, c.ari.reason)
 		}
 	}
-	h.Reason = strings.Join(all, "; ")
+	h.Reason = message.Join(h.Told)
 	return h
 }
 

@@ -2,7 +2,7 @@
 import { get } from "./api.js";
 import { open } from "./page.js";
 import { fail, make, presenceText, put, refill, time } from "./show.js";
-import { count, t, told } from "./text.js";
+import { count, t, toldAll } from "./text.js";
 
 const every = 5000; // ms
 const $ = (id) => document.getElementById(id);
@@ -19,13 +19,12 @@ function row(head, ...cells) {
 	return tr;
 }
 
-/** parts are the sentences of one reason. */
-const parts = (list) => list.map((m) => told(m.text, m)).join("; ");
+const ofPBX = (name, what) => t("{before}: {after}", { before: "PBX " + name, after: what });
 
 function condition(p) {
 	const box = make("span");
 	box.append(p.ready ? make("span", "badge good", t("ready")) : make("span", "badge bad", p.connected ? t("not ready") : t("not connected")));
-	if (p.reason) box.append(make("span", "hint", p.told ? parts(p.told) : p.reason));
+	if (p.reason) box.append(make("span", "hint", p.told ? toldAll(p.told) : p.reason));
 	return box;
 }
 
@@ -62,7 +61,7 @@ function driftRow(d) {
 
 function show(h) {
 	put($("ready"), h.ready ? t("Everything is in agreement.") : t("The bridge is not ready."));
-	$("reasons").replaceChildren(...(h.told ?? []).map((r) => make("li", "", (r.pbx ? `PBX ${r.pbx}: ` : "") + parts(r.parts))));
+	$("reasons").replaceChildren(...(h.told ?? []).map((r) => make("li", "", r.pbx ? ofPBX(r.pbx, toldAll(r.parts)) : toldAll(r.parts))));
 	$("pbxs").tBodies[0].replaceChildren(...h.pbxs.map(pbxRow));
 	$("figures").replaceChildren(...figures(h));
 	const { count: n, items } = h.drift; // at most a hundred of them

@@ -14,6 +14,15 @@ export const t = (english, values) => fill(messages[english] ?? english, values)
 /** told is a sentence of the bridge in the reader's language, by its code; as it came where that has no translation. */
 export const told = (english, { code, params } = {}) => (messages[code] ? fill(messages[code], params) : english);
 
+/** toldAll are sentences of the bridge that belong together. One that leads the next stands before a colon. */
+export function toldAll(list) {
+	return list.reduce((before, m, i) => {
+		const after = told(m.text, m);
+		if (i === 0) return after;
+		return list[i - 1].leads ? t("{before}: {after}", { before, after }) : t("{before}; {after}", { before, after });
+	}, "");
+}
+
 const plurals = new Intl.PluralRules(locale);
 
 const numbers = new Intl.NumberFormat(locale);
