@@ -79,6 +79,7 @@ func TestTheBridgeSpeaksTheReadersLanguage(t *testing.T) {
 			t.Fatalf("%d %s", code, text)
 		}
 		bob.visit("/me")
+		bob.sees("that the page is live", `document.getElementById("live").dataset.state === "on"`) // before, a click may find a button that does nothing yet
 		bob.do(chromedp.Click(chromedp.CSS("#mine")), chromedp.WaitVisible(chromedp.CSS("#choose")), chromedp.Click(chromedp.CSS("#choose [value=lunch]")), chromedp.Click(chromedp.CSS("#choose [type=submit]")))
 		bob.sees("why phones do not show it", reads("#notice", tc.off))
 		bob.close()
