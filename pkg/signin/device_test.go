@@ -162,3 +162,34 @@ func TestAProxyThatNobodyTrustsIsToldOnceAnHour(t *testing.T) {
 		t.Errorf("told %d times after an hour", n)
 	}
 }
+
+// A stranger can send any header, but an address of the connection is his own, and must
+// neither be named nor take the place of the proxy's.
+func TestWhoOnlyInventsTheHeaderOfAProxyIsNotTakenForOne(t *testing.T) {
+	o := newOffice(t, nil)
+	named := func() string {
+		var all []string
+		for _, w := range o.Warnings() {
+			all = append(all, w.Params["peer"])
+		}
+		return strings.Join(all, ", ")
+	}
+	stranger := o.browser("203.0.113.9")
+	stranger.header.Set("X-Forwarded-For", "198.51.100.1, 127.0.0.1")
+	stranger.get("/sign-in")
+	stranger.wrong("alice", 2)
+	if got, told := named(), o.logs.FilterMessageSnippet("http.trusted_proxies").Len(); got != "" || told != 0 {
+		t.Errorf("the bridge names %q, and the log was told %d times", got, told)
+	}
+	alice := o.has("alice", "user")
+	alice.address = "10.0.0.7"
+	alice.header.Set("X-Forwarded-For", "198.51.100.2")
+	alice.get("/")
+	if got := named(); got != "10.0.0.7" {
+		t.Errorf("the bridge names %q", got)
+	}
+	stranger.get("/sign-in")
+	if got := named(); got != "10.0.0.7" {
+		t.Errorf("then it names %q", got)
+	}
+}
