@@ -1,12 +1,16 @@
 package systemd_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io/fs"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -349,6 +353,61 @@ func TestAServiceWithoutItsSecretSaysSo(t *testing.T) {
 	}
 	if !m.logged("ami-secret is empty: write the secret of the manager user into /etc/presencebridge/ami-secret") {
 		t.Error("the journal does not say why")
+	}
+}
+
+// The collector's token is one of the secrets that the unit gives the bridge: only root reads
+// the file, and where nobody has one nothing is missing (every other test).
+func TestTheServiceShowsTheCollectorItsToken(t *testing.T) {
+	pbx := pbxtest.NewSimulated(t, pbxtest.Options{})
+	tokens := make(chan string, 1)
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		select {
+		case tokens <- r.URL.Path + " " + r.Header.Get("Authorization"):
+		default: // the first one is enough
+		}
+	}))
+	t.Cleanup(collector.Close)
+	m := installed(t, pbx)
+	const yaml, file = "/etc/presencebridge/presencebridge.yaml", "/etc/presencebridge/collector-token"
+	m.write(yaml, strings.NewReplacer(`endpoint: ""`, "endpoint: "+collector.URL, "sample: 0.01", "sample: 1", "  #token_file:", "  token_file:").Replace(m.must("cat", yaml)))
+	if out, code := m.run("systemctl", "start", "presencebridge"); code == 0 {
+		t.Errorf("it started without the token: %s", out)
+	}
+	if !m.logged("collector-token is empty: write the token of the collector into " + file) {
+		t.Error("the journal does not say why")
+	}
+	if out, code := m.feed("mellon\n", "install", "-m", "600", "/dev/stdin", file); code != 0 {
+		t.Fatal(out)
+	}
+	m.must("systemctl", "restart", "presencebridge")
+	phone := pbxtest.Observe(t, pbx)
+	for _, subtype := range []string{"lunch", ""} { // the first one may come with the snapshot, which is not traced
+		if err := phone.Set("CustomPresence:1001", "away", subtype, ""); err != nil {
+			t.Fatal(err)
+		}
+		m.shows("alice", cmp.Or(subtype, "away"))
+	}
+	m.eventually("the collector is told", func() bool { return len(tokens) > 0 })
+	if got, want := <-tokens, "/v1/traces Bearer mellon"; got != want {
+		t.Errorf("the collector is sent %q, want %q", got, want)
+	}
+}
+
+// What a sample names has to be in the unit, or its reader edits a file that the bridge
+// does not see. Providers of sign-in are as many as somebody wants: the unit says what to do.
+func TestTheUnitHasEverySecretOfTheSample(t *testing.T) {
+	unit := readFile(t, "presencebridge.service")
+	secrets := regexp.MustCompile(`(?m)^[# ]*(?:secret|password|token)_file: ([a-z-]+)$`).FindAllStringSubmatch(readFile(t, "../config/presencebridge.yaml"), -1)
+	if len(secrets) < 5 {
+		t.Fatalf("the sample names %q", secrets)
+	}
+	for _, secret := range secrets {
+		for _, line := range []string{"LoadCredential=" + secret[1] + ":/etc/presencebridge/" + secret[1], "SetCredential=" + secret[1] + `:\n`} {
+			if !strings.Contains(unit, "\n"+line+"\n") {
+				t.Errorf("the unit lacks %s", line)
+			}
+		}
 	}
 }
 
