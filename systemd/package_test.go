@@ -4,11 +4,14 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"unicode"
 
 	"github.com/presencebridge/presencebridge/pkg/pbxsim/pbxtest"
 )
@@ -333,6 +336,62 @@ func TestPackagesSayWhatTheyAre(t *testing.T) {
 			t.Errorf("%s: %s\nwant %s", tc.name, out, tc.want)
 		}
 	}
+}
+
+// A document lies elsewhere in a package than in the repository, and not all that it names
+// does: nobody shall be led to a file that is not there, or to a heading.
+func TestEveryLinkOfADocumentInAPackageLeadsSomewhere(t *testing.T) {
+	m := packaged(t)
+	links, headings := regexp.MustCompile(`\]\(([^)\s]+)\)`), regexp.MustCompile(`(?m)^#+ (.+)$`)
+	for name, unpack := range map[string]string{
+		"deb": "dpkg-deb --extract " + deb(now) + " ", // the rpm has the same
+		"tar": "tar -xzf " + inBuilt + "/presencebridge-1.1.0-linux-amd64.tar.gz -C ",
+	} {
+		root := "/tmp/" + name
+		m.must("sh", "-c", "mkdir "+root+" && "+unpack+root)
+		files := strings.Fields(m.must("find", root))
+		found := 0
+		for _, doc := range files {
+			if !strings.HasSuffix(doc, ".md") {
+				continue
+			}
+			for _, link := range links.FindAllStringSubmatch(m.must("cat", doc), -1) {
+				if strings.Contains(link[1], "://") {
+					continue
+				}
+				found++
+				file, heading, _ := strings.Cut(link[1], "#")
+				at := doc
+				switch {
+				case strings.HasPrefix(file, "/"):
+					at = root + file
+				case file != "":
+					at = path.Join(path.Dir(doc), file)
+				}
+				if !slices.Contains(files, at) {
+					t.Errorf("%s: %s leads to %s, which is not there", name, doc, link[1])
+				} else if heading != "" && !slices.ContainsFunc(headings.FindAllStringSubmatch(m.must("cat", at), -1), func(h []string) bool { return anchor(h[1]) == heading }) {
+					t.Errorf("%s: %s leads to %s, a heading that is not there", name, doc, link[1])
+				}
+			}
+		}
+		if found < 10 {
+			t.Errorf("%s: only %d links", name, found)
+		}
+	}
+}
+
+// anchor is what GitHub and others call a heading in an address.
+func anchor(heading string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == ' ':
+			return '-'
+		case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
+			return unicode.ToLower(r)
+		}
+		return -1
+	}, heading)
 }
 
 func TestPurgingRemovesEverySecretThatTheUnitNames(t *testing.T) {
