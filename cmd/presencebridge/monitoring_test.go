@@ -157,6 +157,7 @@ func TestMetricsOfAQueryAreFound(t *testing.T) {
 func TestTheDashboardAndTheAlertsAskForWhatThereIs(t *testing.T) {
 	pbxtest.Run(t, pbxtest.Options{}, func(t *testing.T, pbx pbxtest.PBX) {
 		r := configure(t, threeMethods, pbx)
+		r.append("presencebridge.yaml", "tracing: {endpoint: 'http://127.0.0.1:9'}\n") // nobody has to answer for the figures
 		r.startReady()
 		r.set("alice", "dnd", "")
 		r.settled("alice")
