@@ -17,8 +17,9 @@ type ari struct {
 	apps     map[string]*app
 	followed map[string]map[string]bool // devices by application; they outlive the application
 	channels map[string]*channel
-	created  int               // channels ever
-	stasis   map[string]string // states of the devices that ARI has itself
+	gone     map[string]struct{} // ids of channels that were hung up
+	created  int                 // channels ever
+	stasis   map[string]string   // states of the devices that ARI has itself
 }
 
 func newARI() *ari {
@@ -27,6 +28,7 @@ func newARI() *ari {
 		apps:     make(map[string]*app),
 		followed: make(map[string]map[string]bool),
 		channels: make(map[string]*channel),
+		gone:     make(map[string]struct{}),
 		stasis:   make(map[string]string),
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -174,6 +175,34 @@ func TestAChannelKeepsItsApplication(t *testing.T) {
 	pbxtest.Eventually(t, patience, "the application goes with its last channel", func() bool {
 		return strings.HasPrefix(w.get("/ari/applications/a"), "404")
 	})
+}
+
+// Where an application is not there its channel is gone at once, which is a hangup too.
+func TestTheIDOfAChannelThatWasHungUpKillsThePBX(t *testing.T) {
+	const create = "/ari/channels/create?endpoint=Local/s@default&channelId=c&app="
+	for _, app := range []string{"a", "none"} {
+		p, w := startARI(t, pbxsim.Config{})
+		w.listen("app=a")
+		wants(t, w.post(create+app), "200")
+		if app == "a" {
+			wants(t, w.post(create+app), "409") // it is there: nothing is wrong
+			wants(t, w.del("/ari/channels/c"), "204")
+		}
+		if ids := p.ReusedChannels(); len(ids) > 0 {
+			t.Errorf("%s: %q was used once", app, ids)
+		}
+		if got := w.post(create + "a"); got != "\n" {
+			t.Errorf("%s: a dead one answered %q", app, got)
+		}
+		if err := p.Start(); err != nil {
+			t.Fatal(err)
+		}
+		w.listen("app=a")
+		wants(t, w.post(create+"a"), "200") // another life
+		if ids := p.ReusedChannels(); !slices.Equal(ids, []string{"c"}) {
+			t.Errorf("%s: it remembers %q", app, ids)
+		}
+	}
 }
 
 func TestAnOldApplicationThatFollowsEverythingStays(t *testing.T) {

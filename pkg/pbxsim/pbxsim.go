@@ -99,6 +99,7 @@ type PBX struct {
 	started time.Time // of this life, in whole seconds; never the same twice
 	stats   Stats
 	faults  faults
+	reused  []string // see ReusedChannels
 }
 
 // life is what ends when the PBX is stopped or killed.

@@ -18,6 +18,7 @@ import (
 	"github.com/presencebridge/presencebridge/pkg/connector/asterisk"
 	"github.com/presencebridge/presencebridge/pkg/connector/connectortest"
 	"github.com/presencebridge/presencebridge/pkg/pbxsim"
+	"github.com/presencebridge/presencebridge/pkg/pbxsim/pbxtest"
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
 
@@ -42,7 +43,10 @@ func inBubble(t *testing.T, cfg pbxsim.Config, test func(*testing.T, *bubble)) {
 		b.network.Base = b.Dial
 		b.sim = pbxsim.New(cfg)
 		b.start()
-		t.Cleanup(func() { b.sim.Stop() })
+		t.Cleanup(func() {
+			b.sim.Stop()
+			pbxtest.CheckChannels(t, b.sim)
+		})
 		t.Cleanup(b.checkOutput)
 		test(t, b)
 	})

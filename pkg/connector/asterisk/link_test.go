@@ -121,6 +121,22 @@ func TestAMIHasTheFloorWhereBothAreThere(t *testing.T) {
 	})
 }
 
+// The note of the channel before outlives it, and Asterisk may still be hanging it up
+// (pkg/ari/DESIGN.md, 12). What fails this test is the check at the end of each bubble.
+func TestTheNextBridgeReadsOnAChannelWithAnIDOfItsOwn(t *testing.T) {
+	inOffice(t, pbxsim.Config{}, func(t *testing.T, o *office) {
+		const bridges = 3
+		for range bridges {
+			_, w := o.open(withoutAMI)
+			w.Ready()
+			w.Stop()
+		}
+		if n := o.sim.Stats().Requests["POST /ari/channels/create"]; n != bridges {
+			t.Errorf("%d channels, want %d", n, bridges)
+		}
+	})
+}
+
 // TestARIStandsInAndStepsBack loses AMI and gets it back, with a change in each part.
 func TestARIStandsInAndStepsBack(t *testing.T) {
 	inOffice(t, pbxsim.Config{}, func(t *testing.T, o *office) {

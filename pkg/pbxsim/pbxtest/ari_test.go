@@ -1,7 +1,10 @@
 package pbxtest
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -64,4 +67,54 @@ func TestARIAnswersToEveryAccount(t *testing.T) {
 			}
 		}
 	})
+}
+
+// judged is a test whose failures are what is tested.
+type judged struct {
+	testing.TB
+	atEnd  []func()
+	faults []string
+}
+
+func (j *judged) Cleanup(f func()) { j.atEnd = append(j.atEnd, f) }
+func (j *judged) Errorf(format string, a ...any) {
+	j.faults = append(j.faults, fmt.Sprintf(format, a...))
+}
+
+func (j *judged) end() {
+	for _, f := range slices.Backward(j.atEnd) {
+		f()
+	}
+}
+
+func TestWhoUsesTheIDOfAChannelAgainFails(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		second string
+		faults int
+	}{
+		{"an id of its own", "b", 0},
+		{"the same id", "a", 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			j := &judged{TB: t}
+			pbx := NewSimulated(j, Options{ARI: true})
+			for _, id := range []string{"a", tc.second} { // in no application, so that it is gone at once
+				u := pbx.User("bridge")
+				r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, pbx.ARI()+"/channels/create?endpoint=Local/s@default&app=none&channelId="+id, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				r.SetBasicAuth(u.Name, u.Secret)
+				r.Close = true
+				if resp, err := http.DefaultClient.Do(r); err == nil { // which the one that crashes does not give
+					_ = resp.Body.Close()
+				}
+			}
+			j.end()
+			if len(j.faults) != tc.faults || tc.faults == 1 && !strings.Contains(j.faults[0], `["a"]`) {
+				t.Errorf("the test was told %q", j.faults)
+			}
+		})
+	}
 }

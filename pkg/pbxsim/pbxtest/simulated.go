@@ -45,9 +45,21 @@ func startSimulated(t testing.TB, o Options) PBX {
 		}
 	}
 	p := &Simulated{Sim: pbxsim.New(cfg), version: cfg.Version, phones: o.Phones, accounts: accounts{t, o.Users}}
-	t.Cleanup(p.Stop)
+	t.Cleanup(func() {
+		p.Stop()
+		CheckChannels(t, p.Sim)
+	})
 	p.Start()
 	return p
+}
+
+// CheckChannels fails a test in which somebody used the id of a channel again, which
+// crashes a real Asterisk now and then and so would hardly be seen there.
+func CheckChannels(t testing.TB, sim *pbxsim.PBX) {
+	t.Helper()
+	if ids := sim.ReusedChannels(); len(ids) > 0 {
+		t.Errorf("channels were created with ids of ones that had been hung up, %q: Asterisk crashes where the hangup is still under way, so give each channel an id of its own", ids)
+	}
 }
 
 // Name is "sim".
