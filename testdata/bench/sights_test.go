@@ -148,12 +148,13 @@ func wireTargets(all []*viewed, p99 float64) (text string) {
 	return text
 }
 
+const manySeconds = 6
+
 // toMany is one panel and a thousand browsers: the table, and whether the targets are met.
 func toMany(b *testing.B, program string, runs int) (string, []*viewed) {
-	const seconds = 6
-	all := watched(b, program, load{users: feedUsers, browsers: feedClients, rate: feedRate, seconds: seconds}, runs)
+	all := watched(b, program, load{users: feedUsers, browsers: feedClients, rate: feedRate, seconds: manySeconds}, runs)
 	text := fmt.Sprintf("\n### The same with %s browsers (%s users, %d changes a second for %d s, %d runs)\n\n%s\n",
-		thousands(feedClients), thousands(feedUsers), feedRate, seconds, runs, watchedTable(all))
+		thousands(feedClients), thousands(feedUsers), feedRate, manySeconds, runs, watchedTable(all))
 	return text + manyTargets(all), all
 }
 
