@@ -290,8 +290,8 @@ func (c *client) follow(ctx context.Context, last uint64, f feed) error {
 		case "event":
 			item.Gone, item.Reset = value == "gone", value == "reset"
 		case "data":
-			item.User = bridge.User{}
-			if err = json.Unmarshal([]byte(value), &item.User); err == nil {
+			item.User = new(bridge.User)
+			if err = json.Unmarshal([]byte(value), item.User); err == nil {
 				err = f.item(item)
 			}
 		}

@@ -113,7 +113,7 @@ func (w *watcher) follow(ctx context.Context, updates chan<- news) {
 			case item.Gone:
 				return send(news{gone: item.User.ID})
 			default:
-				return send(news{user: &item.User})
+				return send(news{user: item.User})
 			}
 		},
 	}

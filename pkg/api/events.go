@@ -162,8 +162,9 @@ func (h *Handler) sendEvents(items []bridge.FeedItem, out *sender) error {
 	}
 	defer h.buffers.Put(buf)
 	text := (*buf)[:0]
+	alone := h.streams.Load() == 1 // what it sends nobody else does
 	for i := range items {
-		if items[i].Listed {
+		if alone || items[i].Listed {
 			text = appendEvent(text, &items[i])
 		} else {
 			text = append(text, h.encoded.event(&items[i])...)
@@ -187,16 +188,16 @@ func (h *Handler) next(ctx context.Context, feed Feed) ([]bridge.FeedItem, error
 
 // appendEvent writes one item: a user, that a user is gone, or that everybody follows.
 func appendEvent(text []byte, item *bridge.FeedItem) []byte {
-	var data any = &item.User
-	event := "user"
+	text = strconv.AppendUint(append(text, "id: "...), item.ID, 10)
 	switch {
 	case item.Reset:
-		event, data = "reset", struct{}{}
+		return append(text, "\nevent: reset\ndata: {}\n\n"...)
 	case item.Gone:
-		event, data = "gone", map[string]any{"id": item.User.ID}
+		text = append(text, "\nevent: gone\ndata: "...)
+		return append(append(text, encode(map[string]any{"id": item.User.ID})...), '\n')
 	}
-	text = fmt.Appendf(text, "id: %d\nevent: %s\ndata: ", item.ID, event)
-	return append(append(text, encode(data)...), '\n')
+	text = append(text, "\nevent: user\ndata: "...)
+	return append(item.User.AppendJSON(text), "\n\n"...)
 }
 
 // encodings are the last changes as they are sent, for the many streams that send the

@@ -65,6 +65,9 @@ func (bd *board) put(u *user) {
 func (bd *board) show(u *user, s *shown) {
 	bd.count(u.shown, -1)
 	bd.count(s, 1)
+	if u.shown != nil {
+		u.shown.entry = 0
+	}
 	u.shown = s
 }
 
@@ -281,7 +284,8 @@ func (bd *board) rendered(entries []feedEntry, everybody bool) []FeedItem {
 		}
 		list[i] = FeedItem{ID: e.id, Gone: e.gone, Reset: e.user == nil, Listed: everybody}
 		if e.user != nil {
-			list[i].User = e.user.render()
+			u := e.user.render()
+			list[i].User = &u
 			bd.renders.seen(e.user)
 		}
 		if !everybody {
@@ -316,8 +320,7 @@ func (s *Subscription) poll() (entries []feedEntry, news <-chan struct{}) {
 	}
 	for id := s.seen + 1; id <= bd.newest; id++ {
 		e := bd.ring[id%feedLength]
-		u := bd.users.of(e.user.user.ID)
-		if e.gone && u == nil || !e.gone && u != nil && u.shown == e.user && e.user.entry == e.id { // not followed by a newer one
+		if e.gone && bd.users.of(e.user.user.ID) == nil || !e.gone && e.user.entry == e.id { // not followed by a newer one
 			entries = append(entries, e)
 		}
 	}

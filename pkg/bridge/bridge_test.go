@@ -140,7 +140,7 @@ func TestTheFeedGoesOnWhileTheStoreIsAway(t *testing.T) {
 		}
 		go w.main.press("1001", dnd)
 		items, err := feed.Next(t.Context())
-		if err != nil || len(items) != 1 || typeOf(items[0].User) != "dnd" || items[0].User.Saved {
+		if err != nil || len(items) != 1 || typeOf(*items[0].User) != "dnd" || items[0].User.Saved {
 			t.Errorf("Next = %+v, %v", items, err)
 		}
 		w.store.set(func() { w.store.fail = nil })

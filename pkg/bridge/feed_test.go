@@ -39,7 +39,6 @@ func (p *page) read(b *Bridge, limit int) (items []FeedItem) {
 	}
 	items = items[:min(limit, len(items))]
 	for _, item := range items {
-		u := item.User
 		if item.ID < p.last {
 			p.t.Errorf("id %d after %d", item.ID, p.last)
 		}
@@ -48,6 +47,7 @@ func (p *page) read(b *Bridge, limit int) (items []FeedItem) {
 			p.shown = map[presence.UserID]bool{}
 			continue
 		}
+		u := *item.User
 		p.shown[u.ID] = !item.Gone
 		if item.Gone {
 			p.gone++
@@ -106,7 +106,7 @@ func TestTheFeedResumesBehindTheLastEvent(t *testing.T) {
 		w.press("1001", away)
 		w.press("1001", dnd)
 		items := p.read(w.b, everything)
-		if len(items) != 1 || typeOf(items[0].User) != "dnd" || !items[0].User.Saved {
+		if len(items) != 1 || typeOf(*items[0].User) != "dnd" || !items[0].User.Saved {
 			t.Errorf("items = %+v", items)
 		}
 		if items := p.read(w.b, everything); len(items) != 0 {
@@ -159,10 +159,10 @@ func TestEverybodyComesInPagesAndChangesBehindThem(t *testing.T) {
 		}
 		p := newPage(t)
 		p.last = all[len(all)-1].ID
-		if items := p.read(w.b, everything); len(items) != 1 || typeOf(items[0].User) != "dnd" {
+		if items := p.read(w.b, everything); len(items) != 1 || typeOf(*items[0].User) != "dnd" {
 			t.Errorf("who resumes behind the last gets %+v", items)
 		}
-		if items := next(); len(items) != 1 || typeOf(items[0].User) != "dnd" || items[0].Listed {
+		if items := next(); len(items) != 1 || typeOf(*items[0].User) != "dnd" || items[0].Listed {
 			t.Errorf("then %+v", items)
 		}
 	})

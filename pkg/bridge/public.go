@@ -129,9 +129,9 @@ type Reloads struct {
 // FeedItem is one change of one user. IDs rise through the whole feed.
 type FeedItem struct {
 	ID    uint64
-	User  User
-	Gone  bool // the mapping no longer has the user
-	Reset bool // no user: everybody follows, and whoever does not is gone
+	User  *User // nobody changes it
+	Gone  bool  // the mapping no longer has the user
+	Reset bool  // no user, nil: everybody follows, and whoever does not is gone
 
 	// Listed says that it tells of everybody, not of a change: such items share an ID.
 	Listed bool

@@ -18,7 +18,7 @@ type shown struct {
 	last       *LastChange      // nil: none since the bridge started
 	extensions []shownExtension // as those of the user's rules, in the same order
 	version    uint64
-	entry      uint64      // id of its newest entry in the feed; under the board's mutex
+	entry      uint64      // id of its newest entry in the feed, 0 once it is no longer shown; under the board's mutex
 	saved      atomic.Bool // this version is in the store
 	phone      presence.PhoneState
 }

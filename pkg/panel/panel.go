@@ -301,7 +301,7 @@ func (p *Panel) tell(err error) {
 // take notes what users' statuses are.
 func (p *Panel) take(items []bridge.FeedItem) {
 	for i := range items {
-		switch u := &items[i].User; {
+		switch u := items[i].User; {
 		case items[i].Reset:
 			p.present = make(map[presence.UserID]struct{}, len(p.users))
 		case items[i].Gone:

@@ -118,7 +118,7 @@ func (f *feed) Next(ctx context.Context) ([]bridge.FeedItem, error) {
 		}
 		for _, id := range slices.Sorted(maps.Keys(f.b.users)) {
 			if u := f.b.users[id]; !f.old || u.Version > f.seen {
-				items = append(items, bridge.FeedItem{User: u, Listed: everybody})
+				items = append(items, bridge.FeedItem{User: &u, Listed: everybody})
 			}
 		}
 		if everybody {

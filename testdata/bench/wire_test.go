@@ -81,14 +81,14 @@ func watch(br *bridge.Bridge) *page {
 		items, _ := sub.Next(ctx)
 		told += len(items)
 		for i := range items {
-			p.see(&items[i].User, false)
+			p.see(items[i].User, false)
 		}
 	}
 	p.wait.Go(func() {
 		for items, err := sub.Next(ctx); err == nil; items, err = sub.Next(ctx) {
 			for i := range items {
 				if !items[i].Reset {
-					p.see(&items[i].User, true)
+					p.see(items[i].User, true)
 				}
 			}
 		}
@@ -102,7 +102,7 @@ func (p *page) stop() {
 }
 
 func (p *page) see(u *bridge.User, timed bool) {
-	if u.Status == nil {
+	if u == nil || u.Status == nil {
 		return
 	}
 	message := u.Status.Message

@@ -370,12 +370,12 @@ func (f *feed) news() (items []bridge.FeedItem, changed <-chan struct{}) {
 	defer f.b.mu.Unlock()
 	for _, u := range f.b.users {
 		if id := f.b.ids[u.ID]; id > f.seen {
-			items = append(items, bridge.FeedItem{ID: id, User: u})
+			items = append(items, bridge.FeedItem{ID: id, User: &u})
 		}
 	}
 	for name, id := range f.b.gone {
 		if id > f.seen && f.seen > 0 {
-			items = append(items, bridge.FeedItem{ID: id, User: bridge.User{ID: name}, Gone: true})
+			items = append(items, bridge.FeedItem{ID: id, User: &bridge.User{ID: name}, Gone: true})
 		}
 	}
 	slices.SortFunc(items, func(a, b bridge.FeedItem) int { return int(a.ID) - int(b.ID) })
