@@ -29,6 +29,7 @@ type board struct {
 	oldest   uint64                              // id of the oldest change in ring
 	news     chan struct{}                       // closed by announce
 	fresh    bool                                // something was put up since announce
+	kept     []*shown                            // who is in the store, for announce to put up
 	items    [keptItems]atomic.Pointer[FeedItem] // by id modulo the length
 	renders  renders
 	storeErr error
@@ -98,12 +99,12 @@ func (bd *board) feed(e feedEntry) {
 	bd.fresh = true
 }
 
-// saved marks a version as being in the store.
+// saved marks a version as being in the store. announce puts that up.
 func (bd *board) saved(u *user, version uint64) {
 	bd.mu.Lock()
 	defer bd.mu.Unlock()
 	if s := u.shown; s.version == version && !s.saved.Swap(true) {
-		bd.feed(feedEntry{user: s})
+		bd.kept = append(bd.kept, s)
 	}
 }
 
@@ -121,15 +122,35 @@ func (bd *board) reorder(users *people, types *presence.Types) {
 	bd.users, bd.types = users, types
 }
 
-// announce wakes the readers of the feed if there is something new.
-func (bd *board) announce() {
+// keptAtOnce is how many of those who have been saved are put up at once. A commit brings
+// many, and a change that comes then would wait behind all of them.
+const keptAtOnce = 64
+
+// feedKept puts up some of those who have been saved: more of them the more there are.
+func (bd *board) feedKept() {
+	n := min(len(bd.kept), max(keptAtOnce, len(bd.kept)/16))
+	for _, s := range bd.kept[:n] {
+		if s.entry != 0 { // still shown
+			bd.feed(feedEntry{user: s})
+		}
+	}
+	if bd.kept = bd.kept[n:]; len(bd.kept) == 0 {
+		bd.kept = nil
+	}
+}
+
+// announce wakes the readers of the feed if there is something new. more is whether
+// something is left to put up.
+func (bd *board) announce() (more bool) {
 	bd.mu.Lock()
 	defer bd.mu.Unlock()
+	bd.feedKept()
 	if bd.fresh {
 		bd.fresh = false
 		close(bd.news)
 		bd.news = make(chan struct{})
 	}
+	return len(bd.kept) > 0
 }
 
 func (bd *board) storeError(err error) {

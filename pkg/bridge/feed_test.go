@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/presencebridge/presencebridge/pkg/presence"
 )
@@ -140,6 +141,7 @@ func TestEverybodyComesInPagesAndChangesBehindThem(t *testing.T) {
 	}
 	inWorld(t, lines, func(t *testing.T, w *world) {
 		w.press("1001", away)
+		pass(time.Second) // everybody is saved, and the feed says so
 		feed := w.b.Subscribe(0)
 		next := func() []FeedItem {
 			t.Helper()
@@ -164,6 +166,50 @@ func TestEverybodyComesInPagesAndChangesBehindThem(t *testing.T) {
 		}
 		if items := next(); len(items) != 1 || typeOf(*items[0].User) != "dnd" || items[0].Listed {
 			t.Errorf("then %+v", items)
+		}
+	})
+}
+
+// Catches: a feed that is told of a whole commit at once.
+func TestAChangeOvertakesThoseWhoAreSaved(t *testing.T) {
+	lines := make([]string, 5*keptAtOnce)
+	for i := range lines {
+		lines[i] = fmt.Sprintf("user%d %d", i, 1001+i)
+	}
+	inWorld(t, lines, func(t *testing.T, w *world) {
+		pass(time.Second)
+		p := newPage(t)
+		p.read(w.b, everything)
+		stall := make(chan struct{})
+		w.store.set(func() { w.store.stall = stall })
+		for i := range lines {
+			w.main.press(fmt.Sprint(1001+i), away)
+		}
+		synctest.Wait()
+		if items := p.read(w.b, everything); len(items) != len(lines) || items[0].User.Saved {
+			t.Fatalf("%d of %d changes before the commit", len(items), len(lines))
+		}
+		close(stall)
+		synctest.Wait()
+		last := presence.UserID(fmt.Sprint("user", len(lines)-1))
+		w.press(fmt.Sprint(1000+len(lines)), dnd)
+		items := p.read(w.b, everything)
+		at := slices.IndexFunc(items, func(item FeedItem) bool { return item.User.ID == last && typeOf(*item.User) == "dnd" })
+		if at < 0 || at > 3*keptAtOnce {
+			t.Errorf("the change is number %d of %d", at, len(items))
+		}
+		pass(time.Second)
+		items = append(items, p.read(w.b, everything)...)
+		told := map[presence.UserID]int{}
+		for _, item := range items {
+			if item.User.Saved {
+				told[item.User.ID]++
+			}
+		}
+		for id, u := range p.seen {
+			if !u.Saved || told[id] == 0 || told[id] > 1 && id != last {
+				t.Errorf("%s is told %d times to be saved, %v in the end", id, told[id], u.Saved)
+			}
 		}
 	})
 }

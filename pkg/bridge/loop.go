@@ -36,17 +36,21 @@ func (b *Bridge) loop(stop <-chan struct{}) {
 		b.leave(now)
 		b.commit(now)
 		b.settle(now)
-		b.board.announce()
+		more := b.board.announce()
 		if len(b.ways.open) > 0 {
 			b.ways.published()
 		}
-		timer.Reset(b.idle(now))
+		timer.Reset(b.idle(now, more))
 	}
 }
 
-// idle is how long the loop may sleep.
-func (b *Bridge) idle(now presence.Time) time.Duration {
+// idle is how long the loop may sleep. more is whether the board has something left to
+// announce.
+func (b *Bridge) idle(now presence.Time, more bool) time.Duration {
 	next := now.Add(time.Minute)
+	if more {
+		next = now
+	}
 	if len(b.due) > 0 && b.due[0].due.Before(next) {
 		next = b.due[0].due
 	}
