@@ -7,6 +7,7 @@ import (
 	"iter"
 	"os"
 	"reflect"
+	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -164,6 +165,19 @@ const gcPercent = 50
 func collectEarly() {
 	if os.Getenv("GOGC") == "" && os.Getenv("GOMEMLIMIT") == "" {
 		debug.SetGCPercent(gcPercent)
+	}
+}
+
+// spareThreads is how many more threads run Go code than there are cores. A goroutine that
+// waits for the network is looked for when one of them has nothing else to do: SQLite and
+// the collector kept two of two busy for 10 ms and more, while events waited in the socket.
+const spareThreads = 2
+
+// threads lets the system share the cores out. An operator's own number stands.
+func threads() {
+	if os.Getenv("GOMAXPROCS") == "" {
+		runtime.SetDefaultGOMAXPROCS() // where this is not the first daemon of a process
+		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + spareThreads)
 	}
 }
 

@@ -74,6 +74,7 @@ func (m *Main) run(ctx context.Context) error {
 	defer signal.Stop(hangUp)
 
 	collectEarly()
+	threads()
 	file, err := config.Find(m.config)
 	if err != nil {
 		return &exit{exitWrong, err}
