@@ -13,7 +13,7 @@ import (
 
 const (
 	// maxBatch bounds the users of one transaction, and so how long it takes.
-	maxBatch = 2000
+	maxBatch = 400
 	// maxUnder bounds the batches that are encoded or written.
 	maxUnder = 2
 	// maxHistory bounds the history that waits for a store which is away; the
