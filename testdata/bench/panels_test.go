@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -108,7 +109,8 @@ func (p panel) stand(b testing.TB, program, pbx, dir string, users int) standing
 		}
 		return standing{func(int) string { return strings.TrimSpace(opening) }, r.cmd.Process.Pid, func() {}, r.stop}
 	}
-	writeFiles(b, dir, pbx, users, "{driver: sqlite, dsn: bench.db}")
+	writeFiles(b, dir, pbx, users, storeApart)
+	check(b, os.Mkdir(apart(dir), 0o700))
 	address := fmt.Sprint("127.0.0.1:", pbxtest.FreePort(b))
 	d := startDaemon(b, program, dir, "PRESENCEBRIDGE_HTTP_LISTEN="+address, "PRESENCEBRIDGE_HTTP_MAX_CONNECTIONS=4000")
 	d.ready()
@@ -186,11 +188,18 @@ func differences(want, got map[int]int64) (n int) {
 	return n
 }
 
+// storeApart is a store in a folder of its own, as packages have it: in that of the mapping
+// each write would wake who watches that.
+const storeApart = "{driver: sqlite, dsn: store/bench.db}"
+
+// apart is that folder.
+func apart(dir string) string { return filepath.Join(dir, "store") }
+
 // stored is what the panel's file says of each extension.
 func (p panel) stored(b testing.TB, dir string) map[int]int64 {
 	all := map[int]int64{}
 	if p.ours {
-		for _, v := range storedViews(b, dir) {
+		for _, v := range storedViews(b, apart(dir)) {
 			for _, x := range v.Extensions {
 				stamp, _ := strconv.ParseInt(x.Shows.Presence().Message, 10, 64)
 				all[numberIn([]byte(x.ID.Number))] = stamp

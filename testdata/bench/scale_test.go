@@ -80,7 +80,8 @@ func grow(b *testing.B, program string, users int) (g growth) {
 	g.Users, g.Rate = users, growthRate
 	sim := startChild(b, fmt.Sprint("sim ", perUser*users))
 	dir := b.TempDir()
-	writeFiles(b, dir, sim.addr, 0, "{driver: sqlite, dsn: bench.db}")
+	writeFiles(b, dir, sim.addr, 0, storeApart)
+	check(b, os.Mkdir(apart(dir), 0o700))
 	storeUsers(b, dir, users)
 
 	defer sim.end()
@@ -120,7 +121,7 @@ func grow(b *testing.B, program string, users int) (g growth) {
 	}
 	g.Wide = d.took("/api/v1/users?q=nobody-is-called-so")
 	d.end(syscall.SIGTERM)
-	g.Store = megabytes(b, dir, "bench.db*")
+	g.Store = megabytes(b, apart(dir), "bench.db*")
 	return g
 }
 
@@ -144,13 +145,13 @@ func (d *daemon) unready() (reason string) {
 
 // storeUsers makes the store have the users of the mapping, as an import would.
 func storeUsers(b *testing.B, dir string, users int) {
-	check(b, openStore(b, dir).Close(b.Context(), true))
+	check(b, openStore(b, apart(dir)).Close(b.Context(), true))
 	file := filepath.Join(dir, "mapping.yaml")
 	text, err := os.ReadFile(file)
 	check(b, err)
 	text = []byte(strings.TrimSuffix(string(text), "users:\n") + "users: {from: store}\n")
 	check(b, os.WriteFile(file, text, 0o600))
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "bench.db"))
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(apart(dir), "bench.db"))
 	check(b, err)
 	defer func() { check(b, db.Close()) }()
 	tx, err := db.BeginTx(b.Context(), nil)
@@ -169,7 +170,7 @@ func storeUsers(b *testing.B, dir string, users int) {
 // readRows reads what a start reads, in the same order. Its reading connection has as
 // small a cache.
 func readRows(b *testing.B, dir string) time.Duration {
-	db, err := sql.Open("sqlite", "file:"+filepath.Join(dir, "bench.db")+"?_pragma=cache_size(-256)")
+	db, err := sql.Open("sqlite", "file:"+filepath.Join(apart(dir), "bench.db")+"?_pragma=cache_size(-256)")
 	check(b, err)
 	defer func() { check(b, db.Close()) }()
 	start := time.Now()
