@@ -180,11 +180,14 @@ func holder() string {
 // bootID tells this machine since it was started from every other; "": unknown. The unit
 // takes all of /proc but processes away, and gives it instead.
 func bootID() string {
-	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
-	if err != nil {
-		return strings.ReplaceAll(os.Getenv("BOOT_ID"), "-", "")
+	id := os.Getenv("BOOT_ID")
+	if text, err := os.ReadFile("/proc/sys/kernel/random/boot_id"); err == nil {
+		id = strings.ReplaceAll(strings.TrimSpace(string(text)), "-", "")
 	}
-	return strings.ReplaceAll(strings.TrimSpace(string(id)), "-", "")
+	if bits, err := hex.DecodeString(id); err != nil || len(bits) != 16 { // somebody else's variable
+		return ""
+	}
+	return id
 }
 
 // examineStore looks at the database server of a store as openStore would.

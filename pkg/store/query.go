@@ -5,11 +5,10 @@ import "unicode/utf8"
 // defaultLimit is how many lines come where a query sets no limit.
 const defaultLimit = 100
 
-// sql adds to a SELECT what q asks for; by is the column of the origin, and only the history
-// has users. It goes by
-// the time, for which there is an index, and by the id only within one instant:
-// whatever part of a long history is asked for, nothing else of it is read but to
-// look for an origin.
+// sql adds to a SELECT what q asks for; by is the column of the origin, and only the
+// history has users. It goes by the time, for which there is an index, and within one
+// instant by the id, or for one user by what rises with it: whatever part of a long
+// history is asked for, nothing else of it is read but to look for an origin.
 func (q *Query) sql(text, by string) (string, []any) {
 	text += ` WHERE 1 = 1`
 	var args []any
@@ -46,7 +45,7 @@ func (q *Query) sql(text, by string) (string, []any) {
 		limit = defaultLimit
 	}
 	order := `at DESC, id DESC`
-	if q.User != "" { // the same, in the words of the index of who has lines of their own
+	if q.User != "" { // the same order, along history_step
 		order = `at DESC, version DESC, ordinal DESC`
 	}
 	return text + ` ORDER BY ` + order + ` LIMIT ?`, append(args, limit)

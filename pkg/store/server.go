@@ -25,6 +25,7 @@ type Driver struct {
 	Dialect Dialect
 	Pool    func(connections int) (*sql.DB, error)      // connects when it is used
 	Prepare func(ctx context.Context, db *sql.DB) error // sees that the server is fit for a store, and makes the table of the lease
+	Schema  func() (*sql.DB, error)                     // as in Config
 	Passing func(error) bool                            // tells whether an error may pass while a bridge waits
 }
 
@@ -45,7 +46,7 @@ func (d *Driver) Connect(ctx context.Context, l Lease, log *zap.Logger) (c Confi
 	if err != nil {
 		return c, errors.Join(err, l.DB.Close(), write.Close())
 	}
-	return Config{Write: write, Read: read, Lease: &l, Log: log, Dialect: d.Dialect}, nil
+	return Config{Write: write, Read: read, Schema: d.Schema, Lease: &l, Log: log, Dialect: d.Dialect}, nil
 }
 
 // Server says where a database server is, and who logs in.

@@ -57,9 +57,10 @@ func (d *Dialect) bind(statement string) string {
 type Config struct {
 	Dialect Dialect
 	Write   *sql.DB
-	Read    *sql.DB      // may be the same as Write
-	Lease   *Lease       // to be taken; nil: Unlock
-	Unlock  func() error // lets another bridge in, which a lock has kept out so far; called last; nil: Lease
+	Read    *sql.DB                 // may be the same as Write
+	Schema  func() (*sql.DB, error) // of which one connection migrates, where a statement of Write has too little time; nil: Write does
+	Lease   *Lease                  // to be taken; nil: Unlock
+	Unlock  func() error            // lets another bridge in, which a lock has kept out so far; called last; nil: Lease
 	Log     *zap.Logger
 }
 
@@ -79,6 +80,8 @@ type SQL struct {
 	write *sql.DB
 	lease *lease // nil: a lock keeps others out
 
+	schema func() (*sql.DB, error) // as in Config
+
 	unlock   func() error
 	wasClean bool // as it was before this Open
 
@@ -92,7 +95,7 @@ type SQL struct {
 // bridge may act. It takes over what c holds: where it returns an error, all of
 // that is closed.
 func Open(ctx context.Context, c Config) (*SQL, error) {
-	s := &SQL{Reads: Reads{dialect: c.Dialect, read: c.Read}, write: c.Write, unlock: c.Unlock}
+	s := &SQL{Reads: Reads{dialect: c.Dialect, read: c.Read}, write: c.Write, schema: c.Schema, unlock: c.Unlock}
 	if c.Lease != nil {
 		s.lease = &lease{Lease: *c.Lease, dialect: &s.dialect, reads: &s.Reads, log: c.Log}
 		s.lease.Term = cmp.Or(s.lease.Term, defaultTerm)
@@ -135,7 +138,7 @@ func (s *SQL) open(ctx context.Context, log *zap.Logger) error {
 func (s *SQL) refuseNewer(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, s.lease.Term)
 	defer cancel()
-	p, err := s.provider()
+	p, err := s.provider(s.write)
 	if err != nil {
 		return err
 	}
@@ -150,13 +153,20 @@ func (s *SQL) refuseNewer(ctx context.Context) error {
 	return nil
 }
 
-func (s *SQL) provider() (*goose.Provider, error) {
-	return goose.NewProvider(s.dialect.Goose, s.write, s.dialect.Migrations, goose.WithDisableGlobalRegistry(true))
+func (s *SQL) provider(db *sql.DB) (*goose.Provider, error) {
+	return goose.NewProvider(s.dialect.Goose, db, s.dialect.Migrations, goose.WithDisableGlobalRegistry(true))
 }
 
 // migrate brings the schema to the newest version, one transaction a step.
-func (s *SQL) migrate(ctx context.Context, log *zap.Logger) error {
-	p, err := s.provider()
+func (s *SQL) migrate(ctx context.Context, log *zap.Logger) (err error) {
+	db := s.write
+	if s.schema != nil {
+		if db, err = s.schema(); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, db.Close()) }()
+	}
+	p, err := s.provider(db)
 	if err != nil {
 		return err
 	}

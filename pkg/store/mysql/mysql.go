@@ -25,12 +25,13 @@ var migrations embed.FS
 const (
 	connectTimeout = 5 * time.Second
 	// A commit does not look at its context in the driver, so this is also by how
-	// much a deadline can be missed. A statement of a migration must take less.
+	// much a deadline can be missed.
 	readTimeout  = 30 * time.Second
 	writeTimeout = 10 * time.Second
-	// A backup counts and sorts whole tables before the first row comes.
-	backupTimeout = 10 * time.Minute
-	idleTime      = 5 * time.Minute // of a connection that nobody needs
+	// A backup counts and sorts whole tables before the first row comes; a migration may
+	// make an index of all of the history.
+	longTimeout = 10 * time.Minute
+	idleTime    = 5 * time.Minute // of a connection that nobody needs
 )
 
 // An assignment sees those before it, so the version comes last.
@@ -98,6 +99,7 @@ func driverOf(at store.Server) (store.Driver, error) {
 	return store.Driver{
 		Dialect: d,
 		Pool:    func(connections int) (*sql.DB, error) { return open(at, connections) },
+		Schema:  func() (*sql.DB, error) { return pool(at, 1, longTimeout) },
 		Prepare: func(ctx context.Context, db *sql.DB) error { return prepare(ctx, db, at) },
 		Passing: passing,
 	}, err
@@ -122,7 +124,7 @@ func OpenReader(at store.Server) (*store.Reader, error) {
 		return nil, err
 	}
 	c := config(at)
-	c.ReadTimeout = backupTimeout
+	c.ReadTimeout = longTimeout
 	inner, err := mysql.NewConnector(c)
 	if err != nil {
 		return nil, err
@@ -140,7 +142,13 @@ func Code(err error) uint16 { return code(err) }
 
 // open makes a pool; it connects when it is used.
 func open(at store.Server, connections int) (*sql.DB, error) {
-	inner, err := mysql.NewConnector(config(at))
+	return pool(at, connections, readTimeout)
+}
+
+func pool(at store.Server, connections int, answer time.Duration) (*sql.DB, error) {
+	c := config(at)
+	c.ReadTimeout = answer
+	inner, err := mysql.NewConnector(c)
 	if err != nil {
 		return nil, err
 	}
