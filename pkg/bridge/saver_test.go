@@ -2,8 +2,10 @@ package bridge
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/presencebridge/presencebridge/pkg/presence"
 	"github.com/presencebridge/presencebridge/pkg/store"
@@ -69,6 +71,61 @@ func TestABatchIsEncodedWhileAnotherIsWrittenAndFailsWithIt(t *testing.T) {
 			}
 		}
 	})
+}
+
+// I3. Catches: changes or lines that are lost, saved twice or in another order when commits
+// fail now and then while there is always more than one batch to be saved.
+func TestCommitsThatFailAtRandomLoseNothing(t *testing.T) {
+	users := make([]string, 3*maxBatch)
+	for i := range users {
+		users[i] = fmt.Sprintf("user%d %d", i, 10_000+i)
+	}
+	for seed := range uint64(4) {
+		inWorld(t, users, func(t *testing.T, w *world) {
+			presses, troubles := rand.New(rand.NewPCG(seed, 1)), rand.New(rand.NewPCG(seed, 2))
+			pass(settleWait)
+			full := 0
+			w.store.set(func() {
+				w.store.before = func(_ int, b *store.Batch) {
+					if len(b.Users) == maxBatch {
+						full++
+					}
+					time.Sleep(time.Duration(troubles.IntN(20)) * time.Millisecond) // of the bubble
+					w.store.fail = nil
+					if troubles.IntN(3) == 0 {
+						w.store.fail = errDisk
+					}
+				}
+			})
+			for range 12 {
+				says := []presence.Presence{away, dnd}[presses.IntN(2)]
+				for range presses.IntN(9 * maxBatch) {
+					w.main.press(fmt.Sprint(10_000+presses.IntN(len(users))), says)
+				}
+				pass(time.Duration(presses.IntN(60)) * time.Millisecond)
+			}
+			w.store.set(func() { w.store.before, w.store.fail = nil, nil })
+			pass(20 * time.Second)
+			last := map[presence.UserID]uint64{}
+			w.store.set(func() {
+				for _, e := range w.store.history {
+					if e.Version <= last[e.User] {
+						t.Errorf("%s: a line of version %d behind one of %d", e.User, e.Version, last[e.User])
+					}
+					last[e.User] = e.Version
+				}
+			})
+			if full == 0 || len(last) == 0 {
+				t.Errorf("%d full batches, lines of %d users", full, len(last))
+			}
+			for i := range users {
+				id := presence.UserID(fmt.Sprintf("user%d", i))
+				if row, u := w.store.row(id), w.user(id); row.Version != u.Version || !u.Saved {
+					t.Errorf("%s is saved as version %d and shows %d, saved %t", id, row.Version, u.Version, u.Saved)
+				}
+			}
+		})
+	}
 }
 
 // Catches: a step whose lines go into two batches, of which the store takes the second for
