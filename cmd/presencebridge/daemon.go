@@ -173,11 +173,15 @@ func collectEarly() {
 // the collector kept two of two busy for 10 ms and more, while events waited in the socket.
 const spareThreads = 2
 
-// threads lets the system share the cores out. An operator's own number stands.
+// threads lets the system share the cores out. An operator's own number stands, and so does
+// the limit of a container: more threads would only use it up sooner.
 func threads() {
-	if os.Getenv("GOMAXPROCS") == "" {
-		runtime.SetDefaultGOMAXPROCS() // where this is not the first daemon of a process
-		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + spareThreads)
+	if os.Getenv("GOMAXPROCS") != "" {
+		return
+	}
+	runtime.SetDefaultGOMAXPROCS() // where this is not the first daemon of a process
+	if cores := runtime.GOMAXPROCS(0); cores == runtime.NumCPU() {
+		runtime.GOMAXPROCS(cores + spareThreads)
 	}
 }
 

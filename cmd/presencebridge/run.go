@@ -23,8 +23,8 @@ func (m *Main) runCommand() *cobra.Command {
 		Long: `Run runs the bridge until SIGTERM or Ctrl-C, and logs to stderr. A PBX that is
 down does not keep it from starting: it waits for it. So it does where another
 bridge holds the store: it answers what is asked of it from there, changes
-nothing, and takes over when that one is gone for 8 s, or has died on the same machine;
-with SQLite that is an error.
+nothing, and takes over when that one is gone for 8 s, or has died on the same
+machine; with SQLite that is an error.
 
 SIGHUP makes it take over its files again; a saved mapping is taken over by
 itself. A file with a fault changes nothing and is logged.`,

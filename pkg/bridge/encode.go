@@ -10,8 +10,8 @@ import (
 )
 
 // AppendJSON appends u as package json writes it without escaping HTML, byte for byte, in
-// an eighth of the time and without memory of its own: each change of a user is sent
-// twice. TestAUserIsEncodedAsByPackageJSON finds a field that is missing here.
+// an eighth of the time, and without memory of its own unless a text has to be escaped:
+// each change of a user is sent twice. TestAUserIsEncodedAsByPackageJSON finds a field that is missing here.
 func (u *User) AppendJSON(b []byte) []byte {
 	b = appendText(append(b, `{"id":`...), string(u.ID))
 	b = appendText(append(b, `,"name":`...), u.Name)

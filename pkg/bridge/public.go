@@ -131,7 +131,7 @@ type FeedItem struct {
 	ID    uint64
 	User  *User // nobody changes it
 	Gone  bool  // the mapping no longer has the user
-	Reset bool  // no user, nil: everybody follows, and whoever does not is gone
+	Reset bool  // of nobody: everybody follows, and whoever does not is gone
 
 	// Listed says that it tells of everybody, not of a change: such items share an ID.
 	Listed bool

@@ -35,13 +35,19 @@ func (d *Desk) lookForProxies(h http.Handler) http.Handler {
 		if r.Header.Get("X-Forwarded-For") != "" {
 			if at, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 				addr := at.Addr().Unmap().WithZone("")
-				if _, in := d.Who(r); !d.trusted(addr) && (in || addr.IsLoopback()) {
+				if !d.trusted(addr) && (addr.IsLoopback() || d.signedIn(r)) {
 					d.noteProxy(addr)
 				}
 			}
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// signedIn tells whether somebody who has signed in asks.
+func (d *Desk) signedIn(r *http.Request) bool {
+	_, in := d.Who(r)
+	return in
 }
 
 func (d *Desk) noteProxy(addr netip.Addr) {
