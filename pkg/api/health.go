@@ -62,7 +62,7 @@ func (h *Handler) readiness(pbxs []bridge.PBX) readiness {
 	}
 	if did := h.bridge.Reloads(); did.Fault != nil {
 		at, fault := did.At.UTC().Format(time.RFC3339), firstLine(did.Fault)
-		warn(ofBridge(message.Message{
+		warn(bridge.ReasonOf(message.Message{
 			Text: "the mapping was not taken over at " + at + ", the one before is in force: " + fault,
 			Key:  message.As("health.reload", "at", at, "fault", fault),
 		}))
@@ -74,14 +74,10 @@ func (h *Handler) readiness(pbxs []bridge.PBX) readiness {
 	}
 	if h.opt.Warnings != nil {
 		for _, m := range h.opt.Warnings() {
-			warn(ofBridge(m))
+			warn(bridge.ReasonOf(m))
 		}
 	}
 	return is
-}
-
-func ofBridge(m message.Message) bridge.Reason {
-	return bridge.Reason{Text: m.Text, Told: []message.Message{m}}
 }
 
 func firstLine(err error) string {

@@ -220,8 +220,7 @@ func (b *Bridge) NotReady() []Reason {
 		err = b.opt.MayAct()
 	}
 	if err != nil {
-		m := message.Message{Text: "store: " + err.Error(), Key: message.As("health.store", "error", err.Error())}
-		reasons = append(reasons, Reason{Text: m.Text, Told: []message.Message{m}})
+		reasons = append(reasons, ReasonOf(message.Message{Text: "store: " + err.Error(), Key: message.As("health.store", "error", err.Error())}))
 	}
 	return reasons
 }

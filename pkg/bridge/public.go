@@ -112,6 +112,11 @@ func (p *PBX) Why() Reason {
 	return r
 }
 
+// ReasonOf is a reason of the bridge itself.
+func ReasonOf(m message.Message) Reason {
+	return Reason{Text: m.Text, Told: []message.Message{m}}
+}
+
 // Reason is why the bridge is not ready, or what is wrong although it is.
 type Reason struct {
 	PBX  string            // what it is about; "": the bridge

@@ -269,9 +269,11 @@ func (b *Bridge) committed(err error, now presence.Time) {
 		return
 	}
 	s.under = slices.Delete(s.under, 0, 1)
-	if b.board.commits(time.Time{}); len(s.under) > 0 {
-		b.board.commits(b.opt.Now())
+	began := time.Time{}
+	if len(s.under) > 0 {
+		began = b.opt.Now()
 	}
+	b.board.commits(began)
 	if s.failing != nil {
 		b.log.Info("store works again")
 		b.board.storeError(nil)

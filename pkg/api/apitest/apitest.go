@@ -310,7 +310,7 @@ func (b *Bridge) NotReady() []bridge.Reason { return b.Reasons }
 
 // Reason is one of the bridge itself.
 func Reason(text string, key ...message.Key) bridge.Reason {
-	return bridge.Reason{Text: text, Told: []message.Message{{Text: text, Key: message.Only(key)}}}
+	return bridge.ReasonOf(message.Message{Text: text, Key: message.Only(key)})
 }
 
 // Reload counts, and returns ReloadErr.
